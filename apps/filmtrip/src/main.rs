@@ -1,0 +1,2 @@
+//! FilmTrip.
+fn main() {}
