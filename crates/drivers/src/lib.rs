@@ -1,1 +1,8 @@
-//! Drivers.
+//! Drivers: everything that touches a machine, behind the traits of `safelight_engine::driver`.
+//! They build commands and parse output; they judge nothing.
+
+pub mod database;
+pub mod host;
+pub mod net;
+pub mod process;
+pub mod source;

@@ -1,0 +1,1 @@
+//! Names, certificates and HTTP.

@@ -1,0 +1,422 @@
+//! `safelight.toml`, typed. Every default of the mission stands here, once.
+//! Loading and its error messages are in [`load`]; values with units in [`value`].
+
+pub mod load;
+pub mod value;
+
+use crate::risk::Severity;
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, path::PathBuf};
+pub use value::{ByteSize, CommandLine, Span};
+
+/// The whole file.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// The app.
+    pub app: App,
+    /// Where releases come from.
+    #[serde(default)]
+    pub source: Source,
+    /// How a release becomes runnable on the host.
+    #[serde(default)]
+    pub build: Build,
+    /// What the host must have.
+    #[serde(default)]
+    pub runtime: Runtime,
+    /// The processes of the app, in the order in which they are promoted: backend before frontend.
+    #[serde(rename = "service")]
+    pub services: Vec<Service>,
+    /// The app's database.
+    pub database: Option<Database>,
+    /// What a user does, tried before and after the switch.
+    #[serde(default)]
+    pub journeys: Journeys,
+    /// The watch after the switch.
+    #[serde(default)]
+    pub watch: Watch,
+    /// Limits of the checks.
+    #[serde(default)]
+    pub checks: Checks,
+    /// When production may be touched; any time when absent.
+    pub window: Option<Window>,
+    /// Risks of your own.
+    #[serde(default, rename = "risk")]
+    pub risks: Vec<UserRisk>,
+    /// Findings that somebody took responsibility for.
+    #[serde(default, rename = "waiver")]
+    pub waivers: Vec<Waiver>,
+    /// Environments by name, `production` first of all.
+    #[serde(rename = "env")]
+    pub environments: BTreeMap<String, Environment>,
+}
+
+/// The app.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct App {
+    /// Its name: lower-case letters, digits and `-`.
+    pub name: String,
+    /// How many verified releases are kept on the host.
+    #[serde(default = "five")]
+    pub keep_releases: usize,
+}
+
+fn five() -> usize {
+    5
+}
+
+/// Where releases come from.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Source {
+    /// A git working copy, relative to this file. The default, as `.`.
+    pub git: Option<PathBuf>,
+    /// A plain directory instead of git.
+    pub dir: Option<PathBuf>,
+    /// Paths below it that are not part of a release.
+    #[serde(default)]
+    pub exclude: Vec<String>,
+    /// Refuse to deploy a commit that no tag names (otherwise it is a warning).
+    #[serde(default)]
+    pub require_tag: bool,
+}
+
+/// How a release becomes runnable on the host.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Build {
+    /// Installs dependencies, `npm ci --omit=dev`. Run again only when a lock file, the runtime or this line changed.
+    pub install: Option<CommandLine>,
+    /// Files that decide what `install` does; the usual lock files when empty.
+    #[serde(default)]
+    pub lock_files: Vec<String>,
+    /// What `install` makes, `node_modules`; reused between releases with the same lock files.
+    #[serde(default)]
+    pub dependency_dirs: Vec<String>,
+    /// Builds the release, `npm run build`.
+    pub build: Option<CommandLine>,
+    /// Longest time for each of the two.
+    pub timeout: Option<Span>,
+    /// Paths that all releases share (uploads): links in the release, kept outside of it.
+    #[serde(default)]
+    pub shared: Vec<String>,
+}
+
+/// What the host must have.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Runtime {
+    /// Range of Node.js versions, `>=18`.
+    pub node: Option<String>,
+    /// Range of npm versions.
+    pub npm: Option<String>,
+    /// Directory that holds the `node` the services run with, when it is not on the PATH (nvm, volta, asdf).
+    pub node_dir: Option<PathBuf>,
+}
+
+/// One process of the app.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Service {
+    /// Its name: lower-case letters, digits and `-`.
+    pub name: String,
+    /// What to run in the release. It gets its port in the variable `PORT`; `{port}` and `{other.url}` are filled in.
+    pub command: CommandLine,
+    /// Path that answers 2xx when the service is well.
+    #[serde(default = "slash")]
+    pub health: String,
+    /// Longest time from start until `health` answers 2xx.
+    #[serde(default = "thirty_seconds")]
+    pub start_timeout: Span,
+    /// Longest time from SIGTERM until the process has ended.
+    #[serde(default = "ten_seconds")]
+    pub stop_timeout: Span,
+    /// Longest time that requests under way at the switch may take to end.
+    #[serde(default = "thirty_seconds")]
+    pub drain_timeout: Span,
+    /// The one port this app can listen on. Old and new cannot run side by side then: the proxy holds requests while
+    /// one is exchanged for the other.
+    pub fixed_port: Option<u16>,
+    /// Path prefix under which users reach it; none when only other services do.
+    pub path: Option<String>,
+    /// Host names under which users reach it; those of the environment when empty.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// Variables for this service alone; `{port}` and `{other.url}` are filled in. Not for secrets.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+}
+
+fn slash() -> String {
+    "/".to_owned()
+}
+fn thirty_seconds() -> Span {
+    Span::secs(30)
+}
+fn ten_seconds() -> Span {
+    Span::secs(10)
+}
+
+/// Products that Safelight can back up and restore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DatabaseKind {
+    /// SQLite 3.
+    Sqlite,
+}
+
+/// The app's database.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Database {
+    /// Which product.
+    pub kind: DatabaseKind,
+    /// The database file. Relative paths start at the environment's shared directory.
+    pub path: PathBuf,
+    /// Variable that tells the app where the database is; set to a scratch copy in rehearsals.
+    #[serde(default = "database_url")]
+    pub url_variable: String,
+    /// Migrates the schema, run in the new release with its environment. Must leave the old release able to run.
+    pub migrate: Option<CommandLine>,
+    /// Takes the newest migration back, run in the new release. Without it the schema stays where it is on an
+    /// automatic undo, as the rehearsal has proven that the old release runs on it.
+    pub unmigrate: Option<CommandLine>,
+    /// Query that returns the schema version in its first column.
+    pub schema_query: Option<String>,
+    /// Queries that a restored backup must answer with at least one row.
+    #[serde(default)]
+    pub proof_queries: Vec<String>,
+}
+
+fn database_url() -> String {
+    "DATABASE_URL".to_owned()
+}
+
+/// What a user does, as Hurl files.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Journeys {
+    /// Hurl files, relative to this file.
+    pub files: Vec<PathBuf>,
+    /// Variables for them.
+    pub variables: BTreeMap<String, String>,
+    /// Variables taken from the environment file and never shown: name in the journey = name in the file.
+    pub secrets: BTreeMap<String, String>,
+    /// Longest time for one journey.
+    pub timeout: Span,
+}
+
+impl Default for Journeys {
+    fn default() -> Self {
+        Self {
+            files: Vec::new(),
+            variables: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            timeout: Span::secs(60),
+        }
+    }
+}
+
+/// The watch after the switch.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Watch {
+    /// How long.
+    pub duration: Span,
+    /// Time between two looks.
+    pub every: Span,
+    /// Time between two runs of the journeys.
+    pub journeys_every: Span,
+    /// Share of requests answered 5xx or not at all that is a breach, 0 to 1.
+    pub max_error_rate: f64,
+    /// Fewer requests than this in one look say nothing about the error rate.
+    pub min_requests: u64,
+    /// How many times the old release's median and 95th percentile the new one's may be.
+    pub max_slowdown: f64,
+    /// Slowdowns below this many milliseconds do not matter.
+    pub slowdown_floor: Span,
+    /// Restarts of one process that are a breach.
+    pub max_restarts: u32,
+    /// Regular expressions for log lines that are severe.
+    pub severe_log_patterns: Vec<String>,
+    /// Severe log lines in one look that are a breach.
+    pub max_severe_lines: u64,
+    /// How many looks in a row must breach before the deploy is undone: one blip does not.
+    pub breaches_to_undo: u32,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self {
+            duration: Span::secs(3600),
+            every: Span::secs(10),
+            journeys_every: Span::secs(60),
+            max_error_rate: 0.05,
+            min_requests: 20,
+            max_slowdown: 3.0,
+            slowdown_floor: Span::millis(200),
+            max_restarts: 2,
+            severe_log_patterns: vec![
+                r"\b(FATAL|PANIC|CRITICAL)\b".to_owned(),
+                "UnhandledPromiseRejection".to_owned(),
+            ],
+            max_severe_lines: 5,
+            breaches_to_undo: 3,
+        }
+    }
+}
+
+/// Limits of the checks: the mission's, unless you say otherwise.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Checks {
+    /// P1: busy share of the CPU, in percent, that is too much.
+    pub cpu_max_percent: f64,
+    /// P2: used share of memory, in percent, that is too much.
+    pub memory_max_percent: f64,
+    /// P3: free share of the disk, in percent, that is too little.
+    pub disk_min_free_percent: f64,
+    /// P3: free bytes on the disk that are too few.
+    pub disk_min_free: ByteSize,
+    /// P4: addresses (`host:port`) that the host must reach.
+    pub reach: Vec<String>,
+    /// P25: share of a certificate's lifetime, in percent, below which the rest is a warning.
+    pub certificate_min_left_percent: f64,
+    /// Time limit for each check, instead of its own.
+    pub timeout: Option<Span>,
+}
+
+impl Default for Checks {
+    fn default() -> Self {
+        Self {
+            cpu_max_percent: 80.0,
+            memory_max_percent: 80.0,
+            disk_min_free_percent: 20.0,
+            disk_min_free: ByteSize(5_000_000_000),
+            reach: Vec::new(),
+            certificate_min_left_percent: 20.0,
+            timeout: None,
+        }
+    }
+}
+
+/// When production may be touched.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Window {
+    /// `02:00`.
+    pub from: String,
+    /// `04:00`; may be past midnight.
+    pub to: String,
+    /// Time zone, `Asia/Shanghai`.
+    pub zone: String,
+}
+
+/// A risk of your own.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct UserRisk {
+    /// Its id; not one of R1 to R10.
+    pub id: String,
+    /// Its name.
+    pub title: String,
+    /// How bad it would be.
+    pub severity: Severity,
+    /// What users would see.
+    pub impact: String,
+    /// What is done against it.
+    #[serde(default)]
+    pub mitigations: Vec<String>,
+    /// Ids of the checks that speak to it.
+    pub checks: Vec<String>,
+}
+
+/// A finding that somebody took responsibility for.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Waiver {
+    /// Id of the check.
+    pub check: String,
+    /// Only this subject of it; every subject when absent.
+    pub subject: Option<String>,
+    /// Why this is acceptable.
+    pub reason: String,
+    /// Who says so.
+    pub who: String,
+    /// Until when, `2026-12-31T00:00:00+08:00`. A waiver without an end is a hole.
+    #[schemars(with = "String")]
+    pub until: Timestamp,
+}
+
+/// Process managers that run releases.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ProcessKind {
+    /// Detached processes of Safelight's own.
+    #[default]
+    Detached,
+    /// The user's PM2.
+    Pm2,
+}
+
+/// One environment.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Environment {
+    /// What runs the processes.
+    #[serde(default)]
+    pub process: ProcessKind,
+    /// The `pm2` program, when it is not on the PATH; relative to this file.
+    pub pm2: Option<PathBuf>,
+    /// `PM2_HOME`, when it is not the user's own.
+    pub pm2_home: Option<PathBuf>,
+    /// File of environment variables, relative to this file. Read at deploy, kept with the release, mode 0600.
+    pub env_file: Option<PathBuf>,
+    /// Variables that must be set in it (P14).
+    #[serde(default)]
+    pub required: Vec<String>,
+    /// Address that users type: `https://filmtrip.cn`.
+    pub url: String,
+    /// Other addresses of the app (API, images) for the checks of names and certificates.
+    #[serde(default)]
+    pub urls: Vec<String>,
+    /// Host name that reaches a new release before users do.
+    pub test_host: Option<String>,
+    /// Expected records by host name: an address or a CNAME target. What DNS must say (P24).
+    #[serde(default)]
+    pub dns: BTreeMap<String, Vec<String>>,
+    /// DNS servers (`ip:port`) to ask in place of the host's own (P24).
+    #[serde(default)]
+    pub resolvers: Vec<String>,
+}
+
+impl Config {
+    /// Host names of an environment: of `url`, then of `urls`, each once.
+    #[must_use]
+    pub fn hosts_of(env: &Environment) -> Vec<String> {
+        let mut hosts = Vec::new();
+        for url in std::iter::once(&env.url).chain(&env.urls) {
+            if let Some(host) = value::url_parts(url).map(|p| p.host)
+                && !hosts.contains(&host)
+            {
+                hosts.push(host);
+            }
+        }
+        hosts
+    }
+
+    /// The JSON schema of the file, for editors.
+    #[must_use]
+    pub fn schema() -> serde_json::Value {
+        schemars::schema_for!(Config).to_value()
+    }
+}
+
+/// The parts of an environment's main address.
+#[must_use]
+pub fn url_of(env: &Environment) -> Option<value::UrlParts> {
+    value::url_parts(&env.url)
+}

@@ -1,0 +1,107 @@
+//! The data plane, as a run needs it: route, switch, hold, count.
+
+use super::host::HostError;
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use std::{net::SocketAddr, time::Duration};
+
+/// A running version of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// Release id.
+    pub version: String,
+    /// Where it listens.
+    pub addr: SocketAddr,
+}
+
+/// How a service is routed now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceRoute {
+    /// Serves users.
+    pub stable: Option<Target>,
+    /// Reached by test host names only.
+    pub candidate: Option<Target>,
+    /// Requests are being held.
+    pub held: bool,
+}
+
+/// What a switch did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Switched {
+    /// Requests that the old target was serving at the switch.
+    pub in_flight: u64,
+    /// Of those, the ones that ended by themselves.
+    pub drained: u64,
+    /// Of those, the ones cut off when the drain time was up.
+    pub cut: u64,
+    /// Microseconds from the request to switch until new requests went to the new target.
+    pub switch_micros: u64,
+}
+
+/// Cumulative counts of one version of one service since the proxy started.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct VersionCounts {
+    /// Release id.
+    pub version: String,
+    /// All requests that were answered or failed.
+    pub requests: u64,
+    /// Answers of class 5xx by the app.
+    pub server_errors: u64,
+    /// Answers of class 4xx.
+    pub client_errors: u64,
+    /// Connections to the app that failed or broke.
+    pub upstream_failures: u64,
+    /// Upper bounds of latency buckets in microseconds, with the number of requests in each.
+    pub latency_buckets: Vec<(u64, u64)>,
+}
+
+/// Counts of one service, by version.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServiceCounts {
+    /// Changes when the proxy restarts and counts begin at 0 again.
+    pub epoch: String,
+    /// By version.
+    pub versions: Vec<VersionCounts>,
+}
+
+/// Host names and path prefix of a route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteRule {
+    /// Host names; empty for any.
+    pub hosts: Vec<String>,
+    /// Path prefix, `/` for all.
+    pub path: String,
+    /// Host names that reach the candidate.
+    pub test_hosts: Vec<String>,
+}
+
+/// The data plane. Services are named `app.environment/service`.
+#[async_trait]
+pub trait Traffic: Send + Sync {
+    /// How the service is routed; `None` when the proxy does not know it.
+    async fn route(&self, app: &str, service: &str) -> Result<Option<ServiceRoute>, HostError>;
+    /// Declares the service's routes, leaving its targets alone.
+    async fn declare(&self, app: &str, service: &str, rules: &[RouteRule]) -> Result<(), HostError>;
+    /// Sets or clears the candidate.
+    async fn set_candidate(&self, app: &str, service: &str, target: Option<&Target>)
+    -> Result<(), HostError>;
+    /// Moves users to `target`, waits until the old one has drained, and says what that took. Switching to what is
+    /// already stable succeeds.
+    async fn switch(
+        &self,
+        app: &str,
+        service: &str,
+        target: &Target,
+        drain: Duration,
+    ) -> Result<Switched, HostError>;
+    /// Takes the service out of routing altogether, after draining.
+    async fn remove(&self, app: &str, service: &str, drain: Duration) -> Result<(), HostError>;
+    /// Holds new requests, at most `queue` of them for at most `limit`.
+    async fn hold(&self, app: &str, service: &str, limit: Duration, queue: u32) -> Result<(), HostError>;
+    /// Lets held requests go.
+    async fn release(&self, app: &str, service: &str) -> Result<(), HostError>;
+    /// Counts by version.
+    async fn counts(&self, app: &str, service: &str) -> Result<ServiceCounts, HostError>;
+    /// Where users reach the proxy.
+    async fn listen(&self) -> Result<Vec<SocketAddr>, HostError>;
+}
