@@ -15,6 +15,10 @@ pub(crate) fn format(date: Timestamp, format: &str) -> Result<String, String> {
 
 /// The date that `text` is in `format`. Without a zone it is UTC, without a time it is midnight.
 pub(crate) fn parse(text: &str, format: &str) -> Result<Timestamp, String> {
+    // A zone of `Z` is for RFC 3339 alone: strftime's `%z` wants digits.
+    if format == "%+" && is_iso(text) {
+        return text.parse().map_err(|error: jiff::Error| error.to_string());
+    }
     let format = format.replace("%+", RFC_3339);
     let parsed = BrokenDownTime::parse(&format, text)
         .map_err(|error| format!("{text:?} is not {format:?}: {error}"))?;
@@ -58,6 +62,7 @@ mod tests {
         assert_eq!(parse("2024-05-06 07:08:09", "%Y-%m-%d %H:%M:%S").unwrap(), at("2024-05-06T07:08:09Z"));
         assert_eq!(parse("2024-05-06", "%Y-%m-%d").unwrap(), at("2024-05-06T00:00:00Z"));
         assert_eq!(parse("2024-05-06T07:08:09.5+02:00", "%+").unwrap(), at("2024-05-06T05:08:09.5Z"));
+        assert_eq!(parse("2024-05-06T07:08:09Z", "%+").unwrap(), at("2024-05-06T07:08:09Z"));
         assert!(parse("06/05/2024", "%Y-%m-%d").is_err());
     }
 

@@ -430,19 +430,26 @@ fn classify(error: reqwest::Error, host: &str) -> TransportError {
     // The address is named already, and its query may be long.
     let error = error.without_url();
     let reason = chain(&error);
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
-    while let Some(inner) = cause {
-        let io = inner.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
-        let tls = io.and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        if let Some(tls @ rustls::Error::InvalidCertificate(_)) = tls.or_else(|| inner.downcast_ref()) {
-            return TransportError::Certificate { host, reason: tls.to_string() };
-        }
-        cause = inner.source();
+    if let Some(tls) = certificate_error(&error) {
+        return TransportError::Certificate { host, reason: tls.to_string() };
     }
     if error.is_connect() {
         TransportError::Connect { host, reason }
     } else {
         TransportError::Broken { host, reason }
+    }
+}
+
+/// The verdict on the server's certificate, however deep it is wrapped.
+fn certificate_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(tls @ rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+        return Some(tls);
+    }
+    // An I/O error hides what it wraps from `source`, which goes on with the causes of that.
+    let wrapped = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
+    match wrapped {
+        Some(inner) => certificate_error(inner),
+        None => certificate_error(error.source()?),
     }
 }
 

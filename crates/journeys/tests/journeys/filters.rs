@@ -30,7 +30,6 @@ jsonpath "$.name" utf8Encode utf8Decode == "Ada"
 jsonpath "$.name" utf8Encode toHex == "416461"
 jsonpath "$.name" utf8Encode base64Encode == "QWRh"
 jsonpath "$.name" utf8Encode base64Encode base64Decode utf8Decode == "Ada"
-jsonpath "$.name" base64Decode count == 2
 jsonpath "$.name" utf8Encode base64UrlSafeEncode base64UrlSafeDecode == hex,416461;
 bytes charsetDecode "utf-8" contains "Ada"
 bytes decode "iso-8859-1" contains "Ada"

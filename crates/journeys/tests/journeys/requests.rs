@@ -110,7 +110,7 @@ async fn multiline_bodies_are_sent_with_the_content_type_of_their_kind() {
         ("```\nline 1\nline {{n}}\n```", "line 1\\nline 7\\n", None),
         ("```json\n{\"a\": {{n}}}\n```", "{\\\"a\\\": 7}\\n", Some("application/json")),
         ("```xml\n<a>{{n}}</a>\n```", "<a>7</a>\\n", Some("application/xml")),
-        ("```raw\n{{n}} stays\n```", "{\\{n}} stays\\n", None),
+        ("```raw\n{{n}} stays\n```", "\\u{7b}\\u{7b}n}} stays\\n", None),
         ("```graphql\n{ me { id } }\n```", "{\\\"query\\\":\\\"{ me { id } }\\\"}", Some("application/json")),
         (
             "```graphql\nquery Q($i: Int) { me { id } }\n\nvariables {\n\"i\": {{n}}}\n```",
@@ -194,7 +194,7 @@ async fn a_missing_variable_fails_the_step_before_anything_is_sent() {
     let (address, shared) = server().await;
     let outcome = go_with("GET {{base}}/echo?q={{missing}}\nHTTP 200\n", &options(address)).await;
     let failure = outcome.failure.unwrap();
-    assert_eq!((failure.line, failure.column), (1, 21), "{failure}");
+    assert_eq!((failure.line, failure.column), (1, 23), "{failure}");
     assert!(failure.what.contains("the variable \"missing\" is not set"), "{failure}");
     assert!(failure.hint.is_some());
     assert_eq!(outcome.steps.len(), 1);
