@@ -28,11 +28,12 @@ pub(crate) enum Follow {
 /// Which HTTP the client offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Http {
-    Http10,
-    Http11,
+    V10,
+    V11,
     /// HTTP/2 where TLS agrees on it, else 1.1.
     Negotiated,
-    Http2PriorKnowledge,
+    /// HTTP/2 without asking.
+    PriorKnowledge,
 }
 
 /// Leads a host and port elsewhere; an absent part matches any, or keeps what it is.
@@ -112,7 +113,10 @@ pub(crate) fn evaluate(entry: &Entry, scope: &mut Scope, files: &FileRoot) -> Ev
                 out.ca = Some(pem.map_err(|error| Fault::new(at, error.to_string()).hint(error.hint()))?);
             }
             OptionKind::Compressed(value) => out.compressed = boolean(value, scope)?,
-            OptionKind::ConnectTimeout(value) => out.connect_timeout = duration(value, scope)?,
+            OptionKind::ConnectTimeout(value) => {
+                let limit = duration(value, scope)?;
+                out.connect_timeout = if limit.is_zero() { out.connect_timeout } else { limit };
+            }
             OptionKind::ConnectTo(value) => out.reroutes.push(connect_to(&scope.text(value)?, at)?),
             OptionKind::Delay(value) => out.delay = duration(value, scope)?,
             OptionKind::FollowLocation(value) => {
@@ -129,17 +133,15 @@ pub(crate) fn evaluate(entry: &Entry, scope: &mut Scope, files: &FileRoot) -> Ev
                 out.headers.push((name.trim().to_owned(), value.trim().to_owned()));
             }
             // Switching a version off leads to the one below it.
-            OptionKind::Http10(value) => {
-                out.http = if boolean(value, scope)? { Http::Http10 } else { out.http }
-            }
+            OptionKind::Http10(value) => out.http = if boolean(value, scope)? { Http::V10 } else { out.http },
             OptionKind::Http11(value) => {
-                out.http = if boolean(value, scope)? { Http::Http11 } else { Http::Http10 }
+                out.http = if boolean(value, scope)? { Http::V11 } else { Http::V10 }
             }
             OptionKind::Http2(value) => {
-                out.http = if boolean(value, scope)? { Http::Negotiated } else { Http::Http11 }
+                out.http = if boolean(value, scope)? { Http::Negotiated } else { Http::V11 }
             }
             OptionKind::Http2PriorKnowledge(value) => {
-                out.http = if boolean(value, scope)? { Http::Http2PriorKnowledge } else { Http::Http11 };
+                out.http = if boolean(value, scope)? { Http::PriorKnowledge } else { Http::V11 };
             }
             OptionKind::Insecure(value) => out.insecure = boolean(value, scope)?,
             OptionKind::IpV4(value) => out.family = boolean(value, scope)?.then_some(Family::V4),
@@ -150,7 +152,10 @@ pub(crate) fn evaluate(entry: &Entry, scope: &mut Scope, files: &FileRoot) -> Ev
                     Count::Infinite => None,
                 };
             }
-            OptionKind::MaxTime(value) => out.max_time = Some(duration(value, scope)?),
+            // As for curl, zero stands for the default.
+            OptionKind::MaxTime(value) => {
+                out.max_time = Some(duration(value, scope)?).filter(|limit| !limit.is_zero());
+            }
             OptionKind::NoJsonpathCoercion(value) => out.coerce = !boolean(value, scope)?,
             OptionKind::Repeat(value) => match count(value, scope)? {
                 Count::Finite(n) => out.repeat = n,

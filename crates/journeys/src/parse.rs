@@ -78,7 +78,7 @@ impl Journey {
         self.folder.as_deref()
     }
 
-    /// The line as written, without indentation and comment.
+    /// The line as written, without indentation.
     pub(crate) fn line(&self, line: usize) -> &str {
         self.lines.get(line.saturating_sub(1)).map_or("", |text| text.trim())
     }

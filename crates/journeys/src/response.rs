@@ -128,10 +128,10 @@ impl Response {
         self.json.get_or_init(parse).as_ref().map_err(Clone::clone)
     }
 
-    /// The attributes of the last `Set-Cookie` of that name; the cookie's value comes first, without a name.
+    /// The attributes of the first `Set-Cookie` of that name; the cookie's value comes first, without a name.
     pub(crate) fn cookie(&self, name: &str) -> Option<Vec<(String, Option<String>)>> {
         let cookies = self.header("set-cookie");
-        cookies.iter().rev().find_map(|cookie| {
+        cookies.iter().find_map(|cookie| {
             let mut parts = cookie.split(';');
             let (key, value) = parts.next()?.split_once('=')?;
             if key.trim() != name {
@@ -197,6 +197,19 @@ mod tests {
         let body = response(&[("content-encoding", "deflate, gzip")], gzip(&zlib(b"hello")), 100);
         assert_eq!(body.text().unwrap(), "hello");
         assert_eq!(response(&[("content-encoding", "gzip")], vec![], 100).text().unwrap(), "");
+    }
+
+    #[test]
+    fn brotli_comes_off_and_the_first_cookie_of_a_name_counts() {
+        let packed = [
+            0x0b, 0x08, 0x80, 0x73, 0x71, 0x75, 0x65, 0x65, 0x7a, 0x65, 0x64, 0x20, 0x73, 0x71, 0x75, 0x65,
+            0x65, 0x7a, 0x65, 0x64, 0x03,
+        ];
+        let headers = [("content-encoding", "br"), ("set-cookie", "a=1; Secure"), ("set-cookie", "a=2")];
+        let response = response(&headers, packed.to_vec(), 100);
+        assert_eq!(response.text().unwrap(), "squeezed squeezed");
+        let cookie = response.cookie("a").unwrap();
+        assert_eq!(cookie, [(String::new(), Some("1".to_owned())), ("secure".to_owned(), None)]);
     }
 
     #[test]

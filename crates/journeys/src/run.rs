@@ -10,6 +10,7 @@ use std::time::Duration;
 use hurl_core::ast::Entry;
 use hurl_core::reader::Pos;
 use hurl_core::types::{Count, ToSource as _};
+use percent_encoding::percent_decode_str;
 use reqwest::Certificate;
 use tokio::time::Instant;
 
@@ -226,7 +227,7 @@ impl<'a> Run<'a> {
     /// Sends one entry until its checks hold or its retries are used up.
     async fn entry(&mut self, step: usize, entry: &'a Entry, options: &EntryOptions) -> Result<(), Failure> {
         if !self.wait(options.delay).await {
-            let fault = self.out_of_time("the delay of this step");
+            let fault = self.out_of_time(entry.request.method_position(), "the delay of this step");
             return Err(self.fail_before_sending(step, entry, fault));
         }
         let mut attempts = 0;
@@ -274,6 +275,9 @@ impl<'a> Run<'a> {
             Ok(request) => request,
             Err(fault) => return self.broken(outcome, fault),
         };
+        if let Some(password) = request.url.password() {
+            self.scope.redactor.add(&percent_decode_str(password).decode_utf8_lossy());
+        }
         outcome.url = without_password(&request);
         let exchange = self.transport.exchange(&request, options, &self.scope.redactor).await;
         let (hops, last) = match exchange {
@@ -365,8 +369,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn out_of_time(&self, during: &str) -> Fault {
-        Fault::new(Pos::new(1, 1), format!("the journey's time of {:?} ended during {during}", self.limit()))
+    fn out_of_time(&self, at: Pos, during: &str) -> Fault {
+        Fault::new(at, format!("the journey's time of {:?} ended during {during}", self.limit()))
             .hint("give the journey more time")
     }
 

@@ -256,6 +256,21 @@ mod tests {
         assert!(r.touches("zabcz") && !r.touches("none"));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_secret_survives_in_any_form_and_place(secret in "\\PC{6,20}", before in "[a-z]{0,5}", after in "[a-z]{0,5}") {
+            let r = redactor(&secret);
+            let clear = format!("{before}{secret}{after}");
+            let json = serde_json::Value::String(clear.clone()).to_string();
+            let percent = utf8_percent_encode(&clear, UNRESERVED).to_string();
+            let encoded = STANDARD.encode(&clear);
+            for text in [clear.clone(), json, percent, encoded, format!("{clear:?}")] {
+                proptest::prop_assert!(r.redact(&text).contains(MASK), "{}", text);
+            }
+            proptest::prop_assert!(!r.redact(&clear).contains(&secret));
+        }
+    }
+
     #[test]
     fn a_secret_prints_as_a_mask() {
         let secret = Secret::from("hunter2");

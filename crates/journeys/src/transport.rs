@@ -210,7 +210,7 @@ impl Transport {
                 return Err(TransportError::Setup(format!("cannot lead {host} to port {}", address.port())));
             }
             if http == Http::Negotiated {
-                http = Http::Http11;
+                http = Http::V11;
             }
         }
         if let Some((_, address)) = &route
@@ -231,7 +231,7 @@ impl Transport {
         if !request.body.is_empty() {
             builder = builder.body(request.body.clone());
         }
-        if http == Http::Http10 {
+        if http == Http::V10 {
             builder = builder.version(Version::HTTP_10);
         }
         let mut answer = builder.send().await.map_err(|error| classify(error, &host))?;
@@ -384,9 +384,9 @@ impl Transport {
             .connect_timeout(connect_timeout)
             .tls_info(tls);
         builder = match http {
-            Http::Http10 | Http::Http11 => builder.http1_only(),
+            Http::V10 | Http::V11 => builder.http1_only(),
             Http::Negotiated => builder,
-            Http::Http2PriorKnowledge => builder.http2_prior_knowledge(),
+            Http::PriorKnowledge => builder.http2_prior_knowledge(),
         };
         builder = match family {
             Some(Family::V4) => builder.local_address(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),

@@ -115,7 +115,10 @@ impl PartialEq for Value {
             (Self::Bytes(a), Self::Bytes(b)) => a == b,
             (Self::Date(a), Self::Date(b)) => a == b,
             (Self::List(a), Self::List(b)) => a == b,
-            (Self::Object(a), Self::Object(b)) => a == b,
+            // Objects are equal whatever the order of their fields.
+            (Self::Object(a), Self::Object(b)) => {
+                a.len() == b.len() && a.iter().all(|field| b.contains(field))
+            }
             (Self::Redirect { location: a, status: x }, Self::Redirect { location: b, status: y }) => {
                 a == b && x == y
             }
@@ -273,6 +276,15 @@ mod tests {
     fn whole_floats_keep_their_point_also_when_negative() {
         assert_eq!(Number::Float(2.0).to_string(), "2.0");
         assert_eq!(Number::Float(-2.5).to_string(), "-2.5");
+    }
+
+    #[test]
+    fn objects_are_equal_whatever_the_order_of_their_fields() {
+        let field = |name: &str, n| (name.to_owned(), Value::integer(n));
+        let object = |fields: &[(String, Value)]| Value::Object(fields.to_vec());
+        assert_eq!(object(&[field("a", 1), field("b", 2)]), object(&[field("b", 2), field("a", 1)]));
+        assert_ne!(object(&[field("a", 1), field("b", 2)]), object(&[field("a", 1), field("c", 2)]));
+        assert_ne!(object(&[field("a", 1)]), object(&[field("a", 1), field("b", 2)]));
     }
 
     #[test]

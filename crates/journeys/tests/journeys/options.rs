@@ -182,6 +182,7 @@ async fn a_slow_server_fails_the_step_by_name_within_its_time() {
     let failure =
         go_with("GET {{base}}/text\n[Options]\ndelay: 10s\nHTTP 200\n", &whole).await.failure.unwrap();
     assert!(failure.what.contains("ended during the delay of this step"), "{failure}");
+    assert_eq!((failure.line, failure.step), (1, 1));
 }
 
 #[tokio::test]

@@ -97,6 +97,58 @@ fn broken_paths_two_bodies_and_commands_in_comments_are_refused() {
     assert!(found[0].2.contains("experimental"), "{found:?}");
 }
 
+/// Pieces that a Hurl file is made of, whole and broken.
+const PIECES: [&str; 34] = [
+    "GET http://example.com",
+    "POST ",
+    "{{base}}/a",
+    "HTTP 200",
+    "HTTP *",
+    "HTTP/2 ",
+    "\n",
+    "\n",
+    "\n",
+    "\r\n",
+    " ",
+    "\t",
+    "[Asserts]",
+    "[Captures]",
+    "[Options]",
+    "[Form]",
+    "[Multipart]",
+    "a: b",
+    "f: file,a.png;",
+    "jsonpath \"$.a\"",
+    " == 1",
+    " == \"x\"",
+    "body",
+    " contains ",
+    "```json",
+    "```",
+    "{\"a\": [1, {{b}}",
+    "}",
+    "]",
+    "<a>",
+    "hex,0",
+    "base64,YQ==;",
+    "retry: ",
+    "\\u{",
+];
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(3_000))]
+    #[test]
+    fn any_text_is_parsed_or_refused_with_a_place(picks in proptest::collection::vec(0..PIECES.len(), 0..24), cut in 0_usize..12) {
+        let text: String = picks.iter().map(|pick| PIECES[*pick]).collect();
+        let text: String = text.chars().take(text.chars().count().saturating_sub(cut)).collect();
+        if let Err(error) = Journey::parse("any.hurl", &text) {
+            proptest::prop_assert!(!error.diagnostics().is_empty());
+            proptest::prop_assert!(error.diagnostics().iter().all(|place| place.line >= 1 && place.column >= 1));
+            proptest::prop_assert!(error.to_string().contains('^'));
+        }
+    }
+}
+
 #[test]
 fn an_empty_journey_is_refused_as_it_proves_nothing() {
     assert!(refused("")[0].2.contains("at least one request"));

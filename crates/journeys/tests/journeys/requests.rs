@@ -177,6 +177,15 @@ jsonpath "$.text" matches /--safelight-[0-9a-f]{32}--\r\n$/
     assert_eq!(go_with(text, &options).await.failure.map(|failure| failure.to_string()), None);
 }
 
+#[tokio::test]
+async fn a_content_type_of_the_entry_gets_the_boundary_of_the_parts() {
+    pass(
+        "POST {{base}}/echo\nContent-Type: multipart/mixed\n[Multipart]\na: b\nHTTP 200\n[Asserts]\n\
+         jsonpath \"$.headers['content-type']\" matches /^multipart\\/mixed; boundary=safelight-[0-9a-f]+$/\n",
+    )
+    .await;
+}
+
 // Templates, "Types" and "Functions".
 #[tokio::test]
 async fn templates_render_variables_and_functions() {

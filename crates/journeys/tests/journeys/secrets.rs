@@ -112,4 +112,8 @@ async fn a_password_in_an_address_is_not_shown() {
     let outcome = go_with(&text, &options(address)).await;
     assert_eq!(outcome.failure, None);
     assert_eq!(outcome.steps[0].url, format!("http://ada:***@{address}/echo"));
+    let text = text.replace("exists", "== \"\"") + "body == \"\"\n";
+    let outcome = go_with(&text, &options(address)).await;
+    let shown = everything(&outcome);
+    assert!(!outcome.success && !shown.contains("letmein") && !shown.contains("bGV0bWVpb"), "{shown}");
 }

@@ -17,7 +17,7 @@ use safelight_journeys::{Journey, JourneyOutcome, RunOptions, Value, run};
 use serde_json::json;
 
 /// A server on a free port of the loopback; it ends with the test's runtime.
-pub async fn serve(app: Router) -> SocketAddr {
+pub(crate) async fn serve(app: Router) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
@@ -25,9 +25,9 @@ pub async fn serve(app: Router) -> SocketAddr {
 }
 
 #[derive(Clone, Default)]
-pub struct Shared {
-    pub counters: Arc<Mutex<BTreeMap<String, u32>>>,
-    pub hits: Arc<AtomicU32>,
+pub(crate) struct Shared {
+    pub(crate) counters: Arc<Mutex<BTreeMap<String, u32>>>,
+    pub(crate) hits: Arc<AtomicU32>,
 }
 
 async fn echo(
@@ -80,12 +80,12 @@ async fn sample() -> impl IntoResponse {
 }
 
 /// The body that most asserts are made on.
-pub const SAMPLE: &str = r#"{"name":"Ada","age":36,"ratio":0.5,"big":18446744073709551615,"ok":true,"none":null,
+pub(crate) const SAMPLE: &str = r#"{"name":"Ada","age":36,"ratio":0.5,"big":18446744073709551615,"ok":true,"none":null,
 "tags":["a","b","c"],"empty":[],"text":"","nested":{"id":"6fa459ea-ee8a-3ca4-894e-db77e160355e","when":"2024-05-06T07:08:09Z"},
 "people":[{"name":"Bo","age":5},{"name":"Cy","age":50}],"ip":"192.0.2.7","ip6":"2001:db8::1"}"#;
 
 /// Every route that the tests share.
-pub fn app(shared: Shared) -> Router {
+pub(crate) fn app(shared: Shared) -> Router {
     let gzip = || async {
         use std::io::Write as _;
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
@@ -126,31 +126,31 @@ pub fn app(shared: Shared) -> Router {
 }
 
 /// The shared server and what it counted.
-pub async fn server() -> (SocketAddr, Shared) {
+pub(crate) async fn server() -> (SocketAddr, Shared) {
     let shared = Shared::default();
     (serve(app(shared.clone())).await, shared)
 }
 
 /// Options with `{{base}}` set to the server.
-pub fn options(address: SocketAddr) -> RunOptions {
+pub(crate) fn options(address: SocketAddr) -> RunOptions {
     let mut options = RunOptions { timeout: Duration::from_secs(10), ..RunOptions::default() };
     options.variables.insert("base".to_owned(), Value::from(format!("http://{address}")));
     options
 }
 
 /// Parses and runs with the options.
-pub async fn go_with(text: &str, options: &RunOptions) -> JourneyOutcome {
+pub(crate) async fn go_with(text: &str, options: &RunOptions) -> JourneyOutcome {
     run(&Journey::parse("test.hurl", text).unwrap_or_else(|error| panic!("{error}")), options).await
 }
 
 /// Parses and runs against a fresh shared server.
-pub async fn go(text: &str) -> JourneyOutcome {
+pub(crate) async fn go(text: &str) -> JourneyOutcome {
     let (address, _) = server().await;
     go_with(text, &options(address)).await
 }
 
 /// As above; every check must hold.
-pub async fn pass(text: &str) -> JourneyOutcome {
+pub(crate) async fn pass(text: &str) -> JourneyOutcome {
     let outcome = go(text).await;
     if let Some(failure) = &outcome.failure {
         panic!("{failure}");
@@ -160,12 +160,12 @@ pub async fn pass(text: &str) -> JourneyOutcome {
 }
 
 /// Each of the asserts must hold on `GET path` by itself.
-pub async fn holds(path: &str, asserts: &str) {
+pub(crate) async fn holds(path: &str, asserts: &str) {
     pass(&format!("GET {{{{base}}}}{path}\nHTTP 200\n[Asserts]\n{asserts}\n")).await;
 }
 
 /// Each line by itself must fail on `GET path`, and only it.
-pub async fn fails(path: &str, asserts: &str) {
+pub(crate) async fn fails(path: &str, asserts: &str) {
     for line in asserts.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let outcome = go(&format!("GET {{{{base}}}}{path}\nHTTP 200\n[Asserts]\n{line}\n")).await;
         assert!(!outcome.success, "should not hold: {line}");

@@ -121,6 +121,22 @@ async fn an_entry_may_bring_its_own_authority() {
     assert_eq!(go_with(&text, &options).await.failure, None);
 }
 
+#[tokio::test]
+async fn http_2_is_spoken_without_tls_when_known_before() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let answer = service_fn(|_: Request<Incoming>| async {
+            Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from("h2c"))))
+        });
+        let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        server.serve_connection(TokioIo::new(stream), answer).await
+    });
+    let text = "GET {{base}}/\n[Options]\nhttp2-prior-knowledge: true\nHTTP/2 200\n`h2c`\n";
+    assert_eq!(go_with(text, &options(address)).await.failure, None);
+}
+
 // Asserting Response, "SSL Certificate assert".
 #[tokio::test]
 async fn http_2_is_negotiated_on_the_same_port_and_the_certificate_can_be_asked() {
