@@ -146,7 +146,10 @@ fn explicit(assert: &Assert, exchange: Exchange<'_>, scope: &Scope, files: &File
         Ok(verdict) => {
             Check::new(assert.query.source_info.start, verdict.ok, verdict.expected, verdict.actual)
         }
-        Err(fault) => Check::failed("a value to check", fault),
+        Err(fault) => {
+            let wanted = format!("a value for {}", assert.predicate.predicate_func.value.identifier());
+            Check::failed(&wanted, fault)
+        }
     }
 }
 

@@ -199,7 +199,8 @@ fn integer(value: &IntegerValue, scope: &Scope) -> Evaluated<i64> {
     }
 }
 
-fn escape_html(text: &str) -> String {
+/// The five characters that mean something in HTML.
+pub(crate) fn escape_html(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

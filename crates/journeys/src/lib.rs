@@ -70,7 +70,8 @@
 //! # Secrets
 //! Everything in a [`JourneyOutcome`] and a [`TraceEvent`] is redacted: the value of each secret and of each
 //! capture marked `redact` becomes `***`, plain as well as percent-encoded, escaped in JSON, in hexadecimal, and
-//! in base64 wherever it stands in a longer text. A capture marked late is redacted in earlier steps of the
+//! in base64 wherever it stands in a longer text, and in HTML. A part of a secret, cut out by a filter, is not
+//! recognised. A capture marked late is redacted in earlier steps of the
 //! outcome too; a [`TraceEvent`] that was already told knows only the secrets of its time.
 
 mod certificate;

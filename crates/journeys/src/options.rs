@@ -275,3 +275,46 @@ fn resolve(text: &str, at: Pos) -> Evaluated<Reroute> {
         to_port: None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: Pos = Pos { line: 3, column: 1 };
+
+    fn reroute(
+        host: Option<&str>,
+        port: Option<u16>,
+        to_host: Option<&str>,
+        to_port: Option<u16>,
+    ) -> Reroute {
+        Reroute { host: host.map(str::to_owned), port, to_host: to_host.map(str::to_owned), to_port }
+    }
+
+    #[test]
+    fn connect_to_takes_names_addresses_and_gaps() {
+        let full = reroute(Some("a.example.com"), Some(443), Some("::1"), Some(8443));
+        assert_eq!(connect_to("A.example.com:443:[::1]:8443", AT), Ok(full));
+        assert_eq!(connect_to("::b.example.com:", AT), Ok(reroute(None, None, Some("b.example.com"), None)));
+        assert_eq!(
+            connect_to("a.example.com:::81", AT),
+            Ok(reroute(Some("a.example.com"), None, None, Some(81)))
+        );
+        for wrong in ["", "a:1:b", "a:1:b:2:c", "a:x:b:2", "a:1:b:70000"] {
+            let fault = connect_to(wrong, AT).unwrap_err();
+            assert!(fault.what.contains("is not HOST1:PORT1:HOST2:PORT2") && fault.at == AT, "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn resolve_takes_an_address_of_either_family() {
+        let v6 = reroute(Some("a.example.com"), Some(443), Some("2001:db8::1"), None);
+        assert_eq!(resolve("a.example.com:443:2001:db8::1", AT), Ok(v6.clone()));
+        assert_eq!(resolve("a.example.com:443:[2001:db8::1]", AT), Ok(v6));
+        for wrong in
+            ["a.example.com", "a.example.com:443", "a.example.com:443:b.example.com", "a:x:192.0.2.1"]
+        {
+            assert!(resolve(wrong, AT).unwrap_err().what.contains("is not HOST:PORT:ADDRESS"), "{wrong}");
+        }
+    }
+}

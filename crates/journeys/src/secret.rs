@@ -114,6 +114,7 @@ fn forms_of(secret: &str) -> BTreeSet<String> {
     let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
     forms.insert(hex.to_uppercase());
     forms.insert(hex);
+    forms.insert(crate::filter::escape_html(secret));
     // Debug output of strings, as error messages of libraries show them.
     let debug = format!("{secret:?}");
     forms.insert(debug[1..debug.len() - 1].to_owned());

@@ -20,6 +20,7 @@ fn forms() -> Vec<String> {
         SECRET.to_owned(),
         "p%C3%A4%20ss%2Fw%22ord%2B1".to_owned(),
         "p%c3%a4%20ss".to_owned(),
+        "ss/w&quot;ord".to_owned(),
         "pä ss/w\\\"ord+1".to_owned(),
         STANDARD.encode(SECRET),
         // Inside of "ada:<secret>", without the letters that mix with the neighbours.
@@ -46,6 +47,7 @@ async fn a_secret_is_sent_and_shown_in_no_form() {
         "variable \"pass\" == \"\"",
         "variable \"pass\" utf8Encode == hex,00;",
         "variable \"pass\" urlEncode == \"\"",
+        "variable \"pass\" htmlEscape == \"\"",
         "variable \"pass\" toInt == 1",
         "body == \"{{pass}}\"",
         "url == \"{{pass}}\"",
