@@ -211,11 +211,10 @@ async fn run(role: Role, config: Config) -> Result<(), CliError> {
         return server::run(router, address, max, || async {}).await.map_err(failed("serve"));
     }
     let api = open_api(config)?;
-    let mut router = api::router(&api);
+    let mut router = api::standalone(&api);
     if role == Role::Serve {
-        let pages =
-            web::router(api.config.clone(), Backend::Local(router.clone()), false).map_err(web_error)?;
-        router = pages.merge(router);
+        let pages = web::router(api.config.clone(), Backend::Local(router), false).map_err(web_error)?;
+        router = pages.merge(api::router(&api));
     }
     let background = Arc::clone(&api);
     server::run(router, address, max, || async move { background.jobs.drained().await })

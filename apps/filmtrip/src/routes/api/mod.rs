@@ -119,9 +119,13 @@ pub fn router(api: &Arc<Api>) -> Router {
         .route("/api/overview", get(account::overview))
         .route("/media/{key}/{file}", get(media::variant))
         .route("/api/{*rest}", axum::routing::any(unknown))
-        .route("/media/{*rest}", axum::routing::any(unknown))
         .layer(middleware::from_fn(super::common_headers))
         .with_state(Arc::clone(api))
+}
+
+/// The routes for a process that serves nothing else: whatever is not there is a JSON error.
+pub fn standalone(api: &Arc<Api>) -> Router {
+    router(api).fallback(unknown)
 }
 
 async fn unknown() -> ApiError {
