@@ -8,6 +8,7 @@ pub mod driver;
 pub mod event;
 pub mod finding;
 pub mod plan;
+pub mod report;
 pub mod risk;
 pub mod run;
 pub mod text;

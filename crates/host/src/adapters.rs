@@ -8,7 +8,9 @@ use safelight_engine::driver::{
 };
 use safelight_journeys::{Journey, RunOptions, Secret, Value};
 use safelight_proxy::{
-    Candidate, ControlClient, ControlError, Drain, Hold, PutService, Release, RouteMatch, ServiceState, SetCandidate, Switch,
+    Candidate, ControlClient, ControlError, Release,
+    protocol::{Drain, Hold, PutService, RouteMatch, ServiceState, SetCandidate, Switch},
+    table::Timeouts,
 };
 use std::{
     net::SocketAddr,
@@ -30,13 +32,22 @@ impl ProxyTraffic {
 
     async fn find(&self, app: &str, service: &str) -> Result<Option<ServiceState>, HostError> {
         let state = self.client.state().await.map_err(|e| trouble("ask the proxy for its routes", &e))?;
-        Ok(state.services.into_iter().find(|s| s.app == app && s.service == service))
+        Ok(state.services.into_iter().find(|s| s.app == own(app, service) && s.service == service))
     }
 }
 
 fn trouble(op: &str, e: &ControlError) -> HostError {
-    let kind = if e.is_unreachable() { HostErrorKind::Unreachable } else { HostErrorKind::Other };
+    let kind = if matches!(e, ControlError::Unreachable { .. }) {
+        HostErrorKind::Unreachable
+    } else {
+        HostErrorKind::Other
+    };
     HostError::new(kind, op, e)
+}
+
+/// Each service is an app of its own to the proxy, so that one can be taken out without the others.
+fn own(app: &str, service: &str) -> String {
+    format!("{app}.{service}")
 }
 
 fn release(t: &Target) -> Release {
@@ -81,7 +92,7 @@ impl Traffic for ProxyTraffic {
         let op = "set the test route in the proxy";
         let existing = self.find(app, service).await?;
         match (existing, to) {
-            (Some(s), None) if is_test_only(&s, rules) => self.remove(app, service, Duration::from_secs(5)).await,
+            (Some(s), None) if is_test_only(&s, rules) => self.remove(app, service).await,
             (None, None) => Ok(()),
             (Some(s), Some(t)) if !is_test_only(&s, rules) => {
                 let candidate = Candidate {
@@ -91,22 +102,35 @@ impl Traffic for ProxyTraffic {
                     salt: String::new(),
                 };
                 let body = SetCandidate { candidate: Some(candidate), probe: None, drain: Drain::default() };
-                self.client.set_candidate(app, service, &body).await.map(drop).map_err(|e| trouble(op, &e))
+                self.client
+                    .candidate(&own(app, service), service, &body)
+                    .await
+                    .map(drop)
+                    .map_err(|e| trouble(op, &e))
             }
             (Some(_), None) => {
-                let body = SetCandidate { candidate: None, probe: None, drain: drain(Duration::from_secs(5)) };
-                self.client.set_candidate(app, service, &body).await.map(drop).map_err(|e| trouble(op, &e))
+                let body =
+                    SetCandidate { candidate: None, probe: None, drain: drain(Duration::from_secs(5)) };
+                self.client
+                    .candidate(&own(app, service), service, &body)
+                    .await
+                    .map(drop)
+                    .map_err(|e| trouble(op, &e))
             }
             (_, Some(t)) => {
                 let body = PutService {
                     routes: routes(&rules.test_hosts, &rules.path),
                     stable: release(t),
                     token: None,
-                    timeouts: safelight_proxy::Timeouts::default(),
+                    timeouts: Timeouts::default(),
                     split_cookie: None,
                     drain: Drain::default(),
                 };
-                self.client.put_service(app, service, &body).await.map(drop).map_err(|e| trouble(op, &e))
+                self.client
+                    .put(&own(app, service), service, &body)
+                    .await
+                    .map(drop)
+                    .map_err(|e| trouble(op, &e))
             }
         }
     }
@@ -124,17 +148,17 @@ impl Traffic for ProxyTraffic {
         let same_routes = self.find(app, service).await?.is_some_and(|s| s.routes == wanted);
         let report = if same_routes {
             let body = Switch { to: release(to), then_candidate: None, probe: None, drain: drain(limit) };
-            self.client.switch(app, service, &body).await
+            self.client.switch(&own(app, service), service, &body).await
         } else {
             let body = PutService {
                 routes: wanted,
                 stable: release(to),
                 token: None,
-                timeouts: safelight_proxy::Timeouts::default(),
+                timeouts: Timeouts::default(),
                 split_cookie: None,
                 drain: drain(limit),
             };
-            self.client.put_service(app, service, &body).await
+            self.client.put(&own(app, service), service, &body).await
         }
         .map_err(|e| trouble(op, &e))?;
         let d = report.drained;
@@ -146,12 +170,12 @@ impl Traffic for ProxyTraffic {
         })
     }
 
-    async fn remove(&self, app: &str, service: &str, limit: Duration) -> Result<(), HostError> {
+    async fn remove(&self, app: &str, service: &str) -> Result<(), HostError> {
         if self.find(app, service).await?.is_none() {
             return Ok(());
         }
         self.client
-            .delete_service(app, service, &drain(limit))
+            .delete_app(&own(app, service))
             .await
             .map(drop)
             .map_err(|e| trouble("take the service out of the proxy", &e))
@@ -163,7 +187,11 @@ impl Traffic for ProxyTraffic {
             queue_cap: queue as usize,
             ..Hold::default()
         };
-        self.client.hold(app, service, &body).await.map(drop).map_err(|e| trouble("hold requests in the proxy", &e))
+        self.client
+            .hold(&own(app, service), service, &body)
+            .await
+            .map(drop)
+            .map_err(|e| trouble("hold requests in the proxy", &e))
     }
 
     async fn release(&self, app: &str, service: &str) -> Result<(), HostError> {
@@ -171,7 +199,7 @@ impl Traffic for ProxyTraffic {
             return Ok(());
         }
         self.client
-            .release(app, service)
+            .release(&own(app, service), service)
             .await
             .map(drop)
             .map_err(|e| trouble("release held requests in the proxy", &e))
@@ -179,22 +207,29 @@ impl Traffic for ProxyTraffic {
 
     async fn counts(&self, app: &str, service: &str) -> Result<ServiceCounts, HostError> {
         let m = self.client.metrics().await.map_err(|e| trouble("read the proxy's counts", &e))?;
-        let versions = m.services.iter().find(|s| s.app == app && s.service == service).map_or_else(Vec::new, |s| {
-            s.versions
-                .iter()
-                .map(|(version, c)| {
-                    let upstream_failures = c.connect_failures + c.timeouts + c.broken + c.truncated;
-                    VersionCounts {
-                        version: version.clone(),
-                        requests: c.status.iter().sum::<u64>() + c.connect_failures + c.timeouts + c.broken,
-                        server_errors: c.status[4],
-                        client_errors: c.status[3],
-                        upstream_failures,
-                        latency_buckets: c.latency.iter().map(|b| (b.up_to_us, b.count)).collect(),
-                    }
-                })
-                .collect()
-        });
+        let versions = m
+            .services
+            .iter()
+            .find(|s| s.app == own(app, service) && s.service == service)
+            .map_or_else(Vec::new, |s| {
+                s.versions
+                    .iter()
+                    .map(|(version, c)| {
+                        let upstream_failures = c.connect_failures + c.timeouts + c.broken + c.truncated;
+                        VersionCounts {
+                            version: version.clone(),
+                            requests: c.status.iter().sum::<u64>()
+                                + c.connect_failures
+                                + c.timeouts
+                                + c.broken,
+                            server_errors: c.status[4],
+                            client_errors: c.status[3],
+                            upstream_failures,
+                            latency_buckets: c.latency.iter().map(|b| (b.up_to_us, b.count)).collect(),
+                        }
+                    })
+                    .collect()
+            });
         Ok(ServiceCounts { epoch: m.start_id, versions })
     }
 
@@ -211,8 +246,9 @@ impl Journeys for HurlJourneys {
     async fn run(&self, run: &JourneyRun) -> Result<Vec<JourneyResult>, HostError> {
         let mut results = Vec::with_capacity(run.files.len());
         for file in &run.files {
-            let journey = Journey::load(file)
-                .map_err(|e| HostError::new(HostErrorKind::Other, format!("read the journey {}", file.display()), e))?;
+            let journey = Journey::load(file).map_err(|e| {
+                HostError::new(HostErrorKind::Other, format!("read the journey {}", file.display()), e)
+            })?;
             let mut options = RunOptions {
                 timeout: run.timeout,
                 request_timeout: run.timeout.min(Duration::from_secs(30)),

@@ -2,7 +2,10 @@
 
 use crate::api::{ApiError, AppDetail, ErrorKind, RunOrder, RunRequest, RunStarted, RunSummary, Status};
 use http_body_util::{BodyExt as _, Full};
-use hyper::{Method, Request, Response, body::{Bytes, Incoming}};
+use hyper::{
+    Method, Request, Response,
+    body::{Bytes, Incoming},
+};
 use hyper_util::rt::TokioIo;
 use safelight_engine::{event::Event, plan::Plan, text::Text};
 use serde::{Serialize, de::DeserializeOwned};
@@ -54,7 +57,10 @@ impl HostClient {
         let gone = |e: &dyn std::fmt::Display| {
             ApiError::new(
                 ErrorKind::Failed,
-                safelight_engine::text!("the host daemon does not answer at {s}: {e}", "主机守护进程在 {s} 没有响应：{e}"),
+                safelight_engine::text!(
+                    "the host daemon does not answer at {s}: {e}",
+                    "主机守护进程在 {s} 没有响应：{e}"
+                ),
             )
             .with_help(Text::new("start it with `safelight host start`", "用 `safelight host start` 启动"))
         };
@@ -72,7 +78,12 @@ impl HostClient {
         sender.send_request(request).await.map_err(|e| gone(&e))
     }
 
-    async fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<&impl Serialize>) -> Result<T, ApiError> {
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<T, ApiError> {
         let bytes = match body {
             Some(b) => serde_json::to_vec(b).map_err(ApiError::failed)?,
             None => Vec::new(),
@@ -122,12 +133,14 @@ impl HostClient {
     }
     /// All events of a run after position `after`; with `follow`, also those to come.
     pub async fn events(&self, run: &str, after: u64, follow: bool) -> Result<EventStream, ApiError> {
-        let response =
-            self.send(Method::GET, &format!("/v1/runs/{run}/events?after={after}&follow={follow}"), Vec::new()).await?;
+        let response = self
+            .send(Method::GET, &format!("/v1/runs/{run}/events?after={after}&follow={follow}"), Vec::new())
+            .await?;
         if response.status().is_success() {
             return Ok(EventStream { body: response.into_body(), buffer: Vec::new() });
         }
         let body = response.into_body().collect().await.map_err(ApiError::failed)?.to_bytes();
-        Err(serde_json::from_slice(&body).unwrap_or_else(|_| ApiError::failed("the events could not be read")))
+        Err(serde_json::from_slice(&body)
+            .unwrap_or_else(|_| ApiError::failed("the events could not be read")))
     }
 }

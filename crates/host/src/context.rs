@@ -116,7 +116,8 @@ impl Context {
         let database = config.database.as_ref().map(|d| match d.kind {
             DatabaseKind::Sqlite => {
                 let path = dirs.shared().join(&d.path);
-                Arc::new(Sqlite::new(path, d.schema_query.clone(), d.proof_queries.clone())) as Arc<dyn Database>
+                Arc::new(Sqlite::new(path, d.schema_query.clone(), d.proof_queries.clone()))
+                    as Arc<dyn Database>
             }
         });
         let source: Arc<dyn Source> = match &config.source.dir {
@@ -127,7 +128,10 @@ impl Context {
             }
         };
         let net: Arc<dyn Net> = Arc::new(SystemNet::new().map_err(|e| {
-            ContextError(safelight_engine::text!("the network driver could not be made: {e}", "无法初始化网络驱动：{e}"))
+            ContextError(safelight_engine::text!(
+                "the network driver could not be made: {e}",
+                "无法初始化网络驱动：{e}"
+            ))
         })?);
         Ok(Self {
             home: home.clone(),

@@ -17,7 +17,10 @@ pub(crate) fn from_env() -> Option<FaultPoint> {
             match std::fs::read_to_string(&order).as_deref().map(str::trim) {
                 Ok("kill") => {
                     let _ = std::fs::remove_file(&order);
-                    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+                    let _ = rustix::process::kill_process(
+                        rustix::process::getpid(),
+                        rustix::process::Signal::KILL,
+                    );
                 }
                 Ok("pause") => std::thread::sleep(Duration::from_millis(10)),
                 _ => return,

@@ -96,17 +96,27 @@ pub fn load_config(project: &Path) -> Result<(Config, String), ApiError> {
     let file = project.join("safelight.toml");
     let shown = file.display();
     let text = match std::fs::read(&file) {
-        Ok(bytes) => String::from_utf8(bytes)
-            .map_err(|_| ApiError::new(ErrorKind::Config, safelight_engine::text!("{shown} is not UTF-8", "{shown} 不是 UTF-8 编码")))?,
+        Ok(bytes) => String::from_utf8(bytes).map_err(|_| {
+            ApiError::new(
+                ErrorKind::Config,
+                safelight_engine::text!("{shown} is not UTF-8", "{shown} 不是 UTF-8 编码"),
+            )
+        })?,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             return Err(ApiError::new(
                 ErrorKind::Config,
                 safelight_engine::text!("there is no {shown}", "没有 {shown}"),
             )
-            .with_help(Text::new("`safelight init` writes one from what it finds", "`safelight init` 会根据现有情况生成")));
+            .with_help(Text::new(
+                "`safelight init` writes one from what it finds",
+                "`safelight init` 会根据现有情况生成",
+            )));
         }
         Err(e) => {
-            return Err(ApiError::new(ErrorKind::Config, safelight_engine::text!("{shown} cannot be read: {e}", "无法读取 {shown}：{e}")));
+            return Err(ApiError::new(
+                ErrorKind::Config,
+                safelight_engine::text!("{shown} cannot be read: {e}", "无法读取 {shown}：{e}"),
+            ));
         }
     };
     match config::load::parse("safelight.toml", &text) {
@@ -166,7 +176,8 @@ impl Runs {
         let to = match req.kind {
             PlanKind::Deploy => {
                 let r = ctx.source.resolve(req.revision.as_deref()).await.map_err(|e| {
-                    let kind = if e.kind == HostErrorKind::NotFound { ErrorKind::Usage } else { ErrorKind::Failed };
+                    let kind =
+                        if e.kind == HostErrorKind::NotFound { ErrorKind::Usage } else { ErrorKind::Failed };
                     ApiError::new(kind, Text::same(e.to_string()))
                 })?;
                 let id = self.store.next_release(ctx.app(), &req.env).map_err(store_error)?;
@@ -178,7 +189,11 @@ impl Runs {
                     None => state.previous.as_ref(),
                 };
                 match wanted {
-                    Some(r) if r.verified.is_some() && state.current.as_ref().is_none_or(|c| c.id != r.id) => reference(r),
+                    Some(r)
+                        if r.verified.is_some() && state.current.as_ref().is_none_or(|c| c.id != r.id) =>
+                    {
+                        reference(r)
+                    }
                     Some(r) => {
                         let id = &r.id;
                         return Err(ApiError::new(
@@ -194,7 +209,10 @@ impl Runs {
                             ErrorKind::Usage,
                             Text::new("there is no verified release to go back to", "没有可回滚的已验证版本"),
                         )
-                        .with_help(Text::new("`safelight history` lists them", "`safelight history` 可查看")));
+                        .with_help(Text::new(
+                            "`safelight history` lists them",
+                            "`safelight history` 可查看",
+                        )));
                     }
                 }
             }
@@ -239,7 +257,8 @@ impl Runs {
             end: None,
             lease_s: req.lease_s,
         };
-        let first = Entry { seq: 1, at: plan.created, kind: EntryKind::Begin { plan: Box::new(plan.clone()) } };
+        let first =
+            Entry { seq: 1, at: plan.created, kind: EntryKind::Begin { plan: Box::new(plan.clone()) } };
         if let Some(open) = self.store.begin_run(&row, &first).map_err(store_error)? {
             return Err(busy(&open));
         }
@@ -297,11 +316,20 @@ impl Runs {
 
     fn interrupted(&self, id: &str) -> Result<(RunRow, RunState), ApiError> {
         let row = self.store.run(id).map_err(store_error)?.ok_or_else(|| {
-            ApiError::new(ErrorKind::NotFound, safelight_engine::text!("there is no run {id}", "没有运行 {id}"))
+            ApiError::new(
+                ErrorKind::NotFound,
+                safelight_engine::text!("there is no run {id}", "没有运行 {id}"),
+            )
         })?;
         if row.ended.is_some() {
-            return Err(ApiError::new(ErrorKind::Usage, safelight_engine::text!("run {id} has ended", "运行 {id} 已结束"))
-                .with_help(Text::new("to go back to the release before, use `safelight rollback`", "要回到上一版本，请用 `safelight rollback`")));
+            return Err(ApiError::new(
+                ErrorKind::Usage,
+                safelight_engine::text!("run {id} has ended", "运行 {id} 已结束"),
+            )
+            .with_help(Text::new(
+                "to go back to the release before, use `safelight rollback`",
+                "要回到上一版本，请用 `safelight rollback`",
+            )));
         }
         let state = self.store.run_state(id).map_err(|e| ApiError::failed(&e))?;
         Ok((row, state))
@@ -339,8 +367,9 @@ impl Runs {
         abort: Option<Text>,
         revision: Option<String>,
     ) -> Result<(), ApiError> {
-        let config = config::load::parse("safelight.toml", &row.config)
-            .map_err(|e| ApiError::new(ErrorKind::Config, Text::new(e.render(Lang::En), e.render(Lang::Zh))))?;
+        let config = config::load::parse("safelight.toml", &row.config).map_err(|e| {
+            ApiError::new(ErrorKind::Config, Text::new(e.render(Lang::En), e.render(Lang::Zh)))
+        })?;
         let ctx = self.context(config, &row.plan.env, &row.project)?;
         let known = self.store.events(&row.id, 0).map_err(store_error)?;
         let active = Arc::new(Active {
@@ -500,7 +529,10 @@ impl Runs {
         let Ok(apps) = self.store.apps() else { return };
         let rows = self.store.runs(false, 10_000).unwrap_or_default();
         for (app, env) in apps {
-            let Some(row) = rows.iter().find(|r| r.plan.app == app && r.plan.env == env && r.ended.is_some()) else { continue };
+            let Some(row) = rows.iter().find(|r| r.plan.app == app && r.plan.env == env && r.ended.is_some())
+            else {
+                continue;
+            };
             let Ok(config) = config::load::parse("safelight.toml", &row.config) else { continue };
             let Ok(ctx) = self.context(config, &env, &row.project) else { continue };
             let emit: Emit = Arc::new(|_| {});
@@ -513,7 +545,11 @@ impl Runs {
 }
 
 fn committed(state: &RunState) -> bool {
-    state.plan.steps.iter().any(|s| s.action == Action::Commit && matches!(state.steps.get(&s.id), Some(StepState::Done(_))))
+    state
+        .plan
+        .steps
+        .iter()
+        .any(|s| s.action == Action::Commit && matches!(state.steps.get(&s.id), Some(StepState::Done(_))))
 }
 
 fn current_step(state: &RunState) -> Option<Text> {

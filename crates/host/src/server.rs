@@ -70,7 +70,9 @@ pub async fn serve(options: DaemonOptions) -> Result<(), ApiError> {
     let supervisor = Supervisor::new(home.clone(), options.proxy, options.listen);
     let socket = home.socket();
     match std::fs::remove_file(&socket) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(cannot("replace its socket", &socket, &e)),
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            return Err(cannot("replace its socket", &socket, &e));
+        }
         _ => {}
     }
     let listener = UnixListener::bind(&socket).map_err(|e| cannot("open its socket", &socket, &e))?;
@@ -162,11 +164,19 @@ async fn list(State(d): State<Daemon>) -> Result<Json<Vec<RunSummary>>, ApiError
     Ok(Json(rows.iter().map(|r| d.runs.summary(r)).collect()))
 }
 
-async fn resume(State(d): State<Daemon>, Path(id): Path<String>, Json(o): Json<RunOrder>) -> Result<Json<()>, ApiError> {
+async fn resume(
+    State(d): State<Daemon>,
+    Path(id): Path<String>,
+    Json(o): Json<RunOrder>,
+) -> Result<Json<()>, ApiError> {
     d.runs.resume(&id, &o.who).map(Json)
 }
 
-async fn abort(State(d): State<Daemon>, Path(id): Path<String>, Json(o): Json<RunOrder>) -> Result<Json<()>, ApiError> {
+async fn abort(
+    State(d): State<Daemon>,
+    Path(id): Path<String>,
+    Json(o): Json<RunOrder>,
+) -> Result<Json<()>, ApiError> {
     d.runs.abort(&id, &o.who, o.forget).map(Json)
 }
 
@@ -186,7 +196,10 @@ async fn events(
     Query(q): Query<EventsQuery>,
 ) -> Result<Response, ApiError> {
     if d.runs.store().run(&id).map_err(ApiError::failed)?.is_none() {
-        return Err(ApiError::new(ErrorKind::NotFound, safelight_engine::text!("there is no run {id}", "没有运行 {id}")));
+        return Err(ApiError::new(
+            ErrorKind::NotFound,
+            safelight_engine::text!("there is no run {id}", "没有运行 {id}"),
+        ));
     }
     // Subscribed before the stored ones are read, so that none falls between.
     let live = if q.follow { d.runs.follow(&id) } else { None };
@@ -246,7 +259,10 @@ async fn events(
     Ok(([("content-type", "application/x-ndjson")], Body::from_stream(stream)).into_response())
 }
 
-async fn app_detail(State(d): State<Daemon>, Path((app, env)): Path<(String, String)>) -> Result<Json<AppDetail>, ApiError> {
+async fn app_detail(
+    State(d): State<Daemon>,
+    Path((app, env)): Path<(String, String)>,
+) -> Result<Json<AppDetail>, ApiError> {
     let rows = d.runs.store().runs(false, 10_000).map_err(ApiError::failed)?;
     let row = rows.into_iter().find(|r| r.plan.app == app && r.plan.env == env).ok_or_else(|| {
         ApiError::new(

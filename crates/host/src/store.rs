@@ -84,7 +84,10 @@ impl Store {
         }
         let version: i64 = db.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(reading)?;
         if version > VERSION {
-            return Err(reading(format!("{} was written by a newer safelight; install that one", path.display())));
+            return Err(reading(format!(
+                "{} was written by a newer safelight; install that one",
+                path.display()
+            )));
         }
         db.execute_batch(
             "BEGIN IMMEDIATE;
@@ -122,7 +125,8 @@ impl Store {
     /// another run of that app and environment is open: it comes back instead.
     pub fn begin_run(&self, row: &RunRow, first: &Entry) -> Result<Option<RunRow>> {
         self.with(|db| {
-            let tx = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(writing)?;
+            let tx =
+                db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(writing)?;
             let open: Option<String> = tx
                 .query_row(
                     "SELECT body FROM runs WHERE app = ?1 AND env = ?2 AND ended IS NULL",
@@ -186,7 +190,9 @@ impl Store {
         };
         self.with(|db| {
             let mut st = db.prepare_cached(sql).map_err(reading)?;
-            let rows = st.query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |r| r.get::<_, String>(0)).map_err(reading)?;
+            let rows = st
+                .query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |r| r.get::<_, String>(0))
+                .map_err(reading)?;
             rows.map(|b| serde_json::from_str(&b.map_err(reading)?).map_err(reading)).collect()
         })
     }
@@ -200,17 +206,21 @@ impl Store {
     pub fn add_event(&self, e: &Event) -> Result<()> {
         let seq = i64::try_from(e.seq).unwrap_or(i64::MAX);
         self.with(|db| {
-            db.execute("INSERT OR REPLACE INTO events(run, seq, body) VALUES (?1, ?2, ?3)", params![e.run, seq, json(e)?])
-                .map_err(writing)
-                .map(drop)
+            db.execute(
+                "INSERT OR REPLACE INTO events(run, seq, body) VALUES (?1, ?2, ?3)",
+                params![e.run, seq, json(e)?],
+            )
+            .map_err(writing)
+            .map(drop)
         })
     }
 
     /// Events of a run after position `after`.
     pub fn events(&self, run: &str, after: u64) -> Result<Vec<Event>> {
         self.with(|db| {
-            let mut st =
-                db.prepare_cached("SELECT body FROM events WHERE run = ?1 AND seq > ?2 ORDER BY seq").map_err(reading)?;
+            let mut st = db
+                .prepare_cached("SELECT body FROM events WHERE run = ?1 AND seq > ?2 ORDER BY seq")
+                .map_err(reading)?;
             let after = i64::try_from(after).unwrap_or(i64::MAX);
             let rows = st.query_map(params![run, after], |r| r.get::<_, String>(0)).map_err(reading)?;
             rows.map(|b| serde_json::from_str(&b.map_err(reading)?).map_err(reading)).collect()
@@ -269,9 +279,11 @@ impl Store {
     /// Ids of the release that serves and of the verified one before it.
     pub fn serving(&self, app: &str, env: &str) -> Result<(Option<String>, Option<String>)> {
         self.with(|db| {
-            db.query_row("SELECT current, previous FROM serving WHERE app = ?1 AND env = ?2", [app, env], |r| {
-                Ok((r.get(0)?, r.get(1)?))
-            })
+            db.query_row(
+                "SELECT current, previous FROM serving WHERE app = ?1 AND env = ?2",
+                [app, env],
+                |r| Ok((r.get(0)?, r.get(1)?)),
+            )
             .optional()
             .map(Option::unwrap_or_default)
             .map_err(reading)
@@ -279,7 +291,13 @@ impl Store {
     }
 
     /// Sets them.
-    pub fn set_serving(&self, app: &str, env: &str, current: Option<&str>, previous: Option<&str>) -> Result<()> {
+    pub fn set_serving(
+        &self,
+        app: &str,
+        env: &str,
+        current: Option<&str>,
+        previous: Option<&str>,
+    ) -> Result<()> {
         self.with(|db| {
             db.execute(
                 "INSERT OR REPLACE INTO serving(app, env, current, previous) VALUES (?1, ?2, ?3, ?4)",
@@ -293,7 +311,8 @@ impl Store {
     /// All apps and environments that were ever deployed.
     pub fn apps(&self) -> Result<Vec<(String, String)>> {
         self.with(|db| {
-            let mut st = db.prepare_cached("SELECT DISTINCT app, env FROM runs ORDER BY app, env").map_err(reading)?;
+            let mut st =
+                db.prepare_cached("SELECT DISTINCT app, env FROM runs ORDER BY app, env").map_err(reading)?;
             let rows = st.query_map([], |r| Ok((r.get(0)?, r.get(1)?))).map_err(reading)?;
             rows.map(|r| r.map_err(reading)).collect()
         })
@@ -315,9 +334,13 @@ impl Store {
     pub fn backups(&self, app: &str, env: &str) -> Result<Vec<(String, Backup)>> {
         self.with(|db| {
             let mut st = db
-                .prepare_cached("SELECT run, body FROM backups WHERE app = ?1 AND env = ?2 ORDER BY taken DESC")
+                .prepare_cached(
+                    "SELECT run, body FROM backups WHERE app = ?1 AND env = ?2 ORDER BY taken DESC",
+                )
                 .map_err(reading)?;
-            let rows = st.query_map([app, env], |r| Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?))).map_err(reading)?;
+            let rows = st
+                .query_map([app, env], |r| Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?)))
+                .map_err(reading)?;
             rows.map(|r| {
                 let (run, body) = r.map_err(reading)?;
                 Ok((run, serde_json::from_str(&body).map_err(reading)?))
@@ -361,7 +384,11 @@ impl Journal for Store {
                 .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
                 .map_err(|e| storage(e.to_string()))?;
             let before: String = tx
-                .query_row("SELECT chain FROM journal WHERE run = ?1 AND seq = ?2", params![run, seq - 1], |r| r.get(0))
+                .query_row(
+                    "SELECT chain FROM journal WHERE run = ?1 AND seq = ?2",
+                    params![run, seq - 1],
+                    |r| r.get(0),
+                )
                 .map_err(|e| storage(format!("line {} is missing: {e}", seq - 1)))?;
             tx.execute(
                 "INSERT INTO journal(run, seq, body, chain) VALUES (?1, ?2, ?3, ?4)",

@@ -55,7 +55,9 @@ impl Supervisor {
             if died {
                 child = None;
             }
-            let alive = tokio::time::timeout(Duration::from_secs(2), self.client.state()).await.is_ok_and(|r| r.is_ok());
+            let alive = tokio::time::timeout(Duration::from_secs(2), self.client.state())
+                .await
+                .is_ok_and(|r| r.is_ok());
             self.up.store(alive, Ordering::SeqCst);
             if alive {
                 self.set_trouble(None);
@@ -77,7 +79,8 @@ impl Supervisor {
                     if let Some(c) = child.as_mut()
                         && let Ok(Some(status)) = c.try_wait()
                     {
-                        let said = crate::logs::tail(&self.home.logs().join("proxy.log"), 2000).unwrap_or_default();
+                        let said =
+                            crate::logs::tail(&self.home.logs().join("proxy.log"), 2000).unwrap_or_default();
                         let last = said.lines().rev().find(|l| !l.trim().is_empty()).unwrap_or("").to_owned();
                         self.set_trouble(Some(format!("it ended with {status}: {last}")));
                         child = None;
@@ -97,7 +100,8 @@ impl Supervisor {
     }
 
     fn spawn(&self) -> std::io::Result<std::process::Child> {
-        let log = std::fs::OpenOptions::new().append(true).create(true).open(self.home.logs().join("proxy.log"))?;
+        let log =
+            std::fs::OpenOptions::new().append(true).create(true).open(self.home.logs().join("proxy.log"))?;
         let (program, args) = self
             .command
             .split_first()
@@ -137,7 +141,12 @@ impl Supervisor {
         let restarts = self.starts.load(Ordering::SeqCst).saturating_sub(1);
         match self.client.state().await {
             Ok(s) => ProxyStatus { pid: Some(s.pid), listen: s.listen, trouble: None, restarts },
-            Err(e) => ProxyStatus { pid: None, listen: self.listen.clone(), trouble: trouble.or_else(|| Some(e.to_string())), restarts },
+            Err(e) => ProxyStatus {
+                pid: None,
+                listen: self.listen.clone(),
+                trouble: trouble.or_else(|| Some(e.to_string())),
+                restarts,
+            },
         }
     }
 

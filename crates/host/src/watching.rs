@@ -116,7 +116,10 @@ mod tests {
 
     #[test]
     fn memory_goes_by_what_is_available() {
-        assert_eq!(memory_percent("MemTotal: 1000 kB\nMemFree: 20 kB\nMemAvailable: 700 kB\n").map(f64::round), Some(30.0));
+        assert_eq!(
+            memory_percent("MemTotal: 1000 kB\nMemFree: 20 kB\nMemAvailable: 700 kB\n").map(f64::round),
+            Some(30.0)
+        );
         assert_eq!(memory_percent("MemTotal: 0 kB\n"), None);
     }
 }

@@ -440,7 +440,8 @@ mod tests {
 
     #[test]
     fn the_window_is_read_in_its_own_zone_and_may_cross_midnight() {
-        let w = |from: &str, to: &str| Window { from: from.into(), to: to.into(), zone: "Asia/Shanghai".into() };
+        let w =
+            |from: &str, to: &str| Window { from: from.into(), to: to.into(), zone: "Asia/Shanghai".into() };
         let at = |s: &str| s.parse::<Timestamp>().unwrap();
         assert!(window_open(&w("02:00", "04:00"), at("2026-01-01T18:30:00Z")));
         assert!(!window_open(&w("02:00", "04:00"), at("2026-01-01T20:00:00Z")));

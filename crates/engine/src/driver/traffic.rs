@@ -99,7 +99,7 @@ pub trait Traffic: Send + Sync {
         drain: Duration,
     ) -> Result<Switched, HostError>;
     /// Takes the service out of routing altogether, after draining.
-    async fn remove(&self, app: &str, service: &str, drain: Duration) -> Result<(), HostError>;
+    async fn remove(&self, app: &str, service: &str) -> Result<(), HostError>;
     /// Holds new requests, at most `queue` of them for at most `limit`.
     async fn hold(&self, app: &str, service: &str, limit: Duration, queue: u32) -> Result<(), HostError>;
     /// Lets held requests go.

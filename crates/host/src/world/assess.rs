@@ -16,15 +16,14 @@ impl HostWorld {
         let emit = self.emit.clone();
         let (_, register, verdict) = self.look(|f| emit(EventKind::Checked { finding: f.clone() })).await?;
         (self.emit)(EventKind::Decided { verdict: verdict.clone(), risks: register });
-        if verdict.may_go() {
-            Ok((to_record(&verdict), verdict.word()))
-        } else {
-            Err(no_go(&verdict))
-        }
+        if verdict.may_go() { Ok((to_record(&verdict), verdict.word())) } else { Err(no_go(&verdict)) }
     }
 
     /// Runs every check once.
-    async fn look(&self, on: impl FnMut(&Finding)) -> Result<(Vec<Finding>, RiskRegister, Verdict), StepError> {
+    async fn look(
+        &self,
+        on: impl FnMut(&Finding),
+    ) -> Result<(Vec<Finding>, RiskRegister, Verdict), StepError> {
         let ctx = self.ctx.checks(self.revision.clone()).await.map_err(store_failed)?;
         let now = ctx.now;
         let mut findings = check::run_all(checks::all(), &ctx, on).await;
@@ -48,7 +47,8 @@ impl HostWorld {
                 "请在窗口内重试，或修改 safelight.toml 的 [window]",
             )));
         }
-        let (current, _) = self.ctx.store.serving(self.ctx.app(), &self.ctx.env_name).map_err(store_failed)?;
+        let (current, _) =
+            self.ctx.store.serving(self.ctx.app(), &self.ctx.env_name).map_err(store_failed)?;
         let planned = run.plan.from.as_ref().map(|f| f.id.clone());
         if current != planned {
             let is = current.as_deref().unwrap_or("-").to_owned();
@@ -60,7 +60,8 @@ impl HostWorld {
         }
         // The host may have changed while dependencies were installed: the resources are measured again.
         let ctx = self.ctx.checks(self.revision.clone()).await.map_err(store_failed)?;
-        let again: Vec<_> = checks::all().into_iter().filter(|c| matches!(c.spec().id, "P2" | "P3" | "P6")).collect();
+        let again: Vec<_> =
+            checks::all().into_iter().filter(|c| matches!(c.spec().id, "P2" | "P3" | "P6")).collect();
         let mut findings = check::run_all(again, &ctx, |_| {}).await;
         apply_waivers(&mut findings, &self.ctx.config.waivers, ctx.now);
         if let Some(bad) = findings.iter().find(|f| f.outcome.blocks() && f.waiver.is_none()) {
@@ -76,8 +77,10 @@ impl HostWorld {
 fn no_go(verdict: &Verdict) -> StepError {
     let list = verdict.blocking.join(", ");
     let word = verdict.word();
-    StepError::new(Text::new(format!("{}: {list}", word.en), format!("{}：{list}", word.zh))).with_help(Text::new(
-        "each finding above says what to do; `safelight check` runs the checks alone",
-        "按上面每条结果的提示处理；`safelight check` 可单独运行检查",
-    ))
+    StepError::new(Text::new(format!("{}: {list}", word.en), format!("{}：{list}", word.zh))).with_help(
+        Text::new(
+            "each finding above says what to do; `safelight check` runs the checks alone",
+            "按上面每条结果的提示处理；`safelight check` 可单独运行检查",
+        ),
+    )
 }

@@ -1,8 +1,8 @@
 //! Backup, proof, rehearsal, migration, restore.
 
 use super::{
-    Applied, HostWorld, Record, Step, StepError, database_failed, failed, from_record, secret_values, stage::remove_file,
-    store_failed, to_record,
+    Applied, HostWorld, Record, Step, StepError, database_failed, failed, from_record, secret_values,
+    stage::remove_file, store_failed, to_record,
 };
 use safelight_engine::{
     config::Database as DatabaseConfig,
@@ -20,7 +20,9 @@ impl HostWorld {
     fn database(&self) -> Result<(&DatabaseConfig, &Arc<dyn Database>), StepError> {
         match (&self.ctx.config.database, &self.ctx.database) {
             (Some(c), Some(d)) => Ok((c, d)),
-            _ => Err(StepError::new(Text::new("the configuration has no [database]", "配置中没有 [database]"))),
+            _ => {
+                Err(StepError::new(Text::new("the configuration has no [database]", "配置中没有 [database]")))
+            }
         }
     }
 
@@ -39,7 +41,10 @@ impl HostWorld {
             }
             Err(e) => return Err(database_failed(e)),
         };
-        self.ctx.store.put_backup(self.ctx.app(), &self.ctx.env_name, &run.plan.run, &backup).map_err(store_failed)?;
+        self.ctx
+            .store
+            .put_backup(self.ctx.app(), &self.ctx.env_name, &run.plan.run, &backup)
+            .map_err(store_failed)?;
         let size = safelight_engine::config::ByteSize(backup.bytes);
         Ok((to_record(&backup), safelight_engine::text!("{size}, synced to disk", "{size}，已落盘")))
     }
@@ -52,7 +57,10 @@ impl HostWorld {
         let scratch = self.scratch(run);
         let proof = db.prove(&backup, &scratch).await.map_err(database_failed)?;
         backup.level = BackupLevel::RestoredAndQueried;
-        self.ctx.store.put_backup(self.ctx.app(), &self.ctx.env_name, &run.plan.run, &backup).map_err(store_failed)?;
+        self.ctx
+            .store
+            .put_backup(self.ctx.app(), &self.ctx.env_name, &run.plan.run, &backup)
+            .map_err(store_failed)?;
         let (tables, rows) = (proof.tables.len(), proof.tables.iter().map(|(_, n)| n).sum::<u64>());
         let (q, ms) = (proof.queries.len(), proof.millis);
         Ok((
@@ -116,12 +124,14 @@ impl HostWorld {
         let env = self.env_of(&release).await?;
         let secrets = secret_values(&env, std::iter::empty());
         let cwd = self.ctx.dirs.release(&release.id);
-        self.command(step, migrate, &cwd, &env, &self.database_env(config, db), &secrets).await.map_err(|e| {
-            e.with_help(Text::new(
-                "the backup of this run is proven; `safelight rollback --database` can restore it",
-                "本次运行的备份已验证；可用 `safelight rollback --database` 恢复",
-            ))
-        })?;
+        self.command(step, migrate, &cwd, &env, &self.database_env(config, db), &secrets).await.map_err(
+            |e| {
+                e.with_help(Text::new(
+                    "the backup of this run is proven; `safelight rollback --database` can restore it",
+                    "本次运行的备份已验证；可用 `safelight rollback --database` 恢复",
+                ))
+            },
+        )?;
         let after = db.status().await.map_err(database_failed)?.schema;
         release.schema.clone_from(&after);
         self.save(&release)?;
@@ -131,7 +141,11 @@ impl HostWorld {
     }
 
     /// The variable that tells the app where its database is; the environment file's own value wins.
-    pub(super) fn database_env(&self, config: &DatabaseConfig, db: &Arc<dyn Database>) -> Vec<(String, String)> {
+    pub(super) fn database_env(
+        &self,
+        config: &DatabaseConfig,
+        db: &Arc<dyn Database>,
+    ) -> Vec<(String, String)> {
         let live = self.ctx.dirs.shared().join(&config.path);
         vec![(config.url_variable.clone(), db.url_for(&live))]
     }
@@ -160,7 +174,10 @@ impl HostWorld {
         let at = backup.taken_at;
         Ok((
             to_record(&replaced),
-            safelight_engine::text!("the database is as of {at}; the replaced one is kept", "数据库已恢复到 {at}；被替换的库已保留"),
+            safelight_engine::text!(
+                "the database is as of {at}; the replaced one is kept",
+                "数据库已恢复到 {at}；被替换的库已保留"
+            ),
         ))
     }
 
@@ -169,7 +186,9 @@ impl HostWorld {
         list.into_iter()
             .find(|(of, b)| *of != run.plan.run && b.level == BackupLevel::RestoredAndQueried)
             .map(|(_, b)| b)
-            .ok_or_else(|| StepError::new(Text::new("there is no proven backup to restore", "没有经过验证的备份可恢复")))
+            .ok_or_else(|| {
+                StepError::new(Text::new("there is no proven backup to restore", "没有经过验证的备份可恢复"))
+            })
     }
 
     pub(super) async fn undo_restore(&self, record: Option<&Record>) -> Result<Text, StepError> {

@@ -119,7 +119,10 @@ impl HostWorld {
 
     fn known(&self, id: &str) -> Result<ReleaseRecord, StepError> {
         self.ctx.release(id).map_err(store_failed)?.ok_or_else(|| {
-            StepError::new(safelight_engine::text!("the host does not know the release {id}", "主机上没有版本 {id} 的记录"))
+            StepError::new(safelight_engine::text!(
+                "the host does not know the release {id}",
+                "主机上没有版本 {id} 的记录"
+            ))
         })
     }
 
@@ -134,11 +137,14 @@ impl HostWorld {
 
 /// Values of an environment that must never be shown: those under telling names.
 pub(crate) fn secret_values(env: &EnvFile, also: impl Iterator<Item = String>) -> Vec<String> {
-    const TELLING: [&str; 8] = ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "DSN", "DATABASE_URL"];
+    const TELLING: [&str; 8] =
+        ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "DSN", "DATABASE_URL"];
     let also: Vec<String> = also.collect();
     env.vars
         .iter()
-        .filter(|(k, v)| v.len() >= 4 && (also.contains(k) || TELLING.iter().any(|t| k.to_uppercase().contains(t))))
+        .filter(|(k, v)| {
+            v.len() >= 4 && (also.contains(k) || TELLING.iter().any(|t| k.to_uppercase().contains(t)))
+        })
         .map(|(_, v)| v.clone())
         .collect()
 }

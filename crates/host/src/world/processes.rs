@@ -24,12 +24,17 @@ const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 impl HostWorld {
     pub(super) fn service(&self, name: &str) -> Result<&Service, StepError> {
         self.ctx.config.services.iter().find(|s| s.name == name).ok_or_else(|| {
-            StepError::new(safelight_engine::text!("the configuration has no service {name}", "配置中没有服务 {name}"))
+            StepError::new(safelight_engine::text!(
+                "the configuration has no service {name}",
+                "配置中没有服务 {name}"
+            ))
         })
     }
 
     pub(super) fn addr_of(&self, release: &ReleaseRecord, service: &Service) -> Option<SocketAddr> {
-        let port = service.fixed_port.or_else(|| release.ports.iter().find(|(s, _)| *s == service.name).map(|(_, p)| *p));
+        let port = service
+            .fixed_port
+            .or_else(|| release.ports.iter().find(|(s, _)| *s == service.name).map(|(_, p)| *p));
         port.map(|p| SocketAddr::new(LOOPBACK, p))
     }
 
@@ -75,8 +80,15 @@ impl HostWorld {
     }
 
     async fn free_port(&self, release: &ReleaseRecord) -> Result<u16, StepError> {
-        let taken: Vec<u16> = self.ctx.store.releases(self.ctx.app(), &self.ctx.env_name).map_err(super::store_failed)?
-            .iter().flat_map(|r| r.ports.iter().map(|(_, p)| *p)).chain(release.ports.iter().map(|(_, p)| *p)).collect();
+        let taken: Vec<u16> = self
+            .ctx
+            .store
+            .releases(self.ctx.app(), &self.ctx.env_name)
+            .map_err(super::store_failed)?
+            .iter()
+            .flat_map(|r| r.ports.iter().map(|(_, p)| *p))
+            .chain(release.ports.iter().map(|(_, p)| *p))
+            .collect();
         let span = PRIVATE_PORTS.end - PRIVATE_PORTS.start;
         // Begin somewhere else each time, so that two apps do not race for the same port.
         let seed = jiff::Timestamp::now().as_nanosecond().unsigned_abs() % u128::from(span);
@@ -157,7 +169,8 @@ impl HostWorld {
                 Err(e) => e.to_string(),
             };
             let status = self.ctx.manager.status(&spec.name).await.map_err(failed)?;
-            let (ended, restarts) = status.as_ref().map_or((true, 0), |p| (p.state == ProcessState::Stopped, p.restarts));
+            let (ended, restarts) =
+                status.as_ref().map_or((true, 0), |p| (p.state == ProcessState::Stopped, p.restarts));
             // An app that dies four times while starting will not come up by waiting.
             if ended || restarts > 3 || started.elapsed() >= limit {
                 let exit = status.and_then(|p| p.last_exit).unwrap_or_default();
@@ -165,7 +178,10 @@ impl HostWorld {
             }
             if told.elapsed() > Duration::from_millis(1500) {
                 let s = started.elapsed().as_secs();
-                self.progress(step, safelight_engine::text!("GET {url}: {last} ({s} s)", "GET {url}：{last}（{s} 秒）"));
+                self.progress(
+                    step,
+                    safelight_engine::text!("GET {url}: {last} ({s} s)", "GET {url}：{last}（{s} 秒）"),
+                );
                 told = Instant::now();
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -206,7 +222,9 @@ impl HostWorld {
         for path in [files.stdout, files.stderr] {
             let text = crate::logs::tail(&path, 8 * 1024).unwrap_or_default();
             let lines: Vec<&str> = text.lines().collect();
-            tail.extend(lines[lines.len().saturating_sub(6)..].iter().map(|l| format!("  | {}", redact(l, &secrets))));
+            tail.extend(
+                lines[lines.len().saturating_sub(6)..].iter().map(|l| format!("  | {}", redact(l, &secrets))),
+            );
         }
         tail.join("\n")
     }
@@ -273,7 +291,8 @@ impl HostWorld {
     /// # Errors
     /// When a process cannot be started or does not become healthy.
     pub(crate) async fn revive(&self) -> Result<(), StepError> {
-        let (current, _) = self.ctx.store.serving(self.ctx.app(), &self.ctx.env_name).map_err(super::store_failed)?;
+        let (current, _) =
+            self.ctx.store.serving(self.ctx.app(), &self.ctx.env_name).map_err(super::store_failed)?;
         let Some(release) = current.map(|id| self.known(&id)).transpose()? else { return Ok(()) };
         for s in &self.ctx.config.services {
             let Some(addr) = self.addr_of(&release, s) else { continue };

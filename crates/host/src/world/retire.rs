@@ -6,16 +6,23 @@ use safelight_engine::{run::journal::RunState, text::Text};
 
 impl HostWorld {
     pub(super) async fn retire(&self, run: &RunState) -> Applied {
-        let Some(old) = &run.plan.from else { return Ok((Record::Null, Text::new("nothing to stop", "没有要停止的"))) };
+        let Some(old) = &run.plan.from else {
+            return Ok((Record::Null, Text::new("nothing to stop", "没有要停止的")));
+        };
         for s in self.ctx.config.services.iter().filter(|s| s.fixed_port.is_none()) {
             self.stop_release_service(&old.id, &s.name).await?;
         }
         let id = &old.id;
-        Ok((Record::Null, safelight_engine::text!("{id} is stopped and stays on disk", "{id} 已停止，文件保留")))
+        Ok((
+            Record::Null,
+            safelight_engine::text!("{id} is stopped and stays on disk", "{id} 已停止，文件保留"),
+        ))
     }
 
     pub(super) async fn undo_retire(&self, run: &RunState, step: &Step) -> Result<Text, StepError> {
-        let Some(old) = self.old_release(run)? else { return Ok(Text::new("nothing to start", "没有要启动的")) };
+        let Some(old) = self.old_release(run)? else {
+            return Ok(Text::new("nothing to start", "没有要启动的"));
+        };
         for s in self.ctx.config.services.iter().filter(|s| s.fixed_port.is_none()) {
             self.bring_up(step, &self.known(&old.id)?, &s.name).await?;
         }
@@ -47,10 +54,19 @@ impl HostWorld {
             removed += 1;
         }
         self.prune_backups(kept.len())?;
-        let (store, ids) = (ContentStore::new(self.ctx.dirs.store()), kept.iter().map(|r| r.content_id.clone()).collect::<Vec<_>>());
+        let (store, ids) = (
+            ContentStore::new(self.ctx.dirs.store()),
+            kept.iter().map(|r| r.content_id.clone()).collect::<Vec<_>>(),
+        );
         let freed = stage::blocking(move || store.gc(&ids)).await?.map_err(failed)?;
         let (n, mb) = (kept.len(), freed / 1_000_000);
-        Ok((Record::Null, safelight_engine::text!("{n} releases kept, {removed} removed, {mb} MB freed", "保留 {n} 个版本，清理 {removed} 个，释放 {mb} MB")))
+        Ok((
+            Record::Null,
+            safelight_engine::text!(
+                "{n} releases kept, {removed} removed, {mb} MB freed",
+                "保留 {n} 个版本，清理 {removed} 个，释放 {mb} MB"
+            ),
+        ))
     }
 
     fn prune_backups(&self, keep: usize) -> Result<(), StepError> {

@@ -1,6 +1,8 @@
 //! Stage: content, dependencies, build, shared links and environment of a release, on the host.
 
-use super::{Applied, HostWorld, Observed, Step, StepError, failed, from_record, redact, secret_values, to_record};
+use super::{
+    Applied, HostWorld, Observed, Step, StepError, failed, from_record, redact, secret_values, to_record,
+};
 use crate::paths::{private_dir, write_whole};
 use safelight_drivers::source::store::Store as ContentStore;
 use safelight_engine::{
@@ -19,7 +21,8 @@ use sha2::{Digest as _, Sha256};
 use std::{path::Path, time::Duration};
 
 /// Lock files of the usual package managers.
-const LOCK_FILES: [&str; 5] = ["package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock", "package.json"];
+const LOCK_FILES: [&str; 5] =
+    ["package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock", "package.json"];
 
 /// What staging leaves beside the release: it is there only when the release is complete.
 #[derive(Serialize, Deserialize)]
@@ -59,7 +62,13 @@ impl HostWorld {
         let content = ctx.source.ingest(&revision, &ctx.dirs.store()).await.map_err(failed)?;
         let (files, bytes) = (content.new_files, content.new_bytes);
         let total = content.manifest.len();
-        self.progress(step, safelight_engine::text!("{files} of {total} files are new ({bytes} bytes)", "{total} 个文件中有 {files} 个是新的（{bytes} 字节）"));
+        self.progress(
+            step,
+            safelight_engine::text!(
+                "{files} of {total} files are new ({bytes} bytes)",
+                "{total} 个文件中有 {files} 个是新的（{bytes} 字节）"
+            ),
+        );
         let target = ctx.dirs.release(id);
         let store = ContentStore::new(ctx.dirs.store());
         // A half-made release of an interrupted try is not trusted.
@@ -96,9 +105,13 @@ impl HostWorld {
             dependencies_reused: reused,
         };
         let bytes = serde_json::to_vec(&ready).unwrap_or_default();
-        write_whole(&ctx.dirs.ready(id), &bytes).map_err(|e| failed(HostError::io("write the release's mark", &e)))?;
+        write_whole(&ctx.dirs.ready(id), &bytes)
+            .map_err(|e| failed(HostError::io("write the release's mark", &e)))?;
         let short: String = ready.content_id.chars().take(12).collect();
-        Ok((to_record(&ready), safelight_engine::text!("{id} is in place, content {short}", "{id} 已就位，内容 {short}")))
+        Ok((
+            to_record(&ready),
+            safelight_engine::text!("{id} is in place, content {short}", "{id} 已就位，内容 {short}"),
+        ))
     }
 
     /// Keeps the environment with the release: what was deployed is what goes back.
@@ -137,10 +150,17 @@ impl HostWorld {
         key.update(std::env::consts::ARCH);
         key.update(self.runtime_version().await);
         let key = hex(&key.finalize());
-        let dirs = if build.dependency_dirs.is_empty() { vec!["node_modules".to_owned()] } else { build.dependency_dirs.clone() };
+        let dirs = if build.dependency_dirs.is_empty() {
+            vec!["node_modules".to_owned()]
+        } else {
+            build.dependency_dirs.clone()
+        };
         let (s, t, k) = (store.clone(), target.to_path_buf(), key.clone());
         if blocking(move || s.restore_deps(&k, &t)).await?.map_err(failed)? {
-            self.progress(step, Text::new("dependencies unchanged: reused, nothing installed", "依赖未变：直接复用，未安装"));
+            self.progress(
+                step,
+                Text::new("dependencies unchanged: reused, nothing installed", "依赖未变：直接复用，未安装"),
+            );
             return Ok(true);
         }
         self.command(step, install, target, env, &[], secrets).await?;
@@ -160,7 +180,8 @@ impl HostWorld {
 
     /// `PATH` with the configured runtime first.
     pub(super) fn path_env(&self) -> Vec<(String, String)> {
-        let base = std::env::var("PATH").unwrap_or_else(|_| "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned());
+        let base = std::env::var("PATH")
+            .unwrap_or_else(|_| "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned());
         let path = match &self.ctx.config.runtime.node_dir {
             Some(d) => format!("{}:{base}", d.display()),
             None => base,
@@ -219,7 +240,9 @@ impl HostWorld {
     }
 }
 
-pub(super) async fn blocking<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Result<T, StepError> {
+pub(super) async fn blocking<T: Send + 'static>(
+    f: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StepError> {
     tokio::task::spawn_blocking(f)
         .await
         .map_err(|e| StepError::new(safelight_engine::text!("a task crashed: {e}", "任务崩溃：{e}")))

@@ -1,6 +1,8 @@
 //! Moving users: dark test, promotion, in-place exchange, verification, commit; and all of it back.
 
-use super::{Applied, HostWorld, Observed, Record, Step, StepError, failed, from_record, store_failed, to_record};
+use super::{
+    Applied, HostWorld, Observed, Record, Step, StepError, failed, from_record, store_failed, to_record,
+};
 use crate::watching::quantiles_ms;
 use safelight_engine::{
     config::{Config, Service, url_of, value::url_parts},
@@ -34,18 +36,18 @@ const HOLD_QUEUE: u32 = 2_000;
 impl HostWorld {
     fn rules(&self, service: &Service) -> Option<RouteRules> {
         let path = service.path.clone()?;
-        let hosts = if service.hosts.is_empty() {
-            Config::hosts_of(&self.ctx.env)
-        } else {
-            service.hosts.clone()
-        };
+        let hosts =
+            if service.hosts.is_empty() { Config::hosts_of(&self.ctx.env) } else { service.hosts.clone() };
         Some(RouteRules { hosts, path, test_hosts: self.ctx.env.test_host.iter().cloned().collect() })
     }
 
     fn target(&self, release: &ReleaseRecord, service: &Service) -> Result<Target, StepError> {
         let addr = self.addr_of(release, service).ok_or_else(|| {
             let (r, s) = (&release.id, &service.name);
-            StepError::new(safelight_engine::text!("{s} of {r} has no port: it was never started", "{r} 的 {s} 没有端口：从未启动"))
+            StepError::new(safelight_engine::text!(
+                "{s} of {r} has no port: it was never started",
+                "{r} 的 {s} 没有端口：从未启动"
+            ))
         })?;
         Ok(Target { version: release.id.clone(), addr })
     }
@@ -64,7 +66,10 @@ impl HostWorld {
         let base = format!("http://{host}:{}", proxy.port());
         let results = self.journeys(step, &base, Some(proxy)).await?;
         let n = results.len();
-        Ok((Record::Null, safelight_engine::text!("{n} journeys passed on {host}", "{host} 上 {n} 条用户路径通过")))
+        Ok((
+            Record::Null,
+            safelight_engine::text!("{n} journeys passed on {host}", "{host} 上 {n} 条用户路径通过"),
+        ))
     }
 
     pub(super) async fn close_dark_route(&self, _: &RunState) -> Result<Text, StepError> {
@@ -79,7 +84,9 @@ impl HostWorld {
 
     async fn proxy_addr(&self) -> Result<SocketAddr, StepError> {
         let list = self.ctx.traffic.listen().await.map_err(failed)?;
-        let mut addr = *list.first().ok_or_else(|| StepError::new(Text::new("the proxy listens nowhere", "代理没有监听任何地址")))?;
+        let mut addr = *list
+            .first()
+            .ok_or_else(|| StepError::new(Text::new("the proxy listens nowhere", "代理没有监听任何地址")))?;
         if addr.ip().is_unspecified() {
             addr.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
         }
@@ -153,10 +160,15 @@ impl HostWorld {
         let url = self.ctx.env.url.clone();
         let connect = match &self.ctx.env.connect {
             Some(a) => Some(a.parse().map_err(|_| {
-                StepError::new(safelight_engine::text!("`connect = {a}` is not address:port", "`connect = {a}` 不是 地址:端口"))
+                StepError::new(safelight_engine::text!(
+                    "`connect = {a}` is not address:port",
+                    "`connect = {a}` 不是 地址:端口"
+                ))
             })?),
             None => match url_of(&self.ctx.env) {
-                Some(u) if u.host == "localhost" || u.host.ends_with(".localhost") => Some(self.proxy_addr().await?),
+                Some(u) if u.host == "localhost" || u.host.ends_with(".localhost") => {
+                    Some(self.proxy_addr().await?)
+                }
                 _ => None,
             },
         };
@@ -169,7 +181,13 @@ impl HostWorld {
         let target = self.target(&release, s)?;
         let app = self.ctx.route_name();
         let Some(rules) = self.rules(s) else {
-            return Ok((Record::Null, Text::new("only other services use it; they found it at the start", "仅供其他服务使用，启动时已接入")));
+            return Ok((
+                Record::Null,
+                Text::new(
+                    "only other services use it; they found it at the start",
+                    "仅供其他服务使用，启动时已接入",
+                ),
+            ));
         };
         let route = self.ctx.traffic.route(&app, service).await.map_err(failed)?;
         // A route that only the test host reaches belongs to a first release: nobody was served before.
@@ -179,7 +197,12 @@ impl HostWorld {
             None => before,
         };
         let latency = self.latency_of(&app, service, before.as_ref()).await;
-        let switched = self.ctx.traffic.switch(&app, service, &rules, &target, s.drain_timeout.0).await.map_err(failed)?;
+        let switched = self
+            .ctx
+            .traffic
+            .switch(&app, service, &rules, &target, s.drain_timeout.0)
+            .await
+            .map_err(failed)?;
         let (us, n, cut) = (switched.switch_micros, switched.in_flight, switched.cut);
         let summary = safelight_engine::text!(
             "switched in {us} µs; {n} requests under way were drained, {cut} cut",
@@ -207,12 +230,20 @@ impl HostWorld {
             Some(old) => {
                 self.ensure_warm(run, &old, s).await?;
                 let target = self.target(&self.known(&old.id)?, s)?;
-                let done = self.ctx.traffic.switch(&app, service, &rules, &target, s.drain_timeout.0).await.map_err(failed)?;
+                let done = self
+                    .ctx
+                    .traffic
+                    .switch(&app, service, &rules, &target, s.drain_timeout.0)
+                    .await
+                    .map_err(failed)?;
                 let (id, us) = (&old.id, done.switch_micros);
-                Ok(safelight_engine::text!("users are back on {id}, switched in {us} µs", "用户已切回 {id}，切换用时 {us} 微秒"))
+                Ok(safelight_engine::text!(
+                    "users are back on {id}, switched in {us} µs",
+                    "用户已切回 {id}，切换用时 {us} 微秒"
+                ))
             }
             None => {
-                self.ctx.traffic.remove(&app, service, Duration::from_secs(5)).await.map_err(failed)?;
+                self.ctx.traffic.remove(&app, service).await.map_err(failed)?;
                 Ok(Text::new("the route is closed; nothing served before", "路由已关闭；此前没有版本在服务"))
             }
         }
@@ -230,7 +261,13 @@ impl HostWorld {
         let release = self.new_release(run)?;
         let old = self.old_release(run)?;
         let millis = self.swap_in_place(step, service, old.as_ref(), &release).await?;
-        Ok((Record::Null, safelight_engine::text!("exchanged while requests waited, {millis} ms", "请求等待 {millis} 毫秒，原地更换完成")))
+        Ok((
+            Record::Null,
+            safelight_engine::text!(
+                "exchanged while requests waited, {millis} ms",
+                "请求等待 {millis} 毫秒，原地更换完成"
+            ),
+        ))
     }
 
     pub(super) async fn undo_exchange(&self, run: &RunState, service: &str) -> Result<Text, StepError> {
@@ -241,10 +278,13 @@ impl HostWorld {
             Some(old) => {
                 let millis = self.swap_in_place(step, service, Some(&new), &old).await?;
                 let id = &old.id;
-                Ok(safelight_engine::text!("{id} is back on its port, {millis} ms", "{id} 已回到原端口，{millis} 毫秒"))
+                Ok(safelight_engine::text!(
+                    "{id} is back on its port, {millis} ms",
+                    "{id} 已回到原端口，{millis} 毫秒"
+                ))
             }
             None => {
-                self.ctx.traffic.remove(&self.ctx.route_name(), service, Duration::from_secs(5)).await.map_err(failed)?;
+                self.ctx.traffic.remove(&self.ctx.route_name(), service).await.map_err(failed)?;
                 self.stop_release_service(&new.id, &s.name).await?;
                 Ok(Text::new("stopped; nothing served before", "已停止；此前没有版本在服务"))
             }
@@ -273,7 +313,11 @@ impl HostWorld {
             self.bring_up(step, into, service).await?;
             if let Some(rules) = self.rules(s) {
                 let target = self.target(into, s)?;
-                self.ctx.traffic.switch(&app, service, &rules, &target, s.drain_timeout.0).await.map_err(failed)?;
+                self.ctx
+                    .traffic
+                    .switch(&app, service, &rules, &target, s.drain_timeout.0)
+                    .await
+                    .map_err(failed)?;
             }
             Ok(())
         };
@@ -305,15 +349,22 @@ impl HostWorld {
             Ok(a) if a.status < 400 => {}
             other => {
                 let got = other.map_or_else(|e| e.to_string(), |a| format!("HTTP {}", a.status));
-                return Err(StepError::new(safelight_engine::text!("users get no page: GET {url}: {got}", "用户打不开页面：GET {url}：{got}")));
+                return Err(StepError::new(safelight_engine::text!(
+                    "users get no page: GET {url}: {got}",
+                    "用户打不开页面：GET {url}：{got}"
+                )));
             }
         }
         let n = self.journeys(step, &url, connect).await?.len();
-        Ok((Record::Null, safelight_engine::text!("{url} answers, {n} journeys passed", "{url} 正常，{n} 条用户路径通过")))
+        Ok((
+            Record::Null,
+            safelight_engine::text!("{url} answers, {n} journeys passed", "{url} 正常，{n} 条用户路径通过"),
+        ))
     }
 
     pub(super) fn observe_commit(&self, run: &RunState) -> Result<Observed, StepError> {
-        let (current, _) = self.ctx.store.serving(self.ctx.app(), &self.ctx.env_name).map_err(store_failed)?;
+        let (current, _) =
+            self.ctx.store.serving(self.ctx.app(), &self.ctx.env_name).map_err(store_failed)?;
         Ok(if current.as_deref() == Some(run.plan.to.id.as_str()) {
             Observed::Applied(Record::Null)
         } else {

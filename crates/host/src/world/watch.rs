@@ -40,8 +40,11 @@ impl HostWorld {
     pub(super) async fn watch(&self, run: &RunState, stop: &Stop) -> Applied {
         let limits = &self.ctx.config.watch;
         let path = self.memory_path(run);
-        let mut memory: Memory =
-            tokio::fs::read(&path).await.ok().and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default();
+        let mut memory: Memory = tokio::fs::read(&path)
+            .await
+            .ok()
+            .and_then(|b| serde_json::from_slice(&b).ok())
+            .unwrap_or_default();
         let now = jiff::Timestamp::now();
         let began = *memory.began.get_or_insert(now);
         let baseline = Baseline {
@@ -66,7 +69,13 @@ impl HostWorld {
             if elapsed >= limits.duration.0 {
                 remove_file(&path).map_err(failed)?;
                 let span = limits.duration;
-                return Ok((Record::Null, safelight_engine::text!("{span} and {looks} looks without a lasting fault", "{span} 内观察 {looks} 次，没有持续异常")));
+                return Ok((
+                    Record::Null,
+                    safelight_engine::text!(
+                        "{span} and {looks} looks without a lasting fault",
+                        "{span} 内观察 {looks} 次，没有持续异常"
+                    ),
+                ));
             }
             tokio::select! {
                 () = tokio::time::sleep_until(next) => {}
@@ -75,7 +84,12 @@ impl HostWorld {
         }
     }
 
-    async fn look_once(&self, run: &RunState, memory: &mut Memory, elapsed: Duration) -> Result<Look, StepError> {
+    async fn look_once(
+        &self,
+        run: &RunState,
+        memory: &mut Memory,
+        elapsed: Duration,
+    ) -> Result<Look, StepError> {
         let mut blind = Vec::new();
         let mut services = Vec::new();
         let mut severe = (0_u64, None);
@@ -107,7 +121,9 @@ impl HostWorld {
                     for line in follower.new_lines(&path) {
                         if patterns.iter().any(|p| p.is_match(&line)) {
                             severe.0 += 1;
-                            severe.1.get_or_insert_with(|| redact(&line, &secrets).chars().take(200).collect());
+                            severe
+                                .1
+                                .get_or_insert_with(|| redact(&line, &secrets).chars().take(200).collect());
                         }
                     }
                 }
@@ -116,7 +132,8 @@ impl HostWorld {
         }
         let now = jiff::Timestamp::now();
         let due = memory.journeys_at.is_none_or(|t| {
-            Duration::try_from(now.duration_since(t)).unwrap_or_default() >= self.ctx.config.watch.journeys_every.0
+            Duration::try_from(now.duration_since(t)).unwrap_or_default()
+                >= self.ctx.config.watch.journeys_every.0
         });
         let journeys = if due && !self.ctx.config.journeys.files.is_empty() {
             memory.journeys_at = Some(now);
@@ -192,7 +209,11 @@ impl HostWorld {
         }
     }
 
-    async fn resources(&self, memory: &mut Memory, blind: &mut Vec<Text>) -> (Option<f64>, Option<f64>, Option<f64>) {
+    async fn resources(
+        &self,
+        memory: &mut Memory,
+        blind: &mut Vec<Text>,
+    ) -> (Option<f64>, Option<f64>, Option<f64>) {
         let read = |p: &'static str| self.ctx.host.read(std::path::Path::new(p));
         let cpu = match read("/proc/stat").await {
             Ok(b) => {
