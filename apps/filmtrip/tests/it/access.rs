@@ -62,7 +62,7 @@ fn call(client: &Client, method: &str, path: &str) -> u16 {
             (MULTIPART, multipart(&[("csrf_token", &client.csrf), ("visibility", "unlisted")], &[&jpeg(9)]))
         }
         ("POST", "/api/auth/login") => {
-            ("application/json", br#"{"email":"a@b","password":"nonsense"}"#.to_vec())
+            ("application/json", br#"{"email":"c@d","password":"nonsense"}"#.to_vec())
         }
         ("POST", "/api/auth/setup") => {
             ("application/json", br#"{"token":"no","password":"long enough"}"#.to_vec())

@@ -12,46 +12,46 @@ use filmtrip::images::sample;
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub const ADMIN: &str = "admin@example.com";
-pub const OWNER: &str = "owner@example.com";
-pub const OTHER: &str = "other@example.com";
-pub const PASSWORD: &str = "correct horse battery";
+pub(crate) const ADMIN: &str = "admin@example.com";
+pub(crate) const OWNER: &str = "owner@example.com";
+pub(crate) const OTHER: &str = "other@example.com";
+pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// A folder with a database and media.
-pub struct Site {
-    pub dir: TempDir,
+pub(crate) struct Site {
+    pub(crate) dir: TempDir,
 }
 
 impl Site {
     /// An empty folder.
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self { dir: tempfile::tempdir().expect("temporary folder") }
     }
 
     /// A migrated database with an admin.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let site = Self::empty();
         site.ok(&["migrate"]);
         site.account(ADMIN, "admin");
         site
     }
 
-    pub fn database(&self) -> PathBuf {
+    pub(crate) fn database(&self) -> PathBuf {
         self.dir.path().join("filmtrip.db")
     }
 
-    pub fn media(&self) -> PathBuf {
+    pub(crate) fn media(&self) -> PathBuf {
         self.dir.path().join("media")
     }
 
-    pub fn account(&self, email: &str, role: &str) {
+    pub(crate) fn account(&self, email: &str, role: &str) {
         let mut command = self.command(&["admin", "create", "--email", email, "--role", role]);
         let output = command.env("FILMTRIP_ADMIN_PASSWORD", PASSWORD).output().expect("runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// The program with nothing of the test's own environment.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_filmtrip"));
         command
             .args(args)
@@ -64,40 +64,40 @@ impl Site {
         command
     }
 
-    pub fn run(&self, args: &[&str], env: &[(&str, &str)]) -> Output {
+    pub(crate) fn run(&self, args: &[&str], env: &[(&str, &str)]) -> Output {
         self.command(args).envs(env.iter().copied()).output().expect("runs")
     }
 
     /// Runs a command that must succeed; its standard output.
-    pub fn ok(&self, args: &[&str]) -> String {
+    pub(crate) fn ok(&self, args: &[&str]) -> String {
         let output = self.run(args, &[]);
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("text")
     }
 
-    pub fn serve(&self) -> App {
+    pub(crate) fn serve(&self) -> App {
         self.start("serve", &[])
     }
 
-    pub fn start(&self, role: &str, env: &[(&str, &str)]) -> App {
+    pub(crate) fn start(&self, role: &str, env: &[(&str, &str)]) -> App {
         App::spawn(self.command(&[role]).envs(env.iter().copied()))
     }
 
     /// `serve` with no settings but the port.
-    pub fn start_bare(&self) -> App {
+    pub(crate) fn start_bare(&self) -> App {
         App::spawn(self.command(&["serve"]).env_remove("DATABASE_URL").env_remove("FILMTRIP_MEDIA_DIR"))
     }
 
     /// Direct access to the database, as another process has it.
-    pub fn sqlite(&self) -> rusqlite::Connection {
+    pub(crate) fn sqlite(&self) -> rusqlite::Connection {
         filmtrip::db::open(&self.database(), false, Duration::from_secs(5)).expect("database")
     }
 }
 
 /// A running process; killed when dropped.
-pub struct App {
-    pub child: Child,
-    pub address: SocketAddr,
+pub(crate) struct App {
+    pub(crate) child: Child,
+    pub(crate) address: SocketAddr,
 }
 
 impl App {
@@ -119,11 +119,11 @@ impl App {
         Self { child, address }
     }
 
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client { address: self.address, cookie: None, csrf: String::new() }
     }
 
-    pub fn login(&self, email: &str) -> Client {
+    pub(crate) fn login(&self, email: &str) -> Client {
         let mut client = self.client();
         let body = serde_json::json!({"email": email, "password": PASSWORD}).to_string();
         let reply = client.json("POST", "/api/auth/login", &body);
@@ -134,13 +134,13 @@ impl App {
         client
     }
 
-    pub fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("SIGTERM");
     }
 
     /// Exit code, waited for.
-    pub fn wait(&mut self, limit: Duration) -> Option<i32> {
+    pub(crate) fn wait(&mut self, limit: Duration) -> Option<i32> {
         let start = Instant::now();
         while start.elapsed() < limit {
             if let Some(status) = self.child.try_wait().expect("wait") {
@@ -161,31 +161,31 @@ impl Drop for App {
 
 /// An answer.
 #[derive(Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Reply {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    pub fn body_json(&self) -> Value {
+    pub(crate) fn body_json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.text()))
     }
 
-    pub fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         self.body_json()["error"]["code"].as_str().expect("error code").to_owned()
     }
 
     /// Reads an answer to its end.
-    pub fn read(stream: TcpStream) -> Self {
+    pub(crate) fn read(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(Duration::from_secs(30))).expect("timeout");
         let mut reader = BufReader::new(stream);
         let mut line = String::new();
@@ -224,19 +224,19 @@ impl Reply {
 
 /// A client of one process, with its session.
 #[derive(Clone)]
-pub struct Client {
-    pub address: SocketAddr,
-    pub cookie: Option<String>,
-    pub csrf: String,
+pub(crate) struct Client {
+    pub(crate) address: SocketAddr,
+    pub(crate) cookie: Option<String>,
+    pub(crate) csrf: String,
 }
 
 impl Client {
-    pub fn connect(&self) -> TcpStream {
+    pub(crate) fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).expect("connects")
     }
 
     /// The head of a request, ready to be followed by `length` bytes.
-    pub fn head(&self, method: &str, path: &str, headers: &[(&str, &str)], length: usize) -> Vec<u8> {
+    pub(crate) fn head(&self, method: &str, path: &str, headers: &[(&str, &str)], length: usize) -> Vec<u8> {
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", self.address);
         if let Some(cookie) = &self.cookie {
             head.push_str(&format!("cookie: {cookie}\r\n"));
@@ -248,7 +248,7 @@ impl Client {
         head.into_bytes()
     }
 
-    pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+    pub(crate) fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
         let mut stream = self.connect();
         let mut request = self.head(method, path, headers, body.len());
         request.extend_from_slice(body);
@@ -257,38 +257,38 @@ impl Client {
         Reply::read(stream)
     }
 
-    pub fn get(&self, path: &str) -> Reply {
+    pub(crate) fn get(&self, path: &str) -> Reply {
         self.send("GET", path, &[], b"")
     }
 
-    pub fn json(&self, method: &str, path: &str, body: &str) -> Reply {
+    pub(crate) fn json(&self, method: &str, path: &str, body: &str) -> Reply {
         let headers = [("content-type", "application/json"), ("x-csrf-token", self.csrf.as_str())];
         self.send(method, path, &headers, body.as_bytes())
     }
 
-    pub fn form(&self, path: &str, fields: &str) -> Reply {
+    pub(crate) fn form(&self, path: &str, fields: &str) -> Reply {
         let headers = [("content-type", "application/x-www-form-urlencoded")];
         let body = format!("csrf_token={}&{fields}", self.csrf);
         self.send("POST", path, &headers, body.as_bytes())
     }
 
-    pub fn upload(&self, fields: &[(&str, &str)], files: &[&[u8]]) -> Reply {
+    pub(crate) fn upload(&self, fields: &[(&str, &str)], files: &[&[u8]]) -> Reply {
         let body = multipart(fields, files);
         let headers = [("content-type", MULTIPART), ("x-csrf-token", self.csrf.as_str())];
         self.send("POST", "/api/photos", &headers, &body)
     }
 
     /// Uploads one file that must be taken; the photo's JSON.
-    pub fn photo(&self, fields: &[(&str, &str)], file: &[u8]) -> Value {
+    pub(crate) fn photo(&self, fields: &[(&str, &str)], file: &[u8]) -> Value {
         let reply = self.upload(fields, &[file]);
         assert_eq!(reply.status, 201, "{}", reply.text());
         reply.body_json()["photos"][0].clone()
     }
 }
 
-pub const MULTIPART: &str = "multipart/form-data; boundary=XyZ";
+pub(crate) const MULTIPART: &str = "multipart/form-data; boundary=XyZ";
 
-pub fn multipart(fields: &[(&str, &str)], files: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn multipart(fields: &[(&str, &str)], files: &[&[u8]]) -> Vec<u8> {
     let mut body = Vec::new();
     for (name, value) in fields {
         let part = format!("--XyZ\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
@@ -307,17 +307,17 @@ pub fn multipart(fields: &[(&str, &str)], files: &[&[u8]]) -> Vec<u8> {
 }
 
 /// A small photograph.
-pub fn jpeg(seed: u64) -> Vec<u8> {
+pub(crate) fn jpeg(seed: u64) -> Vec<u8> {
     sample::photo(160, 120, seed).expect("sample")
 }
 
 /// Key of a photo's JSON.
-pub fn key(photo: &Value) -> String {
+pub(crate) fn key(photo: &Value) -> String {
     photo["key"].as_str().expect("key").to_owned()
 }
 
 /// The names of all files under a folder, with their sizes.
-pub fn files(root: &std::path::Path) -> BTreeMap<PathBuf, u64> {
+pub(crate) fn files(root: &std::path::Path) -> BTreeMap<PathBuf, u64> {
     let mut found = BTreeMap::new();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
