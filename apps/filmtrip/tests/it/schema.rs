@@ -94,3 +94,24 @@ fn a_bare_serve_makes_its_own_database() {
     assert_eq!(app.client().get("/api/health").body_json()["status"], "ok");
     assert!(site.dir.path().join("data/filmtrip.db").is_file());
 }
+
+#[test]
+fn a_restored_backup_is_used_without_a_restart() {
+    let site = Site::new();
+    let backup = site.dir.path().join("backup.db");
+    site.sqlite().execute("VACUUM INTO ?1", [backup.to_str().expect("path")]).expect("backup");
+    let app = site.serve();
+    let count = |client: &super::support::Client| {
+        client.get("/api/photos").body_json()["photos"].as_array().expect("photos").len()
+    };
+    app.login(ADMIN).photo(&[], &jpeg(1));
+    assert_eq!(count(&app.client()), 1);
+    for tail in ["-wal", "-shm"] {
+        std::fs::remove_file(format!("{}{tail}", site.database().display())).expect("old journal");
+    }
+    std::fs::rename(&backup, site.database()).expect("restore");
+    assert_eq!(count(&app.client()), 0, "the replaced file is still being read");
+    app.login(ADMIN).photo(&[], &jpeg(2));
+    let rows: u32 = site.sqlite().query_row("SELECT count(*) FROM photos", [], |r| r.get(0)).expect("rows");
+    assert_eq!(rows, 1, "the upload went into the replaced file");
+}

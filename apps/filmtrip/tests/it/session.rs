@@ -83,7 +83,8 @@ fn changes_without_token_or_from_another_site_are_refused() {
     let json = ("content-type", "application/json");
     let token = ("x-csrf-token", admin.csrf.as_str());
     let own = format!("http://{}", app.address);
-    let cases: &[(&str, &[(&str, &str)], u16)] = &[
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], u16);
+    let cases: &[Case<'_>] = &[
         ("no token", &[json], 403),
         ("wrong token", &[json, ("x-csrf-token", "AAAA")], 403),
         ("other origin", &[json, token, ("origin", "https://evil.example")], 403),
