@@ -6,6 +6,7 @@ pub mod photos;
 pub mod rolls;
 pub mod users;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -44,9 +45,16 @@ pub fn open(path: &Path, create: bool, busy: Duration) -> rusqlite::Result<Conne
     Ok(conn)
 }
 
+/// Device and inode: which file a path means at the moment.
+type FileId = Option<(u64, u64)>;
+
+fn file_id(path: &Path) -> FileId {
+    std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino()))
+}
+
 struct Inner {
     path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Vec<(FileId, Connection)>>,
     permits: Semaphore,
 }
 
@@ -80,15 +88,22 @@ impl Db {
         let Ok(Ok(_permit)) = permit else { return Err(ApiError::Busy) };
         let inner = Arc::clone(&self.0);
         let done = tokio::task::spawn_blocking(move || {
-            let idle = inner.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            // A restored backup is another file under the same name: connections to the one that was
+            // replaced would go on writing to where nobody will ever look.
+            let id = file_id(&inner.path);
+            let idle = {
+                let mut idle = inner.idle.lock().unwrap_or_else(PoisonError::into_inner);
+                idle.retain(|(opened, _)| *opened == id);
+                idle.pop()
+            };
             let mut conn = match idle {
-                Some(conn) => conn,
+                Some((_, conn)) => conn,
                 None => open(&inner.path, false, BUSY_TIMEOUT)?,
             };
             let result = work(&mut conn);
             // A connection that failed is dropped: the next request starts from a clean one.
             if !matches!(result, Err(ApiError::Database(_))) {
-                inner.idle.lock().unwrap_or_else(PoisonError::into_inner).push(conn);
+                inner.idle.lock().unwrap_or_else(PoisonError::into_inner).push((id, conn));
             }
             result
         });
