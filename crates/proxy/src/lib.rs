@@ -28,6 +28,7 @@ mod server;
 mod split;
 mod store;
 pub mod table;
+mod upgrade;
 mod ws;
 
 pub use client::ControlClient;
