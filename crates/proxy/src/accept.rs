@@ -2,9 +2,10 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::http::ServerSession;
@@ -18,6 +19,9 @@ use crate::conn::{CONN, ClientSocket, Conn};
 use crate::gateway::Gateway;
 use crate::metrics::Metrics;
 use crate::options::Limits;
+
+/// How long the end of a WebSocket frame is waited for before its connection is cut.
+const FRAME_PATIENCE: Duration = Duration::from_millis(500);
 
 /// How far the process is on its way out; grows only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
@@ -82,17 +86,36 @@ impl Acceptor {
         self.metrics.open_connections.fetch_add(1, Ordering::Relaxed);
         let conn = Arc::new(Conn::new(stream, peer));
         let served = CONN.scope(conn.clone(), self.requests(conn.clone()));
-        let cut = tokio::select! {
-            biased;
-            () = served => false,
-            () = conn.wait_cut() => true,
-            () = self.told_to_end(&conn) => true,
+        let cut = {
+            tokio::pin!(served);
+            let told = tokio::select! {
+                biased;
+                () = &mut served => false,
+                () = conn.wait_cut() => true,
+                () = self.told_to_end(&conn) => true,
+            };
+            told && !self.ended_before_a_good_moment(served, &conn).await
         };
         // The request, its claim and its connection to the release are gone here.
         if cut {
             conn.say_goodbye().await;
         }
         self.metrics.open_connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Goes on with a WebSocket until the frame that is being written is complete, for a short while.
+    async fn ended_before_a_good_moment(
+        &self,
+        mut served: Pin<&mut impl Future<Output = ()>>,
+        conn: &Conn,
+    ) -> bool {
+        let patience = Instant::now() + FRAME_PATIENCE;
+        while !conn.may_be_cut() && Instant::now() < patience {
+            if tokio::time::timeout(Duration::from_millis(5), &mut served).await.is_ok() {
+                return true;
+            }
+        }
+        false
     }
 
     /// Requests of one connection, one after the other.

@@ -102,7 +102,7 @@ impl Activation {
     /// A request in flight became another protocol; closes it when a drain says so.
     pub(crate) fn upgraded(&self, claim: &Claim) {
         self.metrics.upgraded.fetch_add(1, Ordering::Relaxed);
-        if self.closing_upgraded.load(Ordering::Acquire) > 0 {
+        if self.closing_upgraded.load(Ordering::SeqCst) > 0 {
             self.upgraded_closed.fetch_add(1, Ordering::Relaxed);
             claim.conn.cut(claim.id);
         }
@@ -146,14 +146,14 @@ struct Closing<'a>(&'a Activation);
 
 impl<'a> Closing<'a> {
     fn new(activation: &'a Activation) -> Self {
-        activation.closing_upgraded.fetch_add(1, Ordering::AcqRel);
+        activation.closing_upgraded.fetch_add(1, Ordering::SeqCst);
         Self(activation)
     }
 }
 
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
-        self.0.closing_upgraded.fetch_sub(1, Ordering::AcqRel);
+        self.0.closing_upgraded.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -101,17 +101,25 @@ impl Conn {
     /// The response that is about to be written switches protocols.
     pub(crate) fn upgrade(&self, websocket: bool) {
         *lock(&self.frames) = FrameTracker::new(websocket);
-        self.upgraded.store(true, Ordering::Release);
+        // In one order with the look at whether a drain is closing upgraded connections: one of the two
+        // sees the other.
+        self.upgraded.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn is_upgraded(&self) -> bool {
-        self.upgraded.load(Ordering::Acquire)
+        self.upgraded.load(Ordering::SeqCst)
     }
 
     /// Asks the task to drop the request if it still works for this claim. Never hits the next request.
     pub(crate) fn cut(&self, claim: u64) {
         self.cut_claim.store(claim, Ordering::Release);
         self.cut.notify_one();
+    }
+
+    /// Whether this is a good moment for last words: not in the middle of a WebSocket frame.
+    pub(crate) fn may_be_cut(&self) -> bool {
+        let frames = lock(&self.frames);
+        !self.is_upgraded() || frames.between_frames() || frames.untouched() || frames.opaque()
     }
 
     /// Resolves when the request that is being worked for is to be cut.
@@ -130,7 +138,12 @@ impl Conn {
     /// 503 to one that got nothing yet, nothing to one in the middle of a response. Then closes.
     pub(crate) async fn say_goodbye(&self) {
         let words: &[u8] = if self.is_upgraded() {
-            if lock(&self.frames).between_frames() { &CLOSE_1012 } else { &[] }
+            let frames = lock(&self.frames);
+            match (frames.between_frames(), frames.untouched()) {
+                (true, _) => &CLOSE_1012,
+                (false, true) => CUT_RESPONSE,
+                (false, false) => &[],
+            }
         } else if self.responded.load(Ordering::Relaxed) {
             &[]
         } else {

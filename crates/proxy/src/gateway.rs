@@ -20,6 +20,7 @@ use crate::live::{Admitted, Ask, Claimed, Live, OWN_COOKIE, ServiceLive};
 use crate::options::Limits;
 use crate::pages::{self, Page};
 use crate::table::normal_host;
+use crate::upgrade::UpgradeConnect;
 
 /// Attempts per request: the first, and one more when nothing has reached the release.
 pub(crate) const ATTEMPTS: usize = 2;
@@ -90,6 +91,9 @@ impl Gateway {
             (None, None) => return Err(count(&metrics.bad_request, pages::BAD_REQUEST)),
         };
         let host = normal_host(host);
+        if !host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:[]".contains(&b)) {
+            return Err(count(&metrics.bad_request, pages::BAD_REQUEST));
+        }
         let path = match request.uri.path() {
             "" | "*" => "/",
             path => path,
@@ -167,9 +171,10 @@ impl ProxyHttp for Gateway {
             return Error::e_explain(ErrorType::InternalError, "a request outside of a connection task");
         };
         conn.enter(Phase::Exchange);
-        let keep = (!self.leaving.load(Ordering::Relaxed)).then_some(self.limits.keepalive_s);
-        // 0 would mean forever to pingora, and forever is its default after the first request.
-        session.set_keepalive(keep.filter(|s| *s > 0));
+        // Pingora keeps a connection for ever after its first request unless told how long, and 0 means for
+        // ever too. It has decided by now whether the request allows keeping it at all.
+        let keep = session.get_keepalive().is_some() && !self.leaving.load(Ordering::Relaxed);
+        session.set_keepalive(keep.then_some(self.limits.keepalive_s).filter(|s| *s > 0));
         match self.admit(session, &conn).await {
             Ok(admitted) => {
                 ctx.admitted = Some(admitted);
@@ -213,6 +218,13 @@ impl ProxyHttp for Gateway {
         peer.options.read_timeout = Some(Duration::from_millis(read));
         peer.options.write_timeout = Some(Duration::from_millis(limits.read_ms));
         peer.options.idle_timeout = Some(Duration::from_millis(limits.idle_ms));
+        if session.req_header().headers.contains_key(http::header::UPGRADE) {
+            // Never pooled, before or after: see `upgrade`.
+            peer.group_key = admitted.claim.id | 1 << 63;
+            peer.options.idle_timeout = Some(Duration::from_millis(1));
+            let timeout = Duration::from_millis(limits.connect_ms);
+            peer.options.custom_l4 = Some(Arc::new(UpgradeConnect { timeout }));
+        }
         Ok(Box::new(peer))
     }
 

@@ -97,3 +97,117 @@ impl Router {
 fn takes(prefix: &str, path: &str) -> bool {
     prefix == "/" || path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::{Candidate, Release, Service};
+
+    fn service(test_hosts: &[&str]) -> Service {
+        let release = |v: &str| Release { version: v.into(), targets: vec!["127.0.0.1:1".parse().unwrap()] };
+        let candidate = (!test_hosts.is_empty()).then(|| Candidate {
+            release: release("v2"),
+            test_hosts: test_hosts.iter().map(|h| (*h).into()).collect(),
+            share: 0.0,
+            salt: String::new(),
+        });
+        let (timeouts, split_cookie) = Default::default();
+        Service { stable: release("v1"), candidate, token: None, timeouts, split_cookie, hold: None }
+    }
+
+    fn table(routes: &[(&str, &str, &str)], tested: &str) -> RouteTable {
+        let mut table = RouteTable::default();
+        for (host, prefix, name) in routes {
+            let hosts: &[&str] = if *name == tested { &["next.example.com"] } else { &[] };
+            table.upsert("shop", name, &[((*host).into(), (*prefix).into())], service(hosts));
+        }
+        table.normalise();
+        table.validate().unwrap();
+        table
+    }
+
+    fn name(table: &RouteTable, host: &str, path: &str) -> Option<String> {
+        match Router::new(table).find(host, path) {
+            Found::Service { index, .. } => table.apps[0].services.keys().nth(index).cloned(),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn the_most_exact_host_wins_and_a_path_it_does_not_take_falls_to_the_next() {
+        let t = table(
+            &[
+                ("*", "/", "any"),
+                ("*.example.com", "/", "wild"),
+                ("*.a.example.com", "/", "deep"),
+                ("example.com", "/x", "exact"),
+            ],
+            "",
+        );
+        for (host, path, expected) in [
+            ("example.com", "/x", "exact"),
+            ("example.com", "/y", "any"),
+            ("b.example.com", "/", "wild"),
+            ("b.a.example.com", "/", "deep"),
+            ("a.example.com", "/", "wild"),
+            ("badexample.com", "/", "any"),
+        ] {
+            assert_eq!(name(&t, host, path).as_deref(), Some(expected), "{host}{path}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_host_is_told_from_an_unknown_path() {
+        let t = table(&[("example.com", "/x", "a")], "");
+        let router = Router::new(&t);
+        assert_eq!(router.find("example.com", "/y"), Found::NoRoute);
+        assert_eq!(router.find("example.org", "/x"), Found::UnknownHost);
+    }
+
+    #[test]
+    fn a_test_host_forces_the_tried_release_and_shows_the_rest_of_the_app_as_it_is() {
+        let t = table(&[("example.com", "/", "site"), ("example.com", "/api", "api")], "api");
+        let router = Router::new(&t);
+        let arm = |path| match router.find("next.example.com", path) {
+            Found::Service { forced, .. } => forced,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((arm("/api/x"), arm("/")), (Some(Arm::Candidate), Some(Arm::Stable)));
+    }
+
+    #[test]
+    fn tables_that_make_no_sense_are_refused_by_the_name_of_the_field() {
+        let refused = |edit: &dyn Fn(&mut Service), expected: &str| {
+            let mut t = table(&[("example.com", "/", "web")], "web");
+            edit(t.service_mut("shop", "web").unwrap());
+            let error = t.validate().unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        };
+        refused(&|s| s.stable.targets.clear(), "shop/web stable targets");
+        refused(&|s| s.stable.version.clear(), "shop/web stable version");
+        refused(&|s| s.token = Some("short".into()), "shop/web token");
+        refused(&|s| s.timeouts.read_ms = 0, "shop/web timeouts");
+        refused(&|s| s.split_cookie = Some("a b".into()), "shop/web split_cookie");
+        let candidate = |s: &mut Service, edit: &dyn Fn(&mut Candidate)| edit(s.candidate.as_mut().unwrap());
+        refused(&|s| candidate(s, &|c| c.share = f64::NAN), "shop/web share");
+        refused(&|s| candidate(s, &|c| c.share = 1.01), "shop/web share");
+        refused(&|s| candidate(s, &|c| c.release.version = "v1".into()), "version of the stable release");
+        refused(&|s| candidate(s, &|c| c.test_hosts = vec!["example.com".into()]), "users reach the site");
+        refused(&|s| candidate(s, &|c| c.test_hosts = vec!["*.example.com".into()]), "one exact name");
+    }
+
+    #[test]
+    fn hosts_have_one_spelling() {
+        use crate::table::normal_host;
+        for (given, expected) in [
+            ("Example.COM", "example.com"),
+            ("example.com:8080", "example.com"),
+            ("example.com.", "example.com"),
+            ("[::1]:80", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("", ""),
+        ] {
+            assert_eq!(normal_host(given), expected, "{given}");
+        }
+    }
+}

@@ -22,6 +22,7 @@ use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::ops::{OpError, Ops};
 use crate::options::ProxyOptions;
+use crate::replace::notify_supervisor;
 use crate::{listen, owner, store};
 
 /// How the process came to leave.
@@ -138,6 +139,8 @@ async fn live(options: ProxyOptions, threads: usize) -> Result<(), ProxyError> {
     let handover_copy = owned.handover.try_clone().map_err(system)?;
     let handover_listener = UnixListener::from_std(owned.handover).map_err(system)?;
     tracing::info!(?addresses, control = %options.control_socket.display(), "serving");
+
+    notify_supervisor();
 
     let sockets =
         Sockets { lock: owned.lock, control: control_copy, handover: handover_copy, listeners: kept };

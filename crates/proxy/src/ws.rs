@@ -12,7 +12,9 @@ enum State {
     /// Not a WebSocket, or its peer has already closed it: nothing may be put in.
     #[default]
     Opaque,
-    /// In the header of the 101 response; so many bytes of CR LF CR LF seen.
+    /// Before the header of the 101 response.
+    Before,
+    /// In it; so many bytes of CR LF CR LF seen.
     Response(u8),
     /// In a frame header: its first bytes.
     Header { have: u8, bytes: [u8; 10] },
@@ -25,7 +27,7 @@ const FRAME_START: State = State::Header { have: 0, bytes: [0; 10] };
 impl FrameTracker {
     /// Starts before the header of the 101 response.
     pub(crate) fn new(websocket: bool) -> Self {
-        Self { state: if websocket { State::Response(0) } else { State::Opaque } }
+        Self { state: if websocket { State::Before } else { State::Opaque } }
     }
 
     /// Whether the next byte begins a frame.
@@ -33,11 +35,22 @@ impl FrameTracker {
         self.state == FRAME_START
     }
 
+    /// Whether nothing was written since the upgrade: its response has not begun.
+    pub(crate) fn untouched(&self) -> bool {
+        self.state == State::Before
+    }
+
+    /// Whether nothing may be put in at any time.
+    pub(crate) fn opaque(&self) -> bool {
+        self.state == State::Opaque
+    }
+
     /// Takes bytes that were written to the client.
     pub(crate) fn feed(&mut self, mut bytes: &[u8]) {
         while let Some((&first, rest)) = bytes.split_first() {
             match self.state {
                 State::Opaque => return,
+                State::Before => self.state = State::Response(0),
                 State::Response(seen) => {
                     bytes = rest;
                     let seen = match (seen, first) {

@@ -6,7 +6,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use safelight_proxy::protocol::Hold;
-use safelight_proxy::repair;
+use safelight_proxy::{UpgradeError, repair, upgrade};
 use support::backend::Backend;
 use support::clients::{Client, Load, WebSocket, empty, get};
 use support::{Files, Proxy, command, switch, until};
@@ -74,6 +74,50 @@ async fn a_switch_after_an_upgrade_waits_for_the_process_before_it() {
 }
 
 #[tokio::test]
+async fn the_upgrade_call_returns_when_the_new_process_serves_and_says_why_it_does_not() {
+    let files = Files::new();
+    let mut old =
+        Proxy::start_with(&files, "127.0.0.1:0".parse().unwrap(), &[("PROXY_UPGRADE_TIMEOUT", "200")]).await;
+    let mut broken = command(&files, old.address, &[]);
+    broken.arg("not an address").arg("--take-over");
+    let error = upgrade(&old.control, broken, Duration::from_secs(10)).await.unwrap_err();
+    assert!(matches!(error, UpgradeError::Ended { status } if status.code() == Some(2)), "{error}");
+    let error =
+        upgrade(&old.control, std::process::Command::new("/nonexistent"), Duration::from_secs(10)).await;
+    assert!(matches!(error.unwrap_err(), UpgradeError::Start { .. }));
+    let mut sleeper = std::process::Command::new("sleep");
+    sleeper.arg("60");
+    let error = upgrade(&old.control, sleeper, Duration::from_millis(200)).await.unwrap_err();
+    assert!(matches!(error, UpgradeError::TooLate { .. }), "{error}");
+    assert_eq!(old.control.state().await.unwrap().pid, old.child.id());
+
+    let mut command = command(&files, old.address, &[]);
+    command.arg("--take-over");
+    let done = upgrade(&old.control, command, Duration::from_secs(10)).await.unwrap();
+    assert_eq!((done.before_pid, done.now.listen[0]), (old.child.id(), old.address));
+    assert!(old.ended().await.success());
+    let new = rustix::process::Pid::from_raw(done.now.pid as i32).unwrap();
+    rustix::process::kill_process(new, rustix::process::Signal::TERM).unwrap();
+    until("the new process has ended", async || old.control.state().await.is_err()).await;
+}
+
+#[tokio::test]
+async fn an_upgrade_is_refused_while_requests_are_held() {
+    let files = Files::new();
+    let old = Proxy::start(&files).await;
+    let backend = Backend::start("v1").await;
+    old.route("v1", backend.address).await;
+    old.control.hold("shop", "web", &Hold::default()).await.unwrap();
+    let mut command = command(&files, old.address, &[]);
+    command.arg("--take-over");
+    assert!(!command.status().unwrap().success());
+    let log = std::fs::read_to_string(files.log()).unwrap();
+    assert!(log.contains("while shop/web is held; release it first"), "{log}");
+    old.control.release("shop", "web").await.unwrap();
+    assert_eq!(get(old.address, "/", &[]).await.body, "v1");
+}
+
+#[tokio::test]
 async fn an_upgrade_that_does_not_come_up_leaves_the_old_process_serving() {
     let files = Files::new();
     let old = Proxy::start(&files).await;
@@ -128,8 +172,8 @@ async fn a_torn_table_is_refused_with_the_repair_named_and_repaired() {
     let status = command(&files, "127.0.0.1:0".parse().unwrap(), &[]).status().unwrap();
     assert!(!status.success());
     let log = std::fs::read_to_string(files.log()).unwrap();
-    for part in ["routes.json is damaged", "of 5", "safelight proxy repair", "routes.json.prev"] {
-        assert!(part == "of 5" || log.contains(part), "`{part}` is missing in: {log}");
+    for part in ["routes.json is damaged: it holds", "safelight proxy repair", "routes.json.prev"] {
+        assert!(log.contains(part), "`{part}` is missing in: {log}");
     }
     repair(&files.routes()).unwrap();
     let proxy = Proxy::start(&files).await;

@@ -9,8 +9,9 @@ use safelight_proxy::ControlError;
 use safelight_proxy::protocol::{Drain, SetCandidate, UpgradedPolicy};
 use safelight_proxy::table::Candidate;
 use support::backend::Backend;
-use support::clients::{Client, Ended, Load, WebSocket, empty, get};
-use support::{Files, Proxy, release, switch, until};
+use support::clients::{Client, Ended, Load, WebSocket, empty, get, slow_body};
+use support::{Files, Proxy, release, service, switch, until};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_is_lost_over_fifty_switches_under_keepalive_load() {
@@ -218,35 +219,104 @@ async fn repeating_a_switch_waits_for_the_drain_of_the_first_and_changes_nothing
 }
 
 #[tokio::test]
-async fn a_request_whose_release_died_is_tried_again_on_the_stable_one() {
+async fn a_request_that_cannot_connect_is_tried_again_once_whatever_its_method() {
     let files = Files::new();
     let proxy = Proxy::start(&files).await;
-    let (v1, v2) = (Backend::start("v1").await, Backend::start("v2").await);
-    proxy.route("v1", v1.address).await;
+    let v1 = Backend::start("v1").await;
+    let closed = Backend::start("gone").await.address;
+    let mut put = service("v1", closed);
+    put.stable.targets = vec![closed, v1.address];
+    proxy.control.put("shop", "web", &put).await.unwrap();
     let mut client = Client::new(proxy.address);
-    client.send(http::Method::GET, "/", &[], empty()).await.unwrap();
-    let address = v1.address;
-    drop(v1);
-    let control = proxy.control.clone();
-    // While the first attempt pauses, the switch happens: the second one meets the new release.
-    let asked = tokio::spawn(async move {
-        client
-            .send(http::Method::POST, "/upload", &[], support::clients::slow_body(2, 10, Duration::ZERO))
-            .await
-    });
-    tokio::time::sleep(Duration::from_millis(10)).await;
-    control.switch("shop", "web", &switch("v2", v2.address)).await.unwrap();
-    let answer = asked.await.unwrap().unwrap();
-    assert!(
-        answer.body == "20"
-            || answer.headers.get("x-safelight-error").is_some_and(|e| e == "upstream_refused"),
-        "{answer:?}"
-    );
-    // Nothing listens on the old port: connection refused twice gives a page that says so.
-    control.switch("shop", "web", &switch("v1", address)).await.unwrap();
+    for _ in 0..4 {
+        let body = slow_body(2, 10, Duration::ZERO);
+        let answer = client.send(http::Method::POST, "/upload", &[], body).await.unwrap();
+        assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, "20"));
+    }
+    let metrics = proxy.control.metrics().await.unwrap();
+    let counts = &metrics.services[0].versions["v1"];
+    assert!(counts.connect_failures >= 2, "{counts:?}");
+    assert_eq!(counts.retries, counts.connect_failures);
+    assert_eq!(metrics.services[0].bad_gateway, 0);
+
+    proxy.control.switch("shop", "web", &switch("v2", closed)).await.unwrap();
     let answer = get(proxy.address, "/", &[("accept", "text/html")]).await;
-    assert_eq!(answer.status, 502);
+    assert_eq!(
+        (answer.status.as_u16(), answer.headers["x-safelight-error"].to_str().unwrap()),
+        (502, "upstream_refused")
+    );
     assert!(answer.body.contains("<h1>502</h1>"));
+    let answer = get(proxy.address, "/", &[("accept", "application/json")]).await;
+    let json: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!((json["status"].as_u64(), json["error"].as_str()), (Some(502), Some("upstream_refused")));
+    assert_eq!(proxy.control.metrics().await.unwrap().services[0].bad_gateway, 2);
+}
+
+#[tokio::test]
+async fn a_second_attempt_goes_to_the_release_that_is_stable_by_then() {
+    let files = Files::new();
+    let proxy = Proxy::start(&files).await;
+    let v2 = Backend::start("v2").await;
+    // A full backlog: connecting neither succeeds nor fails, until the time limit of 300 ms.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let stuck = socket.listen(1).unwrap();
+    let target = stuck.local_addr().unwrap();
+    let mut fill = Vec::new();
+    while let Ok(Ok(open)) =
+        tokio::time::timeout(Duration::from_millis(100), tokio::net::TcpStream::connect(target)).await
+    {
+        fill.push(open);
+    }
+    let mut put = service("v1", target);
+    put.timeouts.connect_ms = 300;
+    proxy.control.put("shop", "web", &put).await.unwrap();
+    let address = proxy.address;
+    let asked = tokio::spawn(async move { get(address, "/", &[]).await });
+    until("the first attempt is under way", async || {
+        proxy.control.state().await.unwrap().services[0].in_flight["v1"] == 1
+    })
+    .await;
+    let report = proxy.control.switch("shop", "web", &switch("v2", v2.address)).await.unwrap();
+    assert_eq!((report.drained.in_flight, report.drained.cut), (1, 0));
+    assert_eq!(asked.await.unwrap().body, "v2");
+}
+
+#[tokio::test]
+async fn a_connection_that_the_release_closes_in_the_moment_of_its_reuse_costs_no_request() {
+    let files = Files::new();
+    let proxy = Proxy::start(&files).await;
+    // Answers one request per connection, promises keep-alive, and closes when the second one comes.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = listener.local_addr().unwrap();
+    let rude = tokio::spawn(async move {
+        let mut connections = 0u32;
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            connections += 1;
+            let mut request = [0u8; 4096];
+            tokio::spawn(async move {
+                let n = stream.read(&mut request).await.unwrap();
+                assert!(n > 0);
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+                let _ = stream.read(&mut request).await;
+            });
+            if connections == 12 {
+                return;
+            }
+        }
+    });
+    proxy.route("v1", target).await;
+    let mut client = Client::new(proxy.address);
+    for i in 0..20 {
+        let answer = client.send(http::Method::GET, "/", &[], empty()).await.unwrap();
+        assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, "ok"), "request {i}");
+        if rude.is_finished() {
+            break;
+        }
+    }
+    assert!(proxy.control.metrics().await.unwrap().services[0].versions["v1"].retries > 0);
+    rude.abort();
 }
 
 #[tokio::test]
