@@ -1,5 +1,7 @@
 //! The judge against closed forms and against chance.
 
+#![allow(clippy::unwrap_used)] // clippy sees only `#[test]` functions as tests, not their helpers
+
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use safelight_judge::{

@@ -1,5 +1,7 @@
 //! What must hold for every input.
 
+#![allow(clippy::unwrap_used)] // clippy sees only `#[test]` functions as tests, not their helpers
+
 use proptest::prelude::*;
 use safelight_judge::{
     Judge, JudgeConfig, MetricConfig, MetricSet, Observation, RatioGrid, RatioProcess, SafetyProcess,

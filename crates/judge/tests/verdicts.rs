@@ -1,5 +1,7 @@
 //! What the judge decides, case by case.
 
+#![allow(clippy::unwrap_used)] // clippy sees only `#[test]` functions as tests, not their helpers
+
 use safelight_judge::{
     Alarm, ConfigError, HoldBackWatch, Judge, JudgeConfig, LatencyBaseline, MetricConfig, MetricSet, Missing,
     Observation, Share, SplitKey, Verdict, Version, WatchVerdict,
