@@ -241,7 +241,7 @@ impl State {
             for (place, metric) in self.metrics.iter_mut().enumerate() {
                 if let Some(safety) = metric.safety.as_mut().filter(|_| !bad.contains(place)) {
                     safety.record_clean(1);
-                    metric.proven = safety.log_e() >= -self.config.promote_alpha.ln();
+                    metric.proven = reaches(safety.log_e(), self.config.promote_alpha);
                 }
             }
         }
@@ -272,7 +272,7 @@ impl State {
                 && let Some(safety) = &mut metric.safety
             {
                 safety.record_bad(1);
-                metric.proven = safety.log_e() >= -self.config.promote_alpha.ln();
+                metric.proven = reaches(safety.log_e(), self.config.promote_alpha);
             }
         }
     }
@@ -307,7 +307,7 @@ impl State {
             }
         };
         self.peak_log_e = self.peak_log_e.max(self.log_e);
-        if self.harm.is_none() && self.log_e >= -self.config.rollback_alpha.ln() {
+        if self.harm.is_none() && reaches(self.log_e, self.config.rollback_alpha) {
             self.harm = self.worst_metric().map(|(metric, name)| Harm {
                 metric: name.to_owned(),
                 e_value: capped_exp(self.log_e),
@@ -450,6 +450,11 @@ impl State {
             _ => (Missing::RateAboveLimit { metric, seen, limit }, None),
         }
     }
+}
+
+/// Whether an e-value is at 1/alpha. Most are below 1, and then the logarithm is not needed.
+fn reaches(log_e: f64, alpha: f64) -> bool {
+    log_e > 0.0 && log_e >= -alpha.ln()
 }
 
 fn time_for(events: u64, per_second: f64) -> Option<f64> {

@@ -6,6 +6,9 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use serde::{Deserialize, Serialize};
 
+/// Room made in advance; a configuration that asks for more gets it as it fills.
+const RESERVED_AT_MOST: usize = 16_384;
+
 /// A set of sessions that cannot outgrow its capacity.
 ///
 /// **At the bound** it keeps a random half: from then on only sessions whose mark starts with one more zero bit take
@@ -38,7 +41,10 @@ pub(crate) enum Admission<'a, V> {
 
 impl<V> SessionSample<V> {
     pub(crate) fn new(capacity: usize) -> Self {
-        SessionSample { capacity: capacity.max(1), level: 0, entries: HashMap::default() }
+        // Growing step by step would rehash everything in the middle of an incident.
+        let entries =
+            HashMap::with_capacity_and_hasher(capacity.min(RESERVED_AT_MOST), BuildHasherDefault::default());
+        SessionSample { capacity: capacity.max(1), level: 0, entries }
     }
 
     /// Looks the session up and adds it with `value` if it is new.

@@ -27,6 +27,7 @@ type Drawn = Result<(), Box<dyn Error>>;
 
 struct Axes<'a> {
     caption: &'a str,
+    legend: SeriesLabelPosition,
     x: &'a str,
     y: &'a str,
 }
@@ -36,6 +37,17 @@ struct Line<'a> {
     colour: RGBColor,
     points: Vec<(f64, f64)>,
     marks: bool,
+}
+
+impl Line<'_> {
+    /// The two Argo lines often coincide, so the plain one is wide enough to show on both sides of the other.
+    fn width(&self) -> u32 {
+        match COLOURS.iter().position(|colour| *colour == self.colour) {
+            Some(0) => 3,
+            Some(1) => 5,
+            _ => 2,
+        }
+    }
 }
 
 /// False alarms by the number of looks.
@@ -53,6 +65,7 @@ pub(crate) fn peeking(path: &Path, rows: &[Peeking]) -> Drawn {
     ];
     let axes = Axes {
         caption: "Looking again breaks an ordinary test",
+        legend: SeriesLabelPosition::UpperLeft,
         x: "looks at the data",
         y: "false alarms, %",
     };
@@ -76,7 +89,12 @@ pub(crate) fn power(path: &Path, outcome: &Outcome) -> Drawn {
         })
         .collect();
     let caption = "A canary that fails 10% instead of 0.5%, at 1 request/s and a share of 10%";
-    let axes = Axes { caption, x: "minutes since the canary began", y: "rolled back, %" };
+    let axes = Axes {
+        caption,
+        legend: SeriesLabelPosition::LowerRight,
+        x: "minutes since the canary began",
+        y: "rolled back, %",
+    };
     draw(path, &axes, 0.0..60.0, 0.0..100.0, &lines)
 }
 
@@ -105,7 +123,8 @@ pub(crate) fn delay(path: &Path, outcomes: &[Outcome]) -> Drawn {
         })
         .collect();
     let caption = "Median time to rollback; 0.5% errors on stable, 1 request/s, a share of 10%";
-    let axes = Axes { caption, x: "errors on the canary, %", y: "seconds" };
+    let axes =
+        Axes { caption, legend: SeriesLabelPosition::LowerLeft, x: "errors on the canary, %", y: "seconds" };
     draw(path, &axes, (2.0_f64..90.0).log_scale(), (30.0_f64..3_600.0).log_scale(), &lines)
 }
 
@@ -114,18 +133,20 @@ pub(crate) fn false_alarms(path: &Path, outcomes: &[Outcome]) -> Drawn {
     let root = SVGBackend::new(path, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
     let rows = outcomes.len() as f64;
+    // Beyond 100% there is room for the legend.
+    const LEGEND_TO: f64 = 149.0;
     let mut chart = ChartBuilder::on(&root)
         .caption("Harmless canaries rolled back within an hour", ("sans-serif", 19))
         .margin(14)
         .x_label_area_size(44)
         .y_label_area_size(300)
-        .build_cartesian_2d(-1.0..101.0, -0.5..rows - 0.5)?;
+        .build_cartesian_2d(-1.0..LEGEND_TO, -0.5..rows - 0.5)?;
     chart
         .configure_mesh()
         .light_line_style(WHITE)
         .x_desc("rolled back, %")
-        .x_labels(11)
-        .x_label_formatter(&|x| format!("{x:.0}"))
+        .x_labels(15)
+        .x_label_formatter(&|x| if *x <= 100.0 { format!("{x:.0}") } else { String::new() })
         .y_labels(outcomes.len())
         .y_label_formatter(&|y| {
             let row = rows - 1.0 - y.round();
@@ -134,8 +155,7 @@ pub(crate) fn false_alarms(path: &Path, outcomes: &[Outcome]) -> Drawn {
         })
         .label_style(("sans-serif", 13))
         .draw()?;
-    // Safelight last, so that nothing hides it.
-    for judge in (0..JUDGES.len()).rev() {
+    for judge in 0..JUDGES.len() {
         let colour = COLOURS[judge];
         let dots = outcomes.iter().enumerate().map(move |(row, outcome)| {
             // A little apart, since many share a value.
@@ -182,19 +202,22 @@ where
         .y_label_formatter(&|y| format!("{y:.0}"))
         .label_style(("sans-serif", 14))
         .draw()?;
-    for line in lines.iter().rev() {
-        let style = line.colour.stroke_width(if line.colour == COLOURS[0] { 3 } else { 2 });
-        chart
-            .draw_series(LineSeries::new(line.points.iter().copied(), style))?
-            .label(line.name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
+    // In the order of the legend, and Safelight once more so that nothing hides it.
+    let on_top = lines.iter().filter(|line| line.colour == COLOURS[0]).map(|line| (line, false));
+    for (line, in_legend) in lines.iter().map(|line| (line, true)).chain(on_top) {
+        let style = line.colour.stroke_width(line.width());
+        let points = line.points.iter().copied();
+        let series = chart.draw_series(LineSeries::new(points, style))?;
+        if in_legend {
+            series.label(line.name).legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
+        }
         if line.marks {
             chart.draw_series(line.points.iter().map(|p| Circle::new(*p, 4, line.colour.filled())))?;
         }
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::LowerRight)
+        .position(axes.legend.clone())
         .background_style(WHITE.mix(0.9))
         .border_style(RGBColor(200, 200, 200))
         .label_font(("sans-serif", 14))

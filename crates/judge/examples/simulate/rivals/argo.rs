@@ -42,8 +42,9 @@ impl MinuteJudge for Argo {
         self.seen_any |= minute.canary.requests > 0;
         match (minute.canary.success_rate(), self.on_no_data) {
             (None, OnNoData::Fails) if !self.seen_any => {
-                // Nothing will have come by the retries either, unless the next minute says otherwise.
-                self.consecutive_errors += RETRIES_A_MINUTE;
+                // The retries fall into the next minute. They fail for certain only if that is empty as well; if not,
+                // Argo gets the benefit of the doubt.
+                self.consecutive_errors += if self.consecutive_errors == 0 { 1 } else { RETRIES_A_MINUTE };
             }
             (None, OnNoData::Fails) => {
                 self.failed += 1;
@@ -83,8 +84,9 @@ mod tests {
     }
 
     #[test]
-    fn no_series_for_forty_seconds_aborts_by_errors() {
-        assert_eq!(minutes_until_abort(OnNoData::Fails, &[(0, 0); 3]), Some(1));
+    fn no_series_through_the_retries_aborts_by_errors() {
+        assert_eq!(minutes_until_abort(OnNoData::Fails, &[(0, 0); 3]), Some(2));
+        assert_eq!(minutes_until_abort(OnNoData::Fails, &[(0, 0), (5, 0), (5, 0)]), None);
     }
 
     #[test]
