@@ -478,12 +478,8 @@ impl TryFrom<State> for Judge {
         if state.metrics.len() != state.config.metrics.len() {
             return Err(StateError::Damaged("it counts other metrics than its configuration names"));
         }
-        let metric_sound = |m: &MetricState| {
-            m.process.is_sound()
-                && m.log_e.is_finite()
-                && m.log_weight.is_finite()
-                && m.safety.as_ref().is_none_or(SafetyProcess::is_sound)
-        };
+        let metric_sound =
+            |m: &MetricState| m.process.is_sound() && m.log_e.is_finite() && m.log_weight.is_finite();
         if !state.metrics.iter().all(metric_sound) || !state.split.is_sound() {
             return Err(StateError::Damaged("a stake is not a number"));
         }

@@ -7,22 +7,44 @@ use crate::ratio::log_sum_exp;
 
 /// The alternatives, as parts of the limit: failure shares that would be fine.
 const FRACTIONS: [f64; 4] = [0.0, 0.1, 0.25, 0.5];
+/// ln 4, for the equal weights.
+const LN_ALTERNATIVES: f64 = 2.0 * std::f64::consts::LN_2;
 
 /// An e-process for "at least `limit` of the canary's sessions go bad". It grows with clean sessions; once its
 /// exponential reaches `1/alpha`, that claim is refuted at level `alpha`, however often one looked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "SafetyState", into = "SafetyState")]
 pub struct SafetyProcess {
+    steps: Steps,
+    clean: u64,
+    bad: u64,
+}
+
+/// The stored form: the steps follow from the limit.
+#[derive(Serialize, Deserialize)]
+struct SafetyState {
     limit: f64,
     clean: u64,
     bad: u64,
+}
+
+impl From<SafetyProcess> for SafetyState {
+    fn from(process: SafetyProcess) -> Self {
+        SafetyState { limit: process.limit(), clean: process.clean, bad: process.bad }
+    }
+}
+
+impl From<SafetyState> for SafetyProcess {
+    fn from(state: SafetyState) -> Self {
+        SafetyProcess { clean: state.clean, bad: state.bad, ..SafetyProcess::new(state.limit) }
+    }
 }
 
 impl SafetyProcess {
     /// Starts a process for a limit strictly between 0 and 1; anything else is moved to the nearest usable limit.
     #[must_use]
     pub fn new(limit: f64) -> Self {
-        let limit = if limit.is_nan() { f64::MIN_POSITIVE } else { limit };
-        SafetyProcess { limit: limit.clamp(f64::MIN_POSITIVE, 1.0 - f64::EPSILON), clean: 0, bad: 0 }
+        SafetyProcess { steps: Steps::new(limit), clean: 0, bad: 0 }
     }
 
     /// Counts sessions that stayed clean to the end of their trial.
@@ -38,7 +60,7 @@ impl SafetyProcess {
     /// The share of bad sessions that is to be refuted.
     #[must_use]
     pub const fn limit(&self) -> f64 {
-        self.limit
+        self.steps.limit
     }
 
     /// Sessions that stayed clean.
@@ -56,38 +78,51 @@ impl SafetyProcess {
     /// The natural logarithm of the e-value now.
     #[must_use]
     pub fn log_e(&self) -> f64 {
-        log_e(self.limit, self.clean, self.bad)
+        self.steps.log_e(self.clean, self.bad)
     }
 
     /// Clean sessions still to be seen until the e-value reaches `1/alpha` if no further one goes bad; `None` when no
     /// number of them would do.
     #[must_use]
     pub fn clean_sessions_missing(&self, alpha: f64) -> Option<u64> {
-        let total = clean_sessions_needed(self.limit, self.bad, alpha)?;
+        let total = clean_sessions_needed(self.limit(), self.bad, alpha)?;
         Some(total.saturating_sub(self.clean))
-    }
-
-    pub(crate) fn is_sound(&self) -> bool {
-        self.limit > 0.0 && self.limit < 1.0
     }
 }
 
-fn log_e(limit: f64, clean: u64, bad: u64) -> f64 {
-    let (clean, bad) = (clean as f64, bad as f64);
-    let terms = FRACTIONS.map(|fraction| {
-        // 0 * ln 0 is taken as 0: no bad session says nothing against "never bad".
-        let against = if bad > 0.0 { bad * fraction.ln() } else { 0.0 };
-        against + clean * ((-fraction * limit).ln_1p() - (-limit).ln_1p())
-    });
-    log_sum_exp(&terms, f64::NEG_INFINITY) - (FRACTIONS.len() as f64).ln()
+/// What one session does to the logarithm of the stake on each alternative.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Steps {
+    limit: f64,
+    clean: [f64; FRACTIONS.len()],
+    bad: [f64; FRACTIONS.len()],
+}
+
+impl Steps {
+    fn new(limit: f64) -> Self {
+        let limit = if limit.is_nan() { f64::MIN_POSITIVE } else { limit };
+        let limit = limit.clamp(f64::MIN_POSITIVE, 1.0 - f64::EPSILON);
+        let clean = FRACTIONS.map(|fraction| (-fraction * limit).ln_1p() - (-limit).ln_1p());
+        Steps { limit, clean, bad: FRACTIONS.map(f64::ln) }
+    }
+
+    fn log_e(&self, clean: u64, bad: u64) -> f64 {
+        let mut terms = [0.0; FRACTIONS.len()];
+        for ((term, on_clean), on_bad) in terms.iter_mut().zip(self.clean).zip(self.bad) {
+            // 0 * ln 0 is taken as 0: no bad session says nothing against "never bad".
+            let against = if bad > 0 { bad as f64 * on_bad } else { 0.0 };
+            *term = against + clean as f64 * on_clean;
+        }
+        log_sum_exp(&terms, f64::NEG_INFINITY) - LN_ALTERNATIVES
+    }
 }
 
 /// Clean sessions in all that bring the certificate for `limit` at level `alpha` when `bad` sessions went bad; `None`
 /// if no number below 2^53 does.
 #[must_use]
 pub fn clean_sessions_needed(limit: f64, bad: u64, alpha: f64) -> Option<u64> {
-    let goal = -alpha.ln();
-    let reached = |clean: u64| log_e(limit, clean, bad) >= goal;
+    let (steps, goal) = (Steps::new(limit), -alpha.ln());
+    let reached = |clean: u64| steps.log_e(clean, bad) >= goal;
     let mut high = 1_u64;
     while !reached(high) {
         high = high.checked_mul(2).filter(|h| *h < 1 << 53)?;
@@ -120,7 +155,8 @@ mod tests {
     fn expectation_under_the_limit_itself_is_one() {
         // One session: bad with probability `limit`, else clean.
         for limit in [0.001, 0.01, 0.05, 0.5] {
-            let mean = limit * log_e(limit, 0, 1).exp() + (1.0 - limit) * log_e(limit, 1, 0).exp();
+            let steps = Steps::new(limit);
+            let mean = limit * steps.log_e(0, 1).exp() + (1.0 - limit) * steps.log_e(1, 0).exp();
             assert!((mean - 1.0).abs() < 1e-12, "limit {limit}: mean {mean}");
         }
     }

@@ -80,6 +80,7 @@ fn simulate(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     println!("{}", tables::false_alarms(&harmless));
     let harmful = all(scenarios::harmful());
     println!("{}\n{}", tables::power(&harmful), tables::details(&harmful));
+    println!("{}", tables::forecasts(&harmful));
     let at_the_limit = run::simulate(&scenarios::at_the_limit(), runs);
     println!("{}", tables::proofs(&harmless, &at_the_limit));
     let looks = peeking::peeking(runs * 5);

@@ -3,11 +3,11 @@
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use safelight_judge::{Judge, JudgeConfig, MetricSet, Observation, Verdict};
+use safelight_judge::{Detection, Judge, JudgeConfig, MetricSet, Observation, PlanInput, Share, Verdict};
 
 use crate::rivals::{Argo, Flagger, Kayenta, Minute, MinuteJudge, OnNoData, ZTest};
 use crate::stats::{Proportion, median_of_all};
-use crate::traffic::{self, Request, Scenario};
+use crate::traffic::{self, Arrivals, HOUR, Ramp, Request, Scenario, Trouble};
 
 /// The judges, in the order of the tables.
 pub(crate) const JUDGES: [&str; 6] =
@@ -143,9 +143,29 @@ fn first_rollback(requests: &[Request], first_stake: f64) -> Option<f64> {
 }
 
 fn judge(first_stake: f64) -> Judge {
-    let config =
-        JudgeConfig { rollback_alpha: ALPHA, first_stake, min_bake_seconds: 0, ..JudgeConfig::default() };
-    Judge::new(config).expect("the simulation's configuration is valid")
+    Judge::new(config(first_stake)).expect("the simulation's configuration is valid")
+}
+
+fn config(first_stake: f64) -> JudgeConfig {
+    JudgeConfig { rollback_alpha: ALPHA, first_stake, min_bake_seconds: 0, ..JudgeConfig::default() }
+}
+
+/// What the planner says of a scenario; `None` for those it does not describe.
+pub(crate) fn forecast(scenario: &Scenario) -> Option<Detection> {
+    let plain = (scenario.arrivals, scenario.trouble, scenario.ramp)
+        == (Arrivals::Steady, Trouble::None, Ramp::Tenth);
+    if !plain || scenario.harm_from > 0.0 {
+        return None;
+    }
+    let input = PlanInput {
+        requests_per_second: scenario.requests_per_second,
+        requests_per_session: 1.0,
+        base_error_rate: scenario.base,
+        harm_error_rate: scenario.canary,
+        share: Share::new(0.1).ok()?,
+        horizon_seconds: HOUR,
+    };
+    Some(input.plan(&config(0.8), 0).ok()?.detection)
 }
 
 pub(crate) fn observation(request: &Request) -> Observation {
@@ -184,6 +204,29 @@ mod tests {
         let alarms = |outcome: Outcome| outcome.hours.iter().map(|h| h.alarms).collect::<Vec<_>>();
         let alone: Vec<_> = (0..4).map(|run| one_hour(&scenario, run).alarms).collect();
         assert_eq!(alarms(simulate(&scenario, 4)), alone);
+    }
+
+    #[test]
+    fn planner_foretells_what_the_simulation_finds() {
+        for scenario in [
+            Scenario::harmless("", 1.0, 0.005).harming(0.1),
+            Scenario::harmless("", 1.0, 0.005).harming(0.02),
+        ] {
+            let foretold = forecast(&scenario).unwrap();
+            let outcome = simulate(&scenario, 300);
+            let (low, high) = outcome.alarmed(0).interval();
+            assert!(
+                (low - 0.04..=high + 0.02).contains(&foretold.power),
+                "{foretold:?}, {}",
+                outcome.alarmed(0)
+            );
+            if let (Some(foretold), Some(simulated)) = (foretold.median_seconds, outcome.median_delay(0)) {
+                assert!(
+                    (foretold / simulated - 1.0).abs() < 0.2,
+                    "{foretold} s foretold, {simulated} s simulated"
+                );
+            }
+        }
     }
 
     #[test]

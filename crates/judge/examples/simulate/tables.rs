@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use crate::peeking::{Peeking, Stickiness};
-use crate::run::{JUDGES, Outcome};
+use crate::run::{JUDGES, Outcome, forecast};
 use crate::speed::Speed;
 use crate::stats::median_of_all;
 
@@ -78,6 +78,26 @@ pub(crate) fn details(outcomes: &[Outcome]) -> String {
             outcome.scenario.name,
             seconds(outcome.median_delay(0))
         );
+    }
+    out
+}
+
+/// What the planner foretold for the plain scenarios, beside what came.
+pub(crate) fn forecasts(outcomes: &[Outcome]) -> String {
+    let mut out = String::new();
+    header(&mut out, "Harm", &["power foretold", "simulated", "median time foretold", "simulated"]);
+    for outcome in outcomes {
+        if let Some(detection) = forecast(&outcome.scenario) {
+            let _ = writeln!(
+                out,
+                "| {} | {:.1}% | {} | {} | {} |",
+                outcome.scenario.name,
+                detection.power * 100.0,
+                outcome.alarmed(0),
+                seconds(detection.median_seconds),
+                seconds(outcome.median_delay(0))
+            );
+        }
     }
     out
 }
