@@ -289,8 +289,8 @@ impl State {
             metric.log_e = metric.process.log_e();
             metric.canary_bad_expected += observation.share.get();
             match observation.version {
-                Version::Canary => metric.canary_bad += 1,
-                Version::Stable => metric.stable_bad += 1,
+                Version::Canary => metric.canary_bad = metric.canary_bad.saturating_add(1),
+                Version::Stable => metric.stable_bad = metric.stable_bad.saturating_add(1),
             }
         }
         if !counted {

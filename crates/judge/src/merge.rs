@@ -45,7 +45,7 @@ impl StreamMerger {
         // Almost always the newest of its host; requests that finished together may arrive swapped.
         let place = stream.waiting.iter().rposition(|earlier| earlier.at_millis <= observation.at_millis);
         stream.waiting.insert(place.map_or(0, |place| place + 1), observation);
-        self.waiting += 1;
+        self.waiting = self.waiting.saturating_add(1);
     }
 
     /// Notes that `host` has nothing older than this to report.

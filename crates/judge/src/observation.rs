@@ -82,3 +82,17 @@ pub struct Observation {
     /// How long it took, if that was measured; compared with each metric's frozen limit.
     pub latency_micros: Option<u64>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn set_holds_what_was_put_in_and_ignores_places_beyond_its_end() {
+        let set = MetricSet::only(3).with(31).with(0).with(32).with(usize::MAX);
+        assert_eq!(set.iter().collect::<Vec<_>>(), [0, 3, 31]);
+        assert!(set.contains(31) && !set.contains(1) && !set.contains(32) && !set.contains(usize::MAX));
+        assert_eq!(set.without(MetricSet::only(3)).iter().collect::<Vec<_>>(), [0, 31]);
+        assert!(MetricSet::only(99).is_empty());
+    }
+}

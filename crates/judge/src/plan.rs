@@ -3,13 +3,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::JudgeConfig;
+use crate::config::{ConfigError, JudgeConfig};
 use crate::ratio::{RatioGrid, RatioProcess};
 use crate::safety::clean_sessions_needed;
 use crate::session::{Share, Version};
 
-/// Bad events that the forecast follows; beyond them its power is a lower bound.
-const MAX_EVENTS: usize = 3_000;
+/// Bad events that the forecast follows; beyond them its power is a lower bound. So many show any harm worth the name.
+const MAX_EVENTS: usize = 50_000;
+/// Paths less likely than this are let go of; all of them together stay far below any digit shown.
+const UNLIKELY: f64 = 1e-15;
 /// Bad sessions that the forecast of the certificate follows.
 const MAX_BAD: u64 = 400;
 /// A canary that misses the harm more often than one time in five cannot tell.
@@ -45,6 +47,9 @@ pub enum PlanError {
         /// What it should be.
         expected: &'static str,
     },
+    /// The judge could not run with this configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// No such metric.
     #[error("there is no metric {0} in the configuration")]
     NoSuchMetric(usize),
@@ -66,7 +71,7 @@ pub struct Plan {
 /// When harm is found.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Detection {
-    /// Probability of a rollback within the horizon. A lower bound where thousands of failures are expected.
+    /// Probability of a rollback within the horizon. A lower bound where more than 50,000 failures are expected.
     pub power: f64,
     /// Seconds until half of such canaries are rolled back; `None` if fewer are within the horizon.
     pub median_seconds: Option<f64>,
@@ -104,11 +109,13 @@ impl PlanInput {
     /// not, sessions fail less often than assumed, and both verdicts take longer.
     ///
     /// # Errors
-    /// When a number is out of range or the metric does not exist.
+    /// When a number is out of range, the configuration is invalid, or the metric does not exist.
     pub fn plan(&self, config: &JudgeConfig, metric: usize) -> Result<Plan, PlanError> {
         self.validate()?;
+        config.validate()?;
         let settings = config.metrics.get(metric).ok_or(PlanError::NoSuchMetric(metric))?;
         let sessions = self.requests_per_second / self.requests_per_session;
+        let on_canary = sessions * self.share.get();
         let bad_session = |rate: f64| -(self.requests_per_session * (-rate).ln_1p()).exp_m1();
         let (base, harm) = (bad_session(self.base_error_rate), bad_session(self.harm_error_rate));
         let w = self.share.get();
@@ -116,7 +123,7 @@ impl PlanInput {
         // Other metrics' stakes and the ones kept for later epochs are counted as lost: the forecast is conservative.
         let stake = config.scaled_weight(metric) * config.first_stake;
         let goal = -(config.rollback_alpha * stake).ln();
-        let (canary_rate, stable_rate) = (sessions * w * harm, sessions * (1.0 - w) * base);
+        let (canary_rate, stable_rate) = (on_canary * harm, (sessions - on_canary) * base);
         let race = Race { share: self.share, tolerance: settings.tolerance, goal };
         let detection = race.detection(canary_rate, stable_rate, self.horizon_seconds);
 
@@ -125,9 +132,7 @@ impl PlanInput {
             let sessions = proof_sessions(limit, base, config.promote_alpha)?;
             let bake = config.min_bake_seconds as f64;
             let requests = config.min_canary_requests as f64 / (self.requests_per_second * w);
-            let seconds = |n: f64| {
-                (n / (sessions_on_canary(self)) + config.settle_seconds as f64).max(bake).max(requests)
-            };
+            let seconds = |n: f64| (n / on_canary + config.settle_seconds as f64).max(bake).max(requests);
             Some(Promotion {
                 clean_sessions: clean_sessions_needed(limit, 0, config.promote_alpha)?,
                 median_seconds: seconds(sessions.median?),
@@ -142,7 +147,7 @@ impl PlanInput {
             (false, true) => Worth::ProvesSafetyOnly,
             (false, false) => Worth::CannotTell,
         };
-        Ok(Plan { canary_sessions_per_second: sessions_on_canary(self), detection, promotion, worth })
+        Ok(Plan { canary_sessions_per_second: on_canary, detection, promotion, worth })
     }
 
     /// The smallest share among `shares` at which the canary tells both, if there is one.
@@ -189,10 +194,6 @@ impl PlanInput {
     }
 }
 
-fn sessions_on_canary(input: &PlanInput) -> f64 {
-    input.requests_per_second / input.requests_per_session * input.share.get()
-}
-
 /// Failures of both versions racing for the judge's boundary.
 struct Race {
     share: Share,
@@ -216,7 +217,7 @@ impl Race {
                 return None;
             }
             let (mut low, mut high) = (0.0, horizon);
-            for _ in 0..60 {
+            for _ in 0..40 {
                 let middle = 0.5 * (low + high);
                 if by(middle) >= wanted { high = middle } else { low = middle }
             }
@@ -232,20 +233,29 @@ impl Race {
         let events = ((expected + 10.0 * expected.sqrt() + 20.0) as usize).min(MAX_EVENTS);
         let boundary = self.boundary(events);
         let mut crossed_at = vec![0.0; events + 1];
-        // alive[b]: probability of b stable failures so far and no crossing yet.
-        let mut alive = vec![0.0; events + 1];
+        // alive[b]: probability of b stable failures so far and no crossing yet. All but a narrow band is as good as 0.
+        let mut alive = vec![0.0; events + 2];
         alive[0] = 1.0;
+        let (mut low, mut high) = (0, 0);
         for (n, crossed) in crossed_at.iter_mut().enumerate().skip(1) {
-            for stable in (0..=n).rev() {
-                let from_stable = if stable > 0 { alive[stable - 1] * (1.0 - canary) } else { 0.0 };
-                let from_canary = if stable < n { alive[stable] * canary } else { 0.0 };
-                let here = from_stable + from_canary;
+            high += 1;
+            for stable in (low..=high).rev() {
+                let from_stable = if stable > low { alive[stable - 1] * (1.0 - canary) } else { 0.0 };
+                let here = from_stable + alive[stable] * canary;
                 alive[stable] = if n - stable >= boundary[stable] {
                     *crossed += here;
                     0.0
                 } else {
                     here
                 };
+            }
+            while low < high && alive[low] < UNLIKELY {
+                alive[low] = 0.0;
+                low += 1;
+            }
+            while high > low && alive[high] < UNLIKELY {
+                alive[high] = 0.0;
+                high -= 1;
             }
         }
         crossed_at
@@ -275,13 +285,14 @@ impl Race {
 /// Probability of having crossed when the number of failures so far is Poisson with this mean.
 fn crossed_by(crossed_at: &[f64], mean: f64) -> f64 {
     // P(N >= n), from the pmf in log space, started at the mode's side that is always representable.
+    let log_mean = mean.ln();
     let mut log_pmf = -mean;
     let mut below = 0.0;
     let mut sum = 0.0;
     for (n, probability) in crossed_at.iter().enumerate() {
         sum += probability * (1.0_f64 - below).max(0.0);
         below += log_pmf.exp();
-        log_pmf += mean.ln() - ((n + 1) as f64).ln();
+        log_pmf += log_mean - ((n + 1) as f64).ln();
     }
     sum
 }
@@ -393,7 +404,7 @@ mod tests {
 
     #[test]
     fn more_traffic_never_lowers_the_power_while_the_forecast_is_exact() {
-        let powers = [0.1, 0.3, 1.0, 3.0, 10.0, 30.0].map(|rps| {
+        let powers = [0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 300.0].map(|rps| {
             plan(|p| {
                 p.requests_per_second = rps;
                 p.harm_error_rate = 0.01;
@@ -401,7 +412,17 @@ mod tests {
             .detection
             .power
         });
-        assert!(powers.is_sorted(), "{powers:?}");
+        assert!(powers.is_sorted() && powers[6] > 0.999, "{powers:?}");
+    }
+
+    #[test]
+    fn small_harm_at_high_traffic_is_found() {
+        let plan = plan(|p| {
+            p.requests_per_second = 1_000.0;
+            p.harm_error_rate = 0.0065;
+        });
+        assert!(plan.detection.power > 0.99, "{plan:?}");
+        assert!(plan.detection.p90_seconds.unwrap() < 3_600.0);
     }
 
     #[test]

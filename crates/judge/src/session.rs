@@ -139,3 +139,55 @@ impl SessionId {
         self.mark
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hash_is_the_same_in_every_release() {
+        // Computed with an independent implementation of SipHash-1-3-128 as well.
+        let session = SplitKey::new(*b"0123456789abcdef").session(b"session-1");
+        let known = SessionId::from_halves(7_612_169_204_126_247_498, 14_319_558_503_349_028_377);
+        assert_eq!(session, known);
+    }
+
+    #[test]
+    fn short_and_similar_names_spread_evenly_over_the_share() {
+        for w in [0.01, 0.1, 0.5, 0.9] {
+            let (key, share, n) = (SplitKey::new([5; 16]), Share::new(w).unwrap(), 100_000_u32);
+            let on_canary =
+                |n: &u32| key.session(n.to_string().as_bytes()).version_at(share) == Version::Canary;
+            let seen = (0..n).filter(on_canary).count() as f64;
+            let deviations = (seen - w * f64::from(n)) / (f64::from(n) * w * (1.0 - w)).sqrt();
+            assert!(deviations.abs() < 4.0, "share {w}: {seen} of {n}");
+        }
+    }
+
+    #[test]
+    fn mark_says_nothing_about_the_version() {
+        let (key, share) = (SplitKey::new([6; 16]), Share::new(0.5).unwrap());
+        let sessions = (0..100_000_u32).map(|n| key.session(&n.to_le_bytes()));
+        let sampled: Vec<SessionId> = sessions.filter(|s| s.mark().leading_zeros() >= 3).collect();
+        let canary = sampled.iter().filter(|s| s.version_at(share) == Version::Canary).count() as f64;
+        let n = sampled.len() as f64;
+        assert!((canary - 0.5 * n).abs() < 4.0 * (0.25 * n).sqrt(), "{canary} of {n}");
+    }
+
+    #[test]
+    fn new_key_draws_the_sessions_anew() {
+        let (one, other) = (SplitKey::new([1; 16]), SplitKey::new([2; 16]));
+        assert_ne!(one.session(b"a"), other.session(b"a"));
+        assert_eq!(format!("{one:?}"), "SplitKey(..)", "a key is a secret");
+    }
+
+    #[test]
+    fn share_outside_its_range_is_refused_everywhere() {
+        for wrong in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
+            assert!(Share::new(wrong).is_err());
+        }
+        assert!(serde_json::from_str::<Share>("1.5").is_err());
+        assert_eq!(serde_json::from_str::<Share>("0.25").unwrap(), Share::new(0.25).unwrap());
+        assert_eq!(Share::new(0.1).unwrap().to_string(), "10.0%");
+    }
+}

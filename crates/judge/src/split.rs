@@ -49,16 +49,16 @@ impl SplitCheck {
             self.look(alpha);
             self.share = share;
         }
-        self.sessions += 1;
+        self.sessions = self.sessions.saturating_add(1);
         self.expected += share.get();
         match version {
             Version::Canary => {
-                self.canary += 1;
-                self.waiting_canary += 1;
+                self.canary = self.canary.saturating_add(1);
+                self.waiting_canary = self.waiting_canary.saturating_add(1);
             }
-            Version::Stable => self.waiting_stable += 1,
+            Version::Stable => self.waiting_stable = self.waiting_stable.saturating_add(1),
         }
-        if self.waiting_canary + self.waiting_stable >= LOOK_EVERY {
+        if self.waiting_canary.saturating_add(self.waiting_stable) >= LOOK_EVERY {
             self.look(alpha);
         }
     }

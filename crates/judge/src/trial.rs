@@ -100,7 +100,8 @@ impl RateMeter {
         if windows > 0 {
             self.previous = Some(if windows == 1 { self.current } else { 0 });
             self.current = 0;
-            self.window_start_millis += windows * RATE_WINDOW_MILLIS;
+            self.window_start_millis =
+                self.window_start_millis.saturating_add(windows.saturating_mul(RATE_WINDOW_MILLIS));
         }
         self.current = self.current.saturating_add(1);
     }

@@ -278,7 +278,8 @@ impl BurnRateWatch {
 
     fn oldest_in(&self, seconds: u64) -> u64 {
         let bucket_millis = self.bucket_millis.max(1);
-        (self.now_millis / bucket_millis + 1)
+        (self.now_millis / bucket_millis)
+            .saturating_add(1)
             .saturating_sub(seconds.saturating_mul(1000).div_ceil(bucket_millis))
     }
 

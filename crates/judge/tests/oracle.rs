@@ -80,7 +80,7 @@ fn false_alarm(seed: u64, alpha: f64) -> bool {
 
 #[test]
 fn false_alarms_stay_below_alpha_through_ramp_swing_and_outage() {
-    let runs = 600;
+    let runs = 400;
     for alpha in [0.05, 0.01] {
         let alarms = (0..runs).filter(|seed| false_alarm(*seed, alpha)).count() as f64;
         let bound = alpha * runs as f64;

@@ -67,6 +67,17 @@ fn any_observation() -> impl Strategy<Value = Observation> {
     )
 }
 
+fn collect_numbers<'a>(value: &'a mut serde_json::Value, numbers: &mut Vec<&'a mut serde_json::Value>) {
+    match value {
+        serde_json::Value::Number(_) => numbers.push(value),
+        serde_json::Value::Array(items) => items.iter_mut().for_each(|item| collect_numbers(item, numbers)),
+        serde_json::Value::Object(fields) => {
+            fields.values_mut().for_each(|item| collect_numbers(item, numbers))
+        }
+        _ => {}
+    }
+}
+
 fn small_judge() -> Judge {
     let metrics = vec![
         MetricConfig::new("errors").certified_below(0.05),
@@ -205,6 +216,26 @@ proptest! {
         let text = serde_json::to_string(&judge).unwrap();
         let back: Judge = serde_json::from_str(&text).unwrap();
         prop_assert_eq!(std::mem::discriminant(&back.verdict()), std::mem::discriminant(&judge.verdict()));
+    }
+
+    #[test]
+    fn damaged_state_is_refused_or_judged_on_without_a_panic(
+        observations in prop::collection::vec(any_observation(), 1..40),
+        at in any::<prop::sample::Index>(),
+        number in prop_oneof![Just(0.0), Just(-1.0), Just(1.0), Just(1e308), Just(u64::MAX as f64), any::<f64>()],
+        whole in any::<bool>(),
+    ) {
+        let mut judge = small_judge();
+        observations.iter().for_each(|observation| drop(judge.observe(observation)));
+        let mut state = serde_json::to_value(&judge).unwrap();
+        let mut numbers = vec![];
+        collect_numbers(&mut state, &mut numbers);
+        let count = numbers.len();
+        *numbers[at.index(count)] = if whole { (number as u64).into() } else { number.into() };
+        if let Ok(mut damaged) = serde_json::from_value::<Judge>(state) {
+            observations.iter().for_each(|observation| drop(damaged.observe(observation)));
+            prop_assert!(!matches!(damaged.conclude(u64::MAX), Verdict::Continue));
+        }
     }
 
     #[test]
