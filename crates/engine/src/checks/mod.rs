@@ -6,6 +6,15 @@ mod p03_disk;
 mod p04_network;
 mod p05_processes;
 mod p06_ports;
+mod p09_node;
+mod p10_npm;
+mod p13_git;
+mod p14_variables;
+mod p16_database;
+mod p26_answers;
+mod p27_backup;
+mod p28_tag;
+mod p29_environment;
 mod support;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -23,5 +32,14 @@ pub fn all() -> Vec<Arc<dyn Check>> {
         Arc::new(p04_network::Network),
         Arc::new(p05_processes::Processes),
         Arc::new(p06_ports::Ports),
+        Arc::new(p09_node::Node),
+        Arc::new(p10_npm::Npm),
+        Arc::new(p13_git::Git),
+        Arc::new(p14_variables::Variables),
+        Arc::new(p16_database::DatabaseStatus),
+        Arc::new(p26_answers::Answers),
+        Arc::new(p27_backup::DatabaseBackup),
+        Arc::new(p28_tag::Tag),
+        Arc::new(p29_environment::EnvironmentKept),
     ]
 }
