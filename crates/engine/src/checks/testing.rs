@@ -157,6 +157,9 @@ impl Host for FakeHost {
     }
 }
 
+/// A URL that was asked for, and where it was connected to.
+type Asked = (String, Option<SocketAddr>);
+
 /// A network that answers from tables. What is not in them cannot be reached.
 #[derive(Clone, Default)]
 pub(crate) struct FakeNet {
@@ -166,7 +169,7 @@ pub(crate) struct FakeNet {
     pub(crate) connects: HashMap<SocketAddr, Result<Duration, NetError>>,
     pub(crate) certificates: HashMap<SocketAddr, Result<Certificate, NetError>>,
     pub(crate) gets: HashMap<String, Result<HttpAnswer, NetError>>,
-    pub(crate) asked: Arc<Mutex<Vec<(String, Option<SocketAddr>)>>>,
+    pub(crate) asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 fn not_there() -> NetError {

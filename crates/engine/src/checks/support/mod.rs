@@ -74,3 +74,39 @@ pub(super) fn list(items: &[String], most: usize) -> Text {
     let (en, zh) = (shown.join(", "), shown.join("、"));
     crate::text!("{en} and {more} more", "{zh} 等另外 {more} 项")
 }
+
+/// Several things that are wrong with one subject, folded into one finding: the worst outcome, all sentences.
+#[derive(Default)]
+pub(super) struct Problems {
+    worst: Option<Outcome>,
+    what: Vec<Text>,
+    help: Vec<Text>,
+}
+
+impl Problems {
+    /// One more thing, and what to do about it.
+    pub(super) fn add(&mut self, outcome: Outcome, what: Text, help: Text) {
+        self.worst = self.worst.max(Some(outcome));
+        self.what.push(what);
+        if !self.help.contains(&help) {
+            self.help.push(help);
+        }
+    }
+
+    /// True while nothing is wrong.
+    pub(super) fn is_empty(&self) -> bool {
+        self.what.is_empty()
+    }
+
+    /// The finding; `fine` is its summary when nothing is wrong.
+    pub(super) fn finding(&self, spec: &CheckSpec, subject: impl Into<String>, fine: Text) -> Finding {
+        let Some(worst) = self.worst else { return Finding::new(spec, subject, Outcome::Pass, fine) };
+        Finding::new(spec, subject, worst, join(&self.what)).with_help(join(&self.help))
+    }
+}
+
+fn join(texts: &[Text]) -> Text {
+    let en = texts.iter().map(|t| t.en.as_str()).collect::<Vec<_>>().join("; ");
+    let zh = texts.iter().map(|t| t.zh.as_str()).collect::<Vec<_>>().join("；");
+    Text { en, zh }
+}
