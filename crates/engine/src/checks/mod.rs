@@ -100,6 +100,15 @@ mod tests {
         assert!(passed.is_empty(), "could not look, and yet: {passed:?}");
     }
 
+    #[tokio::test]
+    async fn the_kernel_that_runs_the_tests_is_understood() {
+        let mut w = World::new("");
+        w.host.real_files = true;
+        for f in [w.one(p01_cpu::Cpu).await, w.one(p02_memory::Memory).await] {
+            assert_ne!(f.outcome, Outcome::Unknown, "{f:#?}");
+        }
+    }
+
     fn kernel_text() -> impl Strategy<Value = Vec<u8>> {
         let line = prop_oneof![
             "cpu[0-9 -]{0,60}",

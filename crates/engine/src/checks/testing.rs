@@ -43,6 +43,8 @@ type Contents = Vec<Result<Vec<u8>, HostError>>;
 pub(crate) struct FakeHost {
     files: Arc<Mutex<HashMap<PathBuf, Contents>>>,
     pub(crate) any_file: Option<Vec<u8>>,
+    /// Files that are not in the table are read from the machine that runs the test.
+    pub(crate) real_files: bool,
     pub(crate) fs: HashMap<PathBuf, Result<FsStat, HostError>>,
     pub(crate) programs: HashMap<String, Result<Option<PathBuf>, HostError>>,
     pub(crate) outputs: Vec<(String, Result<Output, HostError>)>,
@@ -58,6 +60,7 @@ impl FakeHost {
         Self {
             files: Arc::default(),
             any_file: None,
+            real_files: false,
             fs: HashMap::new(),
             programs: HashMap::new(),
             outputs: Vec::new(),
@@ -123,6 +126,9 @@ impl Host for FakeHost {
     }
 
     async fn read(&self, path: &Path) -> Result<Vec<u8>, HostError> {
+        if self.real_files {
+            return std::fs::read(path).map_err(|e| HostError::io(format!("read {}", path.display()), &e));
+        }
         let mut files = self.files.lock().unwrap();
         match files.get_mut(path) {
             Some(contents) if contents.len() > 1 => contents.remove(0),
