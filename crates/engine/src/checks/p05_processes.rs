@@ -1,0 +1,162 @@
+//! P5: which processes of the runtime run on the host already, and whose are they?
+//! Informs only: what of them is in the way is for P6 and P7.
+
+use super::support::unknown_host;
+use crate::{
+    check::{Check, CheckContext, CheckSpec},
+    driver::host::ProcessInfo,
+    finding::{Finding, Outcome},
+    text::Text,
+};
+use async_trait::async_trait;
+use std::{collections::HashMap, path::Path};
+
+/// Names of runtimes and of what manages their processes.
+const RUNTIMES: &[&str] = &["node", "nodejs", "npm", "npx", "pm2", "bun", "deno", "forever", "tsx"];
+const SHOWN: usize = 30;
+
+/// The check.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Processes;
+
+fn base(program: &str) -> &str {
+    Path::new(program).file_name().and_then(|n| n.to_str()).unwrap_or(program)
+}
+
+/// True for a process whose program is one of `programs`. A runtime may rename itself (`PM2 v7.0.4: God Daemon`,
+/// `node-MainThread`): name, executable and command line are all looked at.
+fn is_one_of(p: &ProcessInfo, programs: &[String]) -> bool {
+    let exe = p.exe.as_deref().and_then(|e| e.file_name()).and_then(|n| n.to_str()).unwrap_or("");
+    let first = base(p.command.split_whitespace().next().unwrap_or(""));
+    [p.name.as_str(), exe, first].iter().any(|n| {
+        let n = n.to_ascii_lowercase();
+        programs
+            .iter()
+            .any(|k| n == *k || n.strip_prefix(k.as_str()).is_some_and(|r| r.starts_with(['-', ' '])))
+    })
+}
+
+/// True when `pid` is one of `own` or descends from one of them.
+pub(super) fn is_own(pid: u32, own: &[u32], parents: &HashMap<u32, u32>) -> bool {
+    let mut at = pid;
+    // A process table read while it changes may hold a loop.
+    for _ in 0..64 {
+        if own.contains(&at) {
+            return true;
+        }
+        match parents.get(&at) {
+            Some(p) if *p > 1 && *p != at => at = *p,
+            _ => return false,
+        }
+    }
+    false
+}
+
+#[async_trait]
+impl Check for Processes {
+    fn spec(&self) -> CheckSpec {
+        CheckSpec { id: "P5", title: ("Running processes", "运行中的进程"), risks: &["R6"] }
+    }
+
+    async fn run(&self, ctx: &CheckContext) -> Vec<Finding> {
+        let spec = self.spec();
+        let all = match ctx.host.processes().await {
+            Ok(p) => p,
+            Err(e) => return vec![unknown_host(&spec, ctx.host.name(), &e)],
+        };
+        let mut programs: Vec<String> = RUNTIMES.iter().map(|s| (*s).to_owned()).collect();
+        for s in &ctx.config.services {
+            let program = s.command.argv().first().map(|a| base(a).to_ascii_lowercase());
+            // A shell is everybody's: it says nothing about this app.
+            programs.extend(program.filter(|p| !matches!(p.as_str(), "sh" | "bash" | "dash")));
+        }
+        programs.dedup();
+        let parents: HashMap<u32, u32> = all.iter().map(|p| (p.pid, p.parent)).collect();
+        let running: Vec<&ProcessInfo> = all.iter().filter(|p| is_one_of(p, &programs)).collect();
+        let own = running.iter().filter(|p| is_own(p.pid, &ctx.state.own_pids, &parents)).count();
+        let (count, others) = (running.len(), running.len() - own);
+        let summary = crate::text!(
+            "{count} processes of the runtime run here: {own} of this app, {others} of others",
+            "主机上有 {count} 个运行时进程：本应用 {own} 个，其他 {others} 个"
+        );
+        let mut finding = Finding::new(&spec, ctx.host.name(), Outcome::Pass, summary)
+            .with_fact(Text::new("looked for", "查找的程序"), programs.join(", "));
+        for p in running.iter().take(SHOWN) {
+            let (pid, command, user) = (p.pid, &p.command, &p.user);
+            let cwd = p.cwd.as_ref().map_or_else(|| "?".to_owned(), |c| c.display().to_string());
+            let whose = if is_own(pid, &ctx.state.own_pids, &parents) {
+                Text::new("this app", "本应用")
+            } else {
+                Text::new("other", "其他")
+            };
+            let (en, zh) = (whose.en, whose.zh);
+            finding = finding.with_note(
+                crate::text!("process {pid}", "进程 {pid}"),
+                crate::text!(
+                    "{command}; by {user} in {cwd}; {en}",
+                    "{command}；用户 {user}，目录 {cwd}；{zh}"
+                ),
+            );
+        }
+        if count > SHOWN {
+            let more = count - SHOWN;
+            finding = finding
+                .with_note(Text::new("not shown", "未列出"), crate::text!("{more} more", "另有 {more} 个"));
+        }
+        vec![finding]
+    }
+}
+
+#[cfg(test)]
+pub(super) fn process(pid: u32, parent: u32, name: &str, command: &str) -> ProcessInfo {
+    ProcessInfo {
+        pid,
+        parent,
+        start_ticks: 1,
+        name: name.into(),
+        exe: None,
+        command: command.into(),
+        user: "www".into(),
+        cwd: Some("/srv/film".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::testing::{World, host_error, value};
+    use crate::driver::host::HostErrorKind;
+
+    #[tokio::test]
+    async fn runtime_processes_are_listed_with_their_owner() {
+        let mut w = World::new("");
+        w.state.own_pids = vec![50];
+        w.host.processes = Ok(vec![
+            process(1, 0, "init", "/sbin/init"),
+            process(50, 1, "safelight", "safelight host"),
+            process(60, 50, "node-MainThread", "node server.js"),
+            process(70, 1, "PM2 v7.0.4: God", "PM2 v7.0.4: God Daemon"),
+            process(71, 70, "node", "node /srv/blog/index.js"),
+            process(72, 1, "nodemon", "nodemonitor"),
+        ]);
+        let f = w.one(Processes).await;
+        assert_eq!(f.outcome, Outcome::Pass);
+        assert_eq!(f.summary.en, "3 processes of the runtime run here: 1 of this app, 2 of others");
+        assert!(value(&f, "process 60").ends_with("this app"));
+        assert!(value(&f, "process 71").starts_with("node /srv/blog/index.js; by www in /srv/film"));
+    }
+
+    #[tokio::test]
+    async fn a_process_table_that_cannot_be_read_is_unknown() {
+        let mut w = World::new("");
+        w.host.processes = Err(host_error(HostErrorKind::Permission));
+        assert_eq!(w.one(Processes).await.outcome, Outcome::Unknown);
+    }
+
+    #[test]
+    fn a_loop_in_the_process_table_ends() {
+        let parents = HashMap::from([(5, 6), (6, 5), (7, 7)]);
+        assert!(!is_own(5, &[9], &parents));
+        assert!(!is_own(7, &[9], &parents));
+    }
+}

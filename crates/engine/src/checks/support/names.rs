@@ -1,0 +1,121 @@
+//! What kind of name a host of a URL is, and where a request to it goes from this host.
+
+use crate::{check::CheckContext, config::value::UrlParts, driver::net::NetError, text::Text};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// What a host name means before anybody is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::checks) enum Place {
+    /// `localhost`, `*.localhost`, a loopback address.
+    Loopback,
+    /// An address that is not a loopback one.
+    Literal(IpAddr),
+    /// `*.test`: reserved, never in public DNS.
+    Reserved,
+    /// Anything else: DNS knows.
+    Public,
+}
+
+/// Classifies a host as [`crate::config::value::url_parts`] returns it.
+pub(in crate::checks) fn place(host: &str) -> Place {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return if ip.is_loopback() || ip.is_unspecified() { Place::Loopback } else { Place::Literal(ip) };
+    }
+    if host == "localhost" || host.ends_with(".localhost") {
+        Place::Loopback
+    } else if host == "test" || host.ends_with(".test") {
+        Place::Reserved
+    } else {
+        Place::Public
+    }
+}
+
+/// Why a name needs no DNS; `None` when it does.
+pub(in crate::checks) fn needs_no_dns(host: &str) -> Option<Text> {
+    match place(host) {
+        Place::Loopback => Some(crate::text!(
+            "{host} is this host itself: no DNS is involved",
+            "{host} 就是本机，不经过 DNS"
+        )),
+        Place::Literal(_) => {
+            Some(crate::text!("{host} is an address, not a name", "{host} 是 IP 地址，不是域名"))
+        }
+        Place::Reserved => Some(crate::text!(
+            "{host} ends in .test, which is reserved and never in public DNS",
+            "{host} 使用保留后缀 .test，不会出现在公共 DNS 中"
+        )),
+        Place::Public => None,
+    }
+}
+
+/// Where a request to a URL of this very host has to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::checks) struct LocalTarget {
+    /// The address to connect to.
+    pub(in crate::checks) addr: SocketAddr,
+    /// Safelight's own proxy listens there.
+    pub(in crate::checks) proxied: bool,
+}
+
+/// For a URL whose host is this machine: the proxy's address, or the URL's own port on the loopback interface when no
+/// proxy runs. `None` for hosts elsewhere.
+pub(in crate::checks) fn local_target(ctx: &CheckContext, url: &UrlParts) -> Option<LocalTarget> {
+    if place(&url.host) != Place::Loopback {
+        return None;
+    }
+    let listen = &ctx.state.proxy_listen;
+    // A proxy on the very port of the URL first: with several listeners only that one is what users reach.
+    if let Some(at) = listen.iter().find(|a| a.port() == url.port).or(listen.first()) {
+        let ip = match at.ip() {
+            IpAddr::V4(v4) if v4.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(v6) if v6.is_unspecified() => std::net::Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        return Some(LocalTarget { addr: SocketAddr::new(ip, at.port()), proxied: true });
+    }
+    let ip = url.host.parse::<IpAddr>().ok().filter(IpAddr::is_loopback);
+    let ip = ip.unwrap_or(Ipv4Addr::LOCALHOST.into());
+    Some(LocalTarget { addr: SocketAddr::new(ip, url.port), proxied: false })
+}
+
+/// True when nobody can answer yet because nothing of this app was ever deployed here: no release is current, and the
+/// connection to this very host is refused.
+pub(in crate::checks) fn nothing_deployed_yet(
+    ctx: &CheckContext,
+    target: Option<LocalTarget>,
+    e: &NetError,
+) -> bool {
+    ctx.state.current.is_none() && target.is_some() && *e == NetError::Refused
+}
+
+/// The words for [`nothing_deployed_yet`].
+pub(in crate::checks) fn nothing_deployed_text() -> Text {
+    Text::new(
+        "nothing is deployed here yet, so nothing answers; the deploy itself verifies this address",
+        "这里尚未部署过任何版本，无人应答属正常；部署时会再验证此地址",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_this_host_reserved_names_and_addresses_need_no_dns() {
+        for (host, expected) in [
+            ("localhost", Place::Loopback),
+            ("film.LOCALHOST", Place::Loopback),
+            ("127.0.0.2", Place::Loopback),
+            ("::1", Place::Loopback),
+            ("a.test", Place::Reserved),
+            ("192.0.2.7", Place::Literal(IpAddr::from([192, 0, 2, 7]))),
+            ("notlocalhost", Place::Public),
+            ("contest", Place::Public),
+            ("filmtrip.cn", Place::Public),
+        ] {
+            assert_eq!(place(host), expected, "{host}");
+            assert_eq!(needs_no_dns(host).is_none(), expected == Place::Public, "{host}");
+        }
+    }
+}
