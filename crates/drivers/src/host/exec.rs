@@ -18,7 +18,7 @@ use tokio::{
 /// A command without a limit of its own may take this long.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes kept of each stream: the last ones, as the end of an output is what explains a failure.
-const KEEP: usize = 16 << 20;
+pub(crate) const KEEP: usize = 16 << 20;
 /// A line longer than this is handed over in pieces.
 const LINE_MAX: usize = 16 << 10;
 /// How long output is still read after the command itself has ended: a background process that inherited the pipe must
