@@ -102,7 +102,7 @@ impl Context {
             let dir = dirs.root.display();
             ContextError(safelight_engine::text!("{dir} could not be made: {e}", "无法创建 {dir}：{e}"))
         })?;
-        let host: Arc<dyn Host> = Arc::new(LocalHost::new("localhost"));
+        let host: Arc<dyn Host> = Arc::new(LocalHost::new());
         let manager: Arc<dyn ProcessManager> = match env.process {
             ProcessKind::Detached => Arc::new(Detached::new(dirs.run(), shim.clone())),
             ProcessKind::Pm2 => {
@@ -110,7 +110,8 @@ impl Context {
                     || PathBuf::from("pm2"),
                     |p| if p.components().count() > 1 { project.join(p) } else { p.clone() },
                 );
-                Arc::new(Pm2::new(program, env.pm2_home.as_ref().map(|p| project.join(p)), dirs.run()))
+                let home = env.pm2_home.as_ref().map(|p| project.join(p));
+                Arc::new(Pm2::new(LocalHost::new(), program.to_string_lossy(), home))
             }
         };
         let database = config.database.as_ref().map(|d| match d.kind {
@@ -121,10 +122,10 @@ impl Context {
             }
         });
         let source: Arc<dyn Source> = match &config.source.dir {
-            Some(dir) => Arc::new(Dir::new(project.join(dir), config.source.exclude.clone())),
+            Some(dir) => Arc::new(Dir::new(project.join(dir), &config.source.exclude)),
             None => {
                 let at = config.source.git.clone().unwrap_or_else(|| PathBuf::from("."));
-                Arc::new(Git::new(project.join(at), config.source.exclude.clone()))
+                Arc::new(Git::new(LocalHost::new(), project.join(at), &config.source.exclude))
             }
         };
         let net: Arc<dyn Net> = Arc::new(SystemNet::new().map_err(|e| {

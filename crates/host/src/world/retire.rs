@@ -2,7 +2,11 @@
 
 use super::{Applied, HostWorld, Record, Step, StepError, failed, stage, store_failed};
 use safelight_drivers::source::store::Store as ContentStore;
-use safelight_engine::{run::journal::RunState, text::Text};
+use safelight_engine::{
+    driver::host::{HostError, HostErrorKind},
+    run::journal::RunState,
+    text::Text,
+};
 
 impl HostWorld {
     pub(super) async fn retire(&self, run: &RunState) -> Applied {
@@ -54,11 +58,7 @@ impl HostWorld {
             removed += 1;
         }
         self.prune_backups(kept.len())?;
-        let (store, ids) = (
-            ContentStore::new(self.ctx.dirs.store()),
-            kept.iter().map(|r| r.content_id.clone()).collect::<Vec<_>>(),
-        );
-        let freed = stage::blocking(move || store.gc(&ids)).await?.map_err(failed)?;
+        let freed = self.collect_garbage(kept.iter().map(|r| r.id.clone()).collect()).await?;
         let (n, mb) = (kept.len(), freed / 1_000_000);
         Ok((
             Record::Null,
@@ -67,6 +67,28 @@ impl HostWorld {
                 "保留 {n} 个版本，清理 {removed} 个，释放 {mb} MB"
             ),
         ))
+    }
+
+    /// Drops content and dependency trees that no kept release needs. Returns the bytes freed.
+    async fn collect_garbage(&self, kept: Vec<String>) -> Result<u64, StepError> {
+        let dirs = self.ctx.dirs.clone();
+        stage::blocking(move || {
+            let ready: Vec<stage::Ready> = kept
+                .iter()
+                .map(|id| {
+                    let path = dirs.ready(id);
+                    let bytes = std::fs::read(&path).map_err(|e| HostError::io(format!("read {}", path.display()), &e))?;
+                    serde_json::from_slice(&bytes)
+                        .map_err(|e| HostError::new(HostErrorKind::Other, format!("read {}", path.display()), e))
+                })
+                .collect::<Result<_, HostError>>()?;
+            let store = ContentStore::open(dirs.store())?;
+            let manifests: Vec<_> = ready.iter().map(|r| r.manifest.as_slice()).collect();
+            let deps: Vec<String> = ready.iter().filter_map(|r| r.deps.clone()).collect();
+            Ok(store.gc(&manifests)?.bytes + store.gc_deps(&deps)?.bytes)
+        })
+        .await?
+        .map_err(failed)
     }
 
     fn prune_backups(&self, keep: usize) -> Result<(), StepError> {

@@ -1,15 +1,19 @@
 //! Stage: content, dependencies, build, shared links and environment of a release, on the host.
 
 use super::{
-    Applied, HostWorld, Observed, Step, StepError, failed, from_record, redact, secret_values, to_record,
+    Applied, HostWorld, Observed, Step, StepError, failed, redact, secret_values, to_record,
 };
 use crate::paths::{private_dir, write_whole};
-use safelight_drivers::source::store::Store as ContentStore;
+use safelight_drivers::source::{
+    deps::{DepsInput, deps_key},
+    store::Store as ContentStore,
+};
 use safelight_engine::{
     config::CommandLine,
     driver::{
-        env::{EnvFile, hex},
+        env::EnvFile,
         host::{Cmd, HostError, HostErrorKind},
+        source::ManifestEntry,
         state::ReleaseRecord,
     },
     event::EventKind,
@@ -17,7 +21,6 @@ use safelight_engine::{
     text::Text,
 };
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use std::{path::Path, time::Duration};
 
 /// Lock files of the usual package managers.
@@ -26,8 +29,12 @@ const LOCK_FILES: [&str; 5] =
 
 /// What staging leaves beside the release: it is there only when the release is complete.
 #[derive(Serialize, Deserialize)]
-struct Ready {
+pub(super) struct Ready {
     content_id: String,
+    /// Its files: what must stay in the store as long as the release does.
+    pub(super) manifest: Vec<ManifestEntry>,
+    /// Its dependency tree in the store.
+    pub(super) deps: Option<String>,
     new_files: usize,
     new_bytes: u64,
     total_bytes: u64,
@@ -39,7 +46,7 @@ impl HostWorld {
         let ready = self.ctx.dirs.ready(&run.plan.to.id);
         match self.ctx.host.read(&ready).await {
             Ok(bytes) => Ok(serde_json::from_slice::<Ready>(&bytes)
-                .map_or(Observed::NotApplied, |r| Observed::Applied(to_record(&r)))),
+                .map_or(Observed::NotApplied, |r| Observed::Applied(to_record(&r.moved())))),
             Err(e) if e.kind == HostErrorKind::NotFound => Ok(Observed::NotApplied),
             Err(e) => Err(failed(e)),
         }
@@ -70,14 +77,14 @@ impl HostWorld {
             ),
         );
         let target = ctx.dirs.release(id);
-        let store = ContentStore::new(ctx.dirs.store());
+        let store = ContentStore::open(ctx.dirs.store()).map_err(failed)?;
         // A half-made release of an interrupted try is not trusted.
         remove_tree(&target).map_err(failed)?;
         let manifest = content.manifest.clone();
         let (s, t) = (store.clone(), target.clone());
         blocking(move || s.materialise(&manifest, &t)).await?.map_err(failed)?;
         let secrets = secret_values(&env, ctx.config.journeys.secrets.values().cloned());
-        let reused = self.install(step, &store, &target, &env, &secrets).await?;
+        let (reused, deps) = self.install(step, &store, &target, &env, &secrets).await?;
         if let Some(build) = &ctx.config.build.build {
             self.command(step, build, &target, &env, &[], &secrets).await?;
         }
@@ -99,6 +106,8 @@ impl HostWorld {
         self.save(&record)?;
         let ready = Ready {
             content_id: content.content_id,
+            manifest: content.manifest,
+            deps,
             new_files: content.new_files,
             new_bytes: content.new_bytes,
             total_bytes: content.total_bytes,
@@ -131,25 +140,23 @@ impl HostWorld {
         target: &Path,
         env: &EnvFile,
         secrets: &[String],
-    ) -> Result<bool, StepError> {
+    ) -> Result<(bool, Option<String>), StepError> {
         let build = &self.ctx.config.build;
-        let Some(install) = &build.install else { return Ok(false) };
-        let mut key = Sha256::new();
-        let locks: Vec<&str> = if build.lock_files.is_empty() {
-            LOCK_FILES.to_vec()
+        let Some(install) = &build.install else { return Ok((false, None)) };
+        let locks: Vec<String> = if build.lock_files.is_empty() {
+            LOCK_FILES.iter().map(|s| (*s).to_owned()).collect()
         } else {
-            build.lock_files.iter().map(String::as_str).collect()
+            build.lock_files.clone()
         };
-        for name in locks {
-            if let Ok(bytes) = std::fs::read(target.join(name)) {
-                key.update(name);
-                key.update(Sha256::digest(&bytes));
-            }
-        }
-        key.update(install.display());
-        key.update(std::env::consts::ARCH);
-        key.update(self.runtime_version().await);
-        let key = hex(&key.finalize());
+        let locks: Vec<(String, Vec<u8>)> =
+            locks.into_iter().filter_map(|l| Some((l.clone(), std::fs::read(target.join(&l)).ok()?))).collect();
+        let (runtime, line) = (self.runtime_version().await, install.display());
+        let key = deps_key(&DepsInput {
+            lock_files: &locks,
+            runtime: &runtime,
+            install: &line,
+            arch: std::env::consts::ARCH,
+        });
         let dirs = if build.dependency_dirs.is_empty() {
             vec!["node_modules".to_owned()]
         } else {
@@ -161,12 +168,12 @@ impl HostWorld {
                 step,
                 Text::new("dependencies unchanged: reused, nothing installed", "依赖未变：直接复用，未安装"),
             );
-            return Ok(true);
+            return Ok((true, Some(key)));
         }
         self.command(step, install, target, env, &[], secrets).await?;
-        let (s, t) = (store.clone(), target.to_path_buf());
-        blocking(move || s.save_deps(&key, &t, &dirs)).await?.map_err(failed)?;
-        Ok(false)
+        let (s, t, k) = (store.clone(), target.to_path_buf(), key.clone());
+        blocking(move || s.save_deps(&k, &t, &dirs)).await?.map_err(failed)?;
+        Ok((false, Some(key)))
     }
 
     async fn runtime_version(&self) -> String {
@@ -232,11 +239,18 @@ impl HostWorld {
         self.ctx.store.remove_release(self.ctx.app(), &self.ctx.env_name, id).map_err(super::store_failed)?;
         Ok(safelight_engine::text!("{id} is removed", "{id} 已删除"))
     }
+}
 
-    /// Bytes and files that staging moved, for reports.
-    #[must_use]
-    pub fn staged_bytes(record: &super::Record) -> Option<(usize, u64)> {
-        from_record::<Ready>(record).map(|r| (r.new_files, r.new_bytes))
+impl Ready {
+    /// What the journal keeps of it.
+    fn moved(&self) -> super::Record {
+        serde_json::json!({
+            "content_id": self.content_id,
+            "new_files": self.new_files,
+            "new_bytes": self.new_bytes,
+            "total_bytes": self.total_bytes,
+            "dependencies_reused": self.dependencies_reused,
+        })
     }
 }
 
