@@ -1,7 +1,7 @@
 //! One client connection: its socket under pingora, what it is doing, and how it is cut from outside.
 //! It must not know about releases: it carries the number of the claim that it works for, no more.
 
-use std::io::{Error, ErrorKind, Result as IoResult};
+use std::io::{Error, ErrorKind, IoSlice, Result as IoResult};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -22,6 +22,9 @@ use crate::ws::FrameTracker;
 const CLOSE_1012: [u8; 4] = [0x88, 0x02, 0x03, 0xF4];
 /// How long a cut connection may still read, so that a reset does not swallow the last words to it.
 const LINGER: Duration = Duration::from_millis(500);
+
+/// Most bytes that are kept back until a flush.
+const KEEP_BACK: usize = 4096;
 
 const CUT_RESPONSE: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: 46\r\n\
@@ -174,11 +177,13 @@ pub(crate) struct ClientSocket {
     conn: Arc<Conn>,
     header_timeout: Duration,
     header_deadline: Option<Pin<Box<Sleep>>>,
+    /// Written by pingora and not yet flushed.
+    kept: Vec<u8>,
 }
 
 impl ClientSocket {
     pub(crate) fn new(conn: Arc<Conn>, header_timeout: Duration) -> Self {
-        Self { conn, header_timeout, header_deadline: None }
+        Self { conn, header_timeout, header_deadline: None, kept: Vec::new() }
     }
 }
 
@@ -219,30 +224,56 @@ impl AsyncRead for ClientSocket {
     }
 }
 
-impl AsyncWrite for ClientSocket {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<IoResult<usize>> {
-        let conn = &self.conn;
+impl ClientSocket {
+    /// Writes what is kept back and then as much of `more` as goes. Ready with how much of `more` went,
+    /// which is at least one byte unless it is empty.
+    fn poll_send(&mut self, cx: &mut Context<'_>, more: &[u8]) -> Poll<IoResult<usize>> {
         loop {
-            ready!(conn.stream.poll_write_ready(cx))?;
-            match conn.stream.try_write(buf) {
-                Ok(n) => {
-                    if conn.is_upgraded() {
-                        lock(&conn.frames).feed(&buf[..n]);
-                    }
-                    return Poll::Ready(Ok(n));
-                }
-                Err(e) if e.kind() == ErrorKind::WouldBlock => {}
-                Err(e) => return Poll::Ready(Err(e)),
+            if self.kept.is_empty() && more.is_empty() {
+                return Poll::Ready(Ok(0));
+            }
+            ready!(self.conn.stream.poll_write_ready(cx))?;
+            let sent =
+                match self.conn.stream.try_write_vectored(&[IoSlice::new(&self.kept), IoSlice::new(more)]) {
+                    Ok(0) => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
+                    Ok(sent) => sent,
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => continue,
+                    Err(e) => return Poll::Ready(Err(e)),
+                };
+            let of_kept = sent.min(self.kept.len());
+            let of_more = sent - of_kept;
+            if self.conn.is_upgraded() {
+                let mut frames = lock(&self.conn.frames);
+                frames.feed(&self.kept[..of_kept]);
+                frames.feed(&more[..of_more]);
+            }
+            self.kept.drain(..of_kept);
+            if of_more > 0 {
+                return Poll::Ready(Ok(of_more));
             }
         }
     }
+}
 
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<IoResult<()>> {
-        Poll::Ready(Ok(()))
+impl AsyncWrite for ClientSocket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<IoResult<usize>> {
+        let this = self.get_mut();
+        // A header and a short body leave in one packet: pingora writes them apart and flushes after both.
+        if this.kept.len() + buf.len() <= KEEP_BACK {
+            this.kept.extend_from_slice(buf);
+            return Poll::Ready(Ok(buf.len()));
+        }
+        this.poll_send(cx, buf)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<IoResult<()>> {
-        let result = rustix::net::shutdown(&self.conn.stream, rustix::net::Shutdown::Write);
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<IoResult<()>> {
+        self.get_mut().poll_send(cx, &[]).map_ok(drop)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<IoResult<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_send(cx, &[]))?;
+        let result = rustix::net::shutdown(&this.conn.stream, rustix::net::Shutdown::Write);
         Poll::Ready(result.map_err(Into::into))
     }
 }
