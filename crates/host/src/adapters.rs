@@ -257,7 +257,7 @@ impl Journeys for HurlJourneys {
             };
             options.variables.insert("base_url".to_owned(), Value::String(run.base_url.clone()));
             for (k, v) in &run.variables {
-                options.variables.insert(k.clone(), Value::String(v.clone()));
+                options.variables.insert(k.clone(), Value::String(v.replace("{base_url}", &run.base_url)));
             }
             for (k, v) in &run.secrets {
                 options.secrets.insert(k.clone(), Secret::new(v.clone()));

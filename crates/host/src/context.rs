@@ -128,12 +128,9 @@ impl Context {
                 Arc::new(Git::new(LocalHost::new(), project.join(at), &config.source.exclude))
             }
         };
-        let net: Arc<dyn Net> = Arc::new(SystemNet::new().map_err(|e| {
-            ContextError(safelight_engine::text!(
-                "the network driver could not be made: {e}",
-                "无法初始化网络驱动：{e}"
-            ))
-        })?);
+        // Validated with the rest of the configuration.
+        let resolvers: Vec<std::net::SocketAddr> = env.resolvers.iter().filter_map(|r| r.parse().ok()).collect();
+        let net = if resolvers.is_empty() { SystemNet::new() } else { SystemNet::new().with_resolvers(resolvers) };
         Ok(Self {
             home: home.clone(),
             dirs,
@@ -142,7 +139,7 @@ impl Context {
             env: Arc::new(env),
             project: project.to_path_buf(),
             host,
-            net,
+            net: Arc::new(net),
             manager,
             database,
             source,

@@ -467,6 +467,13 @@ impl Validation<'_, '_> {
                     );
                 }
             }
+            for (i, r) in e.resolvers.iter().enumerate().filter(|(_, r)| r.parse::<std::net::SocketAddr>().is_err()) {
+                self.add(
+                    &format!("env.{name}.resolvers.{i}"),
+                    crate::text!("`{r}` is not address:port", "`{r}` 不是 地址:端口"),
+                    Some(Text::same("192.0.2.53:53")),
+                );
+            }
             let host = url_of(e).map(|u| u.host);
             if e.test_host.is_some() && e.test_host == host {
                 self.add(

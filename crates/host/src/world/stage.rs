@@ -155,7 +155,7 @@ impl HostWorld {
             lock_files: &locks,
             runtime: &runtime,
             install: &line,
-            arch: std::env::consts::ARCH,
+            env: &[],
         });
         let dirs = if build.dependency_dirs.is_empty() {
             vec!["node_modules".to_owned()]

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::watching::quantiles_ms;
 use safelight_engine::{
-    config::{Config, Service, url_of, value::url_parts},
+    config::{Config, Service, url_of},
     driver::{
         journey::{JourneyResult, JourneyRun},
         state::ReleaseRecord,
@@ -94,7 +94,7 @@ impl HostWorld {
     }
 
     /// Runs all journeys against `base`; the first that fails is the error.
-    pub(crate) async fn journeys(
+    pub(super) async fn journeys(
         &self,
         step: &Step,
         base: &str,
@@ -123,11 +123,17 @@ impl HostWorld {
         Ok(all)
     }
 
-    pub(crate) fn journey_files(&self) -> Vec<std::path::PathBuf> {
+    /// The journey files of the project.
+    #[must_use]
+    pub fn journey_files(&self) -> Vec<std::path::PathBuf> {
         self.ctx.config.journeys.files.iter().map(|f| self.ctx.project.join(f)).collect()
     }
 
-    pub(crate) async fn journey_run(
+    /// How to run `files` against `base`.
+    ///
+    /// # Errors
+    /// When the environment file lacks a secret that the journeys need.
+    pub async fn journey_run(
         &self,
         files: Vec<std::path::PathBuf>,
         base: &str,
@@ -156,7 +162,10 @@ impl HostWorld {
     }
 
     /// The address that users use, and where to reach it when names do not lead there.
-    pub(crate) async fn public_address(&self) -> Result<(String, Option<SocketAddr>), StepError> {
+    ///
+    /// # Errors
+    /// When `connect` cannot be read or the proxy does not answer.
+    pub async fn public_address(&self) -> Result<(String, Option<SocketAddr>), StepError> {
         let url = self.ctx.env.url.clone();
         let connect = match &self.ctx.env.connect {
             Some(a) => Some(a.parse().map_err(|_| {

@@ -26,7 +26,10 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
     };
     let front = world.ctx.net.get(&url, connect, Duration::from_secs(10)).await;
     let mut ok = matches!(&front, Ok(a) if a.status < 400);
-    let shown = front.map_or_else(|e| e.to_string(), |a| format!("HTTP {} ({})", a.status, duration(a.millis)));
+    let shown: String = match front {
+        Ok(a) => format!("HTTP {} ({})", a.status, duration(a.millis)),
+        Err(e) => e.to_string(),
+    };
     if out.format == Format::Human {
         out.line(&format!("{} {url}: {shown}", mark(ok, out)));
     }

@@ -1,0 +1,192 @@
+//! `safelight init`: writes a safelight.toml from what it finds, and says what it could not know.
+
+use crate::{Global, error::CommandError, local, output::Output};
+use safelight_engine::{
+    config::{Config, load},
+    text::{Lang, Text},
+};
+use serde_json::Value;
+use std::{fmt::Write as _, path::Path};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Replace an existing safelight.toml.
+    #[arg(long)]
+    force: bool,
+    /// Address that users type.
+    #[arg(long, value_name = "URL", default_value = "http://app.localhost:8080")]
+    url: String,
+    /// Print the JSON schema of safelight.toml instead, for editors.
+    #[arg(long)]
+    schema: bool,
+}
+
+/// What was found in the directory.
+#[derive(Default)]
+struct Found {
+    name: String,
+    git: bool,
+    start: Option<String>,
+    install: Option<&'static str>,
+    build: Option<String>,
+    node: Option<String>,
+    env_file: Option<&'static str>,
+    env_keys: Vec<String>,
+    database: Option<String>,
+    pm2: bool,
+}
+
+pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, CommandError> {
+    if args.schema {
+        out.line(&serde_json::to_string_pretty(&Config::schema()).unwrap_or_default());
+        return Ok(0);
+    }
+    let dir = local::project(&g.dir)?;
+    let file = dir.join("safelight.toml");
+    if file.exists() && !args.force {
+        let shown = file.display();
+        return Err(CommandError::usage(safelight_engine::text!("{shown} exists already", "{shown} 已存在"))
+            .with_help(Text::new("--force replaces it", "--force 可覆盖")));
+    }
+    let found = look(&dir);
+    let text = write(&found, &args.url);
+    // What this writes must load; anything else is a bug worth hearing about.
+    load::parse("safelight.toml", &text).map_err(|e| {
+        CommandError::usage(Text::new(e.render(Lang::En), e.render(Lang::Zh)))
+    })?;
+    std::fs::write(&file, &text).map_err(|e| CommandError::io(&file.to_string_lossy(), &e))?;
+    let journey = dir.join("journeys/site.hurl");
+    let wrote_journey = !journey.exists();
+    if wrote_journey {
+        std::fs::create_dir_all(dir.join("journeys"))
+            .and_then(|()| std::fs::write(&journey, "# What a user does. One file, one journey; see https://hurl.dev for the format.\nGET {{base_url}}/\nHTTP 200\n[Asserts]\nduration < 5000\n"))
+            .map_err(|e| CommandError::io(&journey.to_string_lossy(), &e))?;
+    }
+    let zh = out.lang == Lang::Zh;
+    out.line(&format!("{} {}", if zh { "已写入" } else { "wrote" }, file.display()));
+    if wrote_journey {
+        out.line(&format!("{} {}", if zh { "已写入" } else { "wrote" }, journey.display()));
+    }
+    if found.start.is_none() {
+        out.line(if zh {
+            "没找到启动命令：请修改 [[service]] 的 command"
+        } else {
+            "no start command was found: set `command` of [[service]]"
+        });
+    }
+    out.line(if zh { "下一步：safelight check，然后 safelight deploy" } else { "next: safelight check, then safelight deploy" });
+    Ok(0)
+}
+
+fn look(dir: &Path) -> Found {
+    let has = |name: &str| dir.join(name).exists();
+    let mut f = Found {
+        name: slug(&dir.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()),
+        git: has(".git"),
+        ..Found::default()
+    };
+    if let Some(p) = std::fs::read(dir.join("package.json")).ok().and_then(|b| serde_json::from_slice::<Value>(&b).ok()) {
+        if let Some(n) = p["name"].as_str() {
+            f.name = slug(n.rsplit('/').next().unwrap_or(n));
+        }
+        f.start = match (p["scripts"]["start"].as_str(), p["main"].as_str()) {
+            // Without npm in between, signals reach the app itself.
+            (Some(s), _) if s.starts_with("node ") => Some(s.to_owned()),
+            (Some(_), _) => Some("npm start".to_owned()),
+            (None, Some(main)) => Some(format!("node {main}")),
+            (None, None) => ["server.js", "index.js", "app.js"].iter().find(|n| has(n)).map(|n| format!("node {n}")),
+        };
+        f.build = p["scripts"]["build"].as_str().map(|_| "npm run build".to_owned());
+        f.node = Some(p["engines"]["node"].as_str().unwrap_or(">=18").to_owned());
+        f.install = if has("pnpm-lock.yaml") {
+            Some("pnpm install --frozen-lockfile --prod")
+        } else if has("yarn.lock") {
+            Some("yarn install --frozen-lockfile")
+        } else if has("package-lock.json") {
+            Some(if f.build.is_some() { "npm ci" } else { "npm ci --omit=dev" })
+        } else if p["dependencies"].as_object().is_some_and(|d| !d.is_empty()) {
+            Some("npm install --omit=dev")
+        } else {
+            None
+        };
+    }
+    f.env_file = [".env.production", ".env"].into_iter().find(|n| has(n));
+    let example = [".env.example", ".env.sample"].into_iter().find(|n| has(n)).or(f.env_file);
+    if let Some(raw) = example.and_then(|n| std::fs::read(dir.join(n)).ok())
+        && let Ok(env) = safelight_engine::driver::env::EnvFile::parse(&raw)
+    {
+        f.env_keys = env.vars.keys().filter(|k| *k != "PORT").cloned().collect();
+    }
+    let is_database = |n: &str| [".db", ".sqlite", ".sqlite3"].iter().any(|e| n.ends_with(e));
+    for sub in ["", "data", "db", "prisma"] {
+        let entries = std::fs::read_dir(dir.join(sub)).into_iter().flatten().flatten();
+        let mut names: Vec<String> = entries.map(|e| e.file_name().to_string_lossy().into_owned()).filter(|n| is_database(n)).collect();
+        names.sort();
+        if let Some(n) = names.first() {
+            f.database = Some(if sub.is_empty() { n.clone() } else { format!("{sub}/{n}") });
+            break;
+        }
+    }
+    f.pm2 = ["ecosystem.config.js", "ecosystem.config.cjs", "ecosystem.json"].iter().any(|n| has(n));
+    f
+}
+
+fn slug(name: &str) -> String {
+    let s: String = name.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let s: String = s.trim_matches('-').chars().take(40).collect();
+    if s.is_empty() { "app".to_owned() } else { s }
+}
+
+fn quoted(s: &str) -> String {
+    Value::from(s).to_string()
+}
+
+fn write(f: &Found, url: &str) -> String {
+    let mut o = String::from("# What Safelight deploys, and how. Every key is explained in docs/config.md;\n# `safelight init --schema` prints a schema for editors.\n\n");
+    let _ = write!(o, "[app]\nname = {}\n\n", quoted(&f.name));
+    if !f.git {
+        o.push_str("[source]\ndir = \".\"\nexclude = [\"node_modules\", \".env*\", \"safelight-reports\"]\n\n");
+    }
+    if f.install.is_some() || f.build.is_some() || f.database.is_some() {
+        o.push_str("[build]\n");
+        if let Some(i) = f.install {
+            let _ = writeln!(o, "install = {}", quoted(i));
+        }
+        if let Some(b) = &f.build {
+            let _ = writeln!(o, "build = {}", quoted(b));
+        }
+        o.push_str("# Paths that all releases share, uploads for example.\n# shared = [\"uploads\"]\n\n");
+    }
+    if let Some(n) = &f.node {
+        let _ = write!(o, "[runtime]\nnode = {}\n\n", quoted(n));
+    }
+    o.push_str("# Processes, in the order in which users are moved: backend before frontend.\n[[service]]\nname = \"web\"\n");
+    let start = f.start.as_deref().unwrap_or("node server.js");
+    let _ = write!(
+        o,
+        "# It must listen on 127.0.0.1 at the port in the variable PORT.\ncommand = {}\nhealth = \"/\"\npath = \"/\"\n\n",
+        quoted(start)
+    );
+    if let Some(db) = &f.database {
+        let _ = write!(
+            o,
+            "# Kept outside of releases, in the shared directory; the app finds it by the variable.\n[database]\nkind = \"sqlite\"\npath = {}\nurl-variable = \"DATABASE_URL\"\n# migrate = \"npm run migrate\"\n# schema-query = \"PRAGMA user_version\"\n\n",
+            quoted(db)
+        );
+    }
+    o.push_str("# What a user does: tried on the test host name before users are moved, and again afterwards.\n[journeys]\nfiles = [\"journeys/site.hurl\"]\n\n");
+    o.push_str("[watch]\nduration = \"1h\"\n\n# When production may be touched.\n# [window]\n# from = \"02:00\"\n# to = \"04:00\"\n# zone = \"Asia/Shanghai\"\n\n");
+    let _ = write!(o, "[env.production]\nurl = {}\n", quoted(url));
+    if let Some(p) = safelight_engine::config::value::url_parts(url) {
+        let _ = writeln!(o, "# Reaches a new release before users do.\ntest-host = {}", quoted(&format!("test.{}", p.host)));
+    }
+    let _ = writeln!(o, "process = {}", quoted(if f.pm2 { "pm2" } else { "detached" }));
+    if let Some(e) = f.env_file {
+        let _ = writeln!(o, "env-file = {}", quoted(e));
+    }
+    if f.env_file.is_some() && !f.env_keys.is_empty() {
+        let list: Vec<String> = f.env_keys.iter().map(|k| quoted(k)).collect();
+        let _ = writeln!(o, "required = [{}]", list.join(", "));
+    }
+    o
+}
