@@ -1,2 +1,6 @@
-//! FilmTrip.
-fn main() {}
+//! The `filmtrip` program: everything it does is in the library.
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    filmtrip::cli::main()
+}

@@ -1,1 +1,7 @@
-//! Databases.
+//! Databases: back up while in use, prove the backup, put it back.
+//! When to do which is not decided here.
+
+pub mod sqlite;
+mod sqlite_copy;
+
+pub use sqlite::Sqlite;

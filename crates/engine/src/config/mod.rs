@@ -383,6 +383,9 @@ pub struct Environment {
     /// Other addresses of the app (API, images) for the checks of names and certificates.
     #[serde(default)]
     pub urls: Vec<String>,
+    /// Reach `url` at this `address:port` instead of where DNS says, for journeys. A `localhost` name reaches the proxy
+    /// without it.
+    pub connect: Option<String>,
     /// Host name that reaches a new release before users do.
     pub test_host: Option<String>,
     /// Expected records by host name: an address or a CNAME target. What DNS must say (P24).
@@ -419,4 +422,31 @@ impl Config {
 #[must_use]
 pub fn url_of(env: &Environment) -> Option<value::UrlParts> {
     value::url_parts(&env.url)
+}
+
+/// Is `now` inside of the window? One that ends before it begins runs over midnight; one that cannot be read is closed.
+#[must_use]
+pub fn window_open(window: &Window, now: Timestamp) -> bool {
+    let time = |s: &str| s.parse::<jiff::civil::Time>().ok();
+    let (Some(from), Some(to)) = (time(&window.from), time(&window.to)) else { return false };
+    let Ok(zoned) = now.in_tz(&window.zone) else { return false };
+    let t = zoned.time();
+    if from <= to { from <= t && t < to } else { t >= from || t < to }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_is_read_in_its_own_zone_and_may_cross_midnight() {
+        let w =
+            |from: &str, to: &str| Window { from: from.into(), to: to.into(), zone: "Asia/Shanghai".into() };
+        let at = |s: &str| s.parse::<Timestamp>().unwrap();
+        assert!(window_open(&w("02:00", "04:00"), at("2026-01-01T18:30:00Z")));
+        assert!(!window_open(&w("02:00", "04:00"), at("2026-01-01T20:00:00Z")));
+        assert!(window_open(&w("23:00", "01:00"), at("2026-01-01T16:30:00Z")));
+        assert!(!window_open(&w("23:00", "01:00"), at("2026-01-01T03:00:00Z")));
+        assert!(!window_open(&w("nonsense", "04:00"), at("2026-01-01T18:30:00Z")));
+    }
 }

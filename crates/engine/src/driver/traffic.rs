@@ -64,10 +64,10 @@ pub struct ServiceCounts {
     pub versions: Vec<VersionCounts>,
 }
 
-/// Host names and path prefix of a route.
+/// Under which names and path users, and those who test, reach a service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RouteRule {
-    /// Host names; empty for any.
+pub struct RouteRules {
+    /// Host names of users; empty for any.
     pub hosts: Vec<String>,
     /// Path prefix, `/` for all.
     pub path: String,
@@ -75,27 +75,31 @@ pub struct RouteRule {
     pub test_hosts: Vec<String>,
 }
 
-/// The data plane. Services are named `app.environment/service`.
+/// The data plane. `app` is `name.environment`.
 #[async_trait]
 pub trait Traffic: Send + Sync {
-    /// How the service is routed; `None` when the proxy does not know it.
+    /// How the service is routed; `None` when no user reaches it.
     async fn route(&self, app: &str, service: &str) -> Result<Option<ServiceRoute>, HostError>;
-    /// Declares the service's routes, leaving its targets alone.
-    async fn declare(&self, app: &str, service: &str, rules: &[RouteRule]) -> Result<(), HostError>;
-    /// Sets or clears the candidate.
-    async fn set_candidate(&self, app: &str, service: &str, target: Option<&Target>)
-    -> Result<(), HostError>;
+    /// Lets the test host names of `rules` reach `target`, or nothing any more. Users notice nothing.
+    async fn set_candidate(
+        &self,
+        app: &str,
+        service: &str,
+        rules: &RouteRules,
+        target: Option<&Target>,
+    ) -> Result<(), HostError>;
     /// Moves users to `target`, waits until the old one has drained, and says what that took. Switching to what is
     /// already stable succeeds.
     async fn switch(
         &self,
         app: &str,
         service: &str,
+        rules: &RouteRules,
         target: &Target,
         drain: Duration,
     ) -> Result<Switched, HostError>;
     /// Takes the service out of routing altogether, after draining.
-    async fn remove(&self, app: &str, service: &str, drain: Duration) -> Result<(), HostError>;
+    async fn remove(&self, app: &str, service: &str) -> Result<(), HostError>;
     /// Holds new requests, at most `queue` of them for at most `limit`.
     async fn hold(&self, app: &str, service: &str, limit: Duration, queue: u32) -> Result<(), HostError>;
     /// Lets held requests go.

@@ -1,0 +1,375 @@
+//! Settings, read once from the environment. Every fault names the variable; nothing here does I/O.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// Which part of the service this process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Pages, JSON and images in one process.
+    Serve,
+    /// JSON and images.
+    Api,
+    /// Pages; everything else is asked of the API.
+    Web,
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{variable}: {problem}")]
+pub struct Fault {
+    /// The environment variable at fault.
+    pub variable: &'static str,
+    /// What is wrong and what to do.
+    pub problem: String,
+}
+
+/// What a process needs to know before it can start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Address to listen on (`HOST`, default 127.0.0.1).
+    pub host: IpAddr,
+    /// Port to listen on (`PORT`, default 3001; 0 picks a free one).
+    pub port: u16,
+    /// The SQLite file (`DATABASE_URL`).
+    pub database: PathBuf,
+    /// Whether to migrate before starting (`FILMTRIP_AUTO_MIGRATE`).
+    pub auto_migrate: bool,
+    /// Folder of originals and variants (`FILMTRIP_MEDIA_DIR`).
+    pub media_dir: PathBuf,
+    /// What image URLs begin with (`FILMTRIP_IMAGE_BASE_URL`), without a slash at the end.
+    pub image_base_url: String,
+    /// Origin that users see, `https://host[:port]` (`FILMTRIP_PUBLIC_URL`).
+    pub public_origin: Option<String>,
+    /// Where `web` finds the API (`FILMTRIP_API_URL`), without a slash at the end.
+    pub api_url: Option<String>,
+    /// Requests served at once; above it 503 with Retry-After (`FILMTRIP_MAX_IN_FLIGHT`).
+    pub max_in_flight: usize,
+    /// Largest upload in bytes, a file (`FILMTRIP_MAX_UPLOAD_MB`).
+    pub max_upload_bytes: u64,
+    /// Most pixels of an image (`FILMTRIP_MAX_MEGAPIXELS`).
+    pub max_pixels: u64,
+    /// Proxies whose `X-Forwarded-For` is believed (`FILMTRIP_TRUSTED_PROXIES`).
+    pub trusted_proxies: Vec<IpAddr>,
+    /// What health and pages call this release (`FILMTRIP_RELEASE`, else the crate's version).
+    pub release: String,
+    /// Whether log lines are JSON (`FILMTRIP_LOG_FORMAT`).
+    pub log_json: bool,
+    /// Variables that look like ours but are not known: warned about, since a newer release's
+    /// environment must not stop an older one.
+    pub unknown: Vec<String>,
+}
+
+const KNOWN: &[&str] = &[
+    "FILMTRIP_ADMIN_PASSWORD",
+    "FILMTRIP_API_URL",
+    "FILMTRIP_AUTO_MIGRATE",
+    "FILMTRIP_IMAGE_BASE_URL",
+    "FILMTRIP_LOG_FORMAT",
+    "FILMTRIP_MAX_IN_FLIGHT",
+    "FILMTRIP_MAX_MEGAPIXELS",
+    "FILMTRIP_MAX_UPLOAD_MB",
+    "FILMTRIP_MEDIA_DIR",
+    "FILMTRIP_PUBLIC_URL",
+    "FILMTRIP_RELEASE",
+    "FILMTRIP_TRUSTED_PROXIES",
+];
+
+struct Reader<'a> {
+    env: &'a BTreeMap<String, String>,
+    faults: Vec<Fault>,
+}
+
+impl Reader<'_> {
+    /// The value, or none when unset. Set but empty counts as a mistake, not as unset.
+    fn get(&mut self, variable: &'static str) -> Option<String> {
+        let value = self.env.get(variable)?.trim();
+        if value.is_empty() {
+            self.fault(variable, "is set but empty; give it a value or remove it");
+            return None;
+        }
+        Some(value.to_owned())
+    }
+
+    fn fault(&mut self, variable: &'static str, problem: impl Into<String>) {
+        self.faults.push(Fault { variable, problem: problem.into() });
+    }
+
+    fn flag(&mut self, variable: &'static str, default: bool) -> bool {
+        match self.get(variable).as_deref() {
+            None => default,
+            Some("true" | "1") => true,
+            Some("false" | "0") => false,
+            Some(other) => {
+                let problem = format!("`{other}` is neither true nor false");
+                self.fault(variable, problem);
+                default
+            }
+        }
+    }
+
+    fn number(&mut self, variable: &'static str, default: u64, min: u64, max: u64) -> u64 {
+        let Some(text) = self.get(variable) else { return default };
+        match text.parse::<u64>() {
+            Ok(n) if (min..=max).contains(&n) => n,
+            _ => {
+                self.fault(variable, format!("`{text}` is not a whole number from {min} to {max}"));
+                default
+            }
+        }
+    }
+
+    /// An http(s) URL without query, fragment, user or trailing slash.
+    fn url(&mut self, variable: &'static str) -> Option<String> {
+        let text = self.get(variable)?;
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        let ok = rest.is_some_and(|r| {
+            let host = r.split('/').next().unwrap_or_default();
+            !host.is_empty()
+                && !host.contains('@')
+                && !r.contains(['?', '#', ' ', '"', '\'', '<', '>', ';', ','])
+                && format!("http://{r}").parse::<axum::http::Uri>().is_ok()
+        });
+        if !ok {
+            self.fault(
+                variable,
+                format!("`{text}` is not an http:// or https:// URL without user, query or fragment"),
+            );
+            return None;
+        }
+        Some(text.trim_end_matches('/').to_owned())
+    }
+
+    fn database(&mut self) -> Option<PathBuf> {
+        let text = self.get("DATABASE_URL")?;
+        let path = text
+            .strip_prefix("sqlite://")
+            .or_else(|| text.strip_prefix("sqlite:"))
+            .map(|p| p.split('?').next().unwrap_or_default());
+        match path {
+            Some(p) if !p.is_empty() && p != ":memory:" => Some(PathBuf::from(p)),
+            _ => {
+                // The value may hold a password: only its scheme is repeated.
+                let scheme = text.split(':').next().unwrap_or_default().to_owned();
+                self.fault(
+                    "DATABASE_URL",
+                    format!("must be sqlite:PATH of a file; `{scheme}:` is not available in this version"),
+                );
+                None
+            }
+        }
+    }
+
+    fn proxies(&mut self) -> Vec<IpAddr> {
+        let Some(text) = self.get("FILMTRIP_TRUSTED_PROXIES") else {
+            return vec![IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])];
+        };
+        if text == "none" {
+            return Vec::new();
+        }
+        let mut proxies = Vec::new();
+        for part in text.split(',').map(str::trim) {
+            match part.parse() {
+                Ok(ip) => proxies.push(ip),
+                Err(_) => self.fault(
+                    "FILMTRIP_TRUSTED_PROXIES",
+                    format!("`{part}` is not an IP address (a list with commas, or `none`)"),
+                ),
+            }
+        }
+        proxies
+    }
+}
+
+impl Config {
+    /// Reads the settings of a role from a copy of the environment.
+    ///
+    /// # Errors
+    /// All faults at once, so that one start shows everything there is to mend.
+    pub fn read(role: Role, env: &BTreeMap<String, String>) -> Result<Self, Vec<Fault>> {
+        let mut r = Reader { env, faults: Vec::new() };
+        for flag in ["UPYUN_DIRECT_UPLOAD_ENABLED", "UPYUN_IMAGE_PROCESSING_ENABLED"] {
+            if r.flag(flag, false) {
+                r.fault(flag, "is true, but this is not available in this version; set it to false");
+            }
+        }
+        let host = r.get("HOST").unwrap_or_else(|| "127.0.0.1".to_owned());
+        let host = host.parse().unwrap_or_else(|_| {
+            r.fault("HOST", format!("`{host}` is not an IP address; use 127.0.0.1 or 0.0.0.0"));
+            IpAddr::from([127, 0, 0, 1])
+        });
+        let default_port = if role == Role::Web { 3002 } else { 3001 };
+        let port = u16::try_from(r.number("PORT", default_port, 0, 65_535)).unwrap_or_default();
+        let database = r.database();
+        let auto_migrate = r.flag("FILMTRIP_AUTO_MIGRATE", role == Role::Serve && database.is_none());
+        let public_origin = r.url("FILMTRIP_PUBLIC_URL");
+        if public_origin.as_deref().is_some_and(|u| u.matches('/').count() > 2) {
+            r.fault("FILMTRIP_PUBLIC_URL", "must have no path: the service lives at the root of its host");
+        }
+        let image_base_url = match env.get("FILMTRIP_IMAGE_BASE_URL").map(|v| v.trim()) {
+            Some("/media" | "/media/") => "/media".to_owned(),
+            _ => r.url("FILMTRIP_IMAGE_BASE_URL").unwrap_or_else(|| "/media".to_owned()),
+        };
+        // Browsers block plain images on an https page: the site would be up and show no photo.
+        if image_base_url.starts_with("http://")
+            && public_origin.as_deref().is_some_and(|u| u.starts_with("https://"))
+        {
+            r.fault(
+                "FILMTRIP_IMAGE_BASE_URL",
+                "is http:// while FILMTRIP_PUBLIC_URL is https://; use https://",
+            );
+        }
+        let api_url = if role == Role::Web { r.url("FILMTRIP_API_URL") } else { None };
+        if role == Role::Web {
+            match &api_url {
+                None if !r.faults.iter().any(|f| f.variable == "FILMTRIP_API_URL") => {
+                    r.fault(
+                        "FILMTRIP_API_URL",
+                        "is needed by `filmtrip web`: set it to the API's http:// address",
+                    );
+                }
+                Some(u) if u.starts_with("https://") => r.fault(
+                    "FILMTRIP_API_URL",
+                    "must be http://: the web process reaches the API over loopback or a private network",
+                ),
+                Some(u) if u.matches('/').count() > 2 => r.fault("FILMTRIP_API_URL", "must have no path"),
+                _ => {}
+            }
+        }
+        let log_json = match r.get("FILMTRIP_LOG_FORMAT").as_deref() {
+            None | Some("plain") => false,
+            Some("json") => true,
+            Some(other) => {
+                let problem = format!("`{other}` is neither plain nor json");
+                r.fault("FILMTRIP_LOG_FORMAT", problem);
+                false
+            }
+        };
+        let max_in_flight = r.number("FILMTRIP_MAX_IN_FLIGHT", 256, 1, 100_000);
+        let max_upload_mb = r.number("FILMTRIP_MAX_UPLOAD_MB", 200, 1, 4096);
+        let max_megapixels = r.number("FILMTRIP_MAX_MEGAPIXELS", 200, 1, 1000);
+        let config = Self {
+            host,
+            port,
+            database: database.unwrap_or_else(|| PathBuf::from("./data/filmtrip.db")),
+            auto_migrate,
+            media_dir: r
+                .get("FILMTRIP_MEDIA_DIR")
+                .map_or_else(|| PathBuf::from("./data/media"), PathBuf::from),
+            image_base_url,
+            public_origin,
+            api_url,
+            max_in_flight: usize::try_from(max_in_flight).unwrap_or(usize::MAX),
+            max_upload_bytes: max_upload_mb * 1_048_576,
+            max_pixels: max_megapixels * 1_000_000,
+            trusted_proxies: r.proxies(),
+            release: r.get("FILMTRIP_RELEASE").unwrap_or_else(|| crate::VERSION.to_owned()),
+            log_json,
+            unknown: env
+                .keys()
+                .filter(|k| k.starts_with("FILMTRIP_") && !KNOWN.contains(&k.as_str()))
+                .cloned()
+                .collect(),
+        };
+        if r.faults.is_empty() { Ok(config) } else { Err(r.faults) }
+    }
+
+    /// Whether users reach the site by https, so that cookies may be `Secure` and `__Host-`.
+    #[must_use]
+    pub fn secure(&self) -> bool {
+        self.public_origin.as_deref().is_some_and(|u| u.starts_with("https://"))
+    }
+
+    /// What a page may load images from, for its content security policy.
+    #[must_use]
+    pub fn image_source(&self) -> String {
+        let base = &self.image_base_url;
+        if base.starts_with('/') {
+            return "'self'".to_owned();
+        }
+        let origin: Vec<&str> = base.splitn(4, '/').take(3).collect();
+        format!("'self' {}", origin.join("/"))
+    }
+}
+
+/// The environment of this process; values that are not UTF-8 are left out.
+#[must_use]
+pub fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(role: Role, pairs: &[(&str, &str)]) -> Result<Config, Vec<Fault>> {
+        let env = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Config::read(role, &env)
+    }
+
+    #[test]
+    fn every_wrong_setting_is_named() {
+        let cases: &[(Role, &str, &str)] = &[
+            (Role::Serve, "PORT", "70000"),
+            (Role::Serve, "PORT", "eighty"),
+            (Role::Serve, "HOST", "localhost"),
+            (Role::Serve, "DATABASE_URL", "postgres://user:secret@db/filmtrip"),
+            (Role::Serve, "DATABASE_URL", "sqlite:"),
+            (Role::Serve, "FILMTRIP_MEDIA_DIR", ""),
+            (Role::Serve, "FILMTRIP_IMAGE_BASE_URL", "img.example.com"),
+            (Role::Serve, "FILMTRIP_IMAGE_BASE_URL", "https://u:p@img.example.com"),
+            (Role::Serve, "FILMTRIP_PUBLIC_URL", "https://example.com/site"),
+            (Role::Serve, "FILMTRIP_MAX_IN_FLIGHT", "0"),
+            (Role::Serve, "FILMTRIP_AUTO_MIGRATE", "yes"),
+            (Role::Serve, "FILMTRIP_TRUSTED_PROXIES", "10.0.0.0/8"),
+            (Role::Serve, "FILMTRIP_LOG_FORMAT", "xml"),
+            (Role::Serve, "UPYUN_DIRECT_UPLOAD_ENABLED", "true"),
+            (Role::Api, "UPYUN_IMAGE_PROCESSING_ENABLED", "1"),
+            (Role::Web, "FILMTRIP_API_URL", "https://api.example.com"),
+        ];
+        for (role, variable, value) in cases {
+            let faults = read(*role, &[(variable, value)]).expect_err(variable);
+            assert!(faults.iter().any(|f| f.variable == *variable), "{variable}={value}: {faults:?}");
+            assert!(!faults.iter().any(|f| f.problem.contains("secret")), "a password was repeated");
+        }
+        assert_eq!(read(Role::Web, &[]).expect_err("half")[0].variable, "FILMTRIP_API_URL");
+    }
+
+    #[test]
+    fn plain_images_on_an_https_site_are_refused() {
+        let faults = read(
+            Role::Serve,
+            &[
+                ("FILMTRIP_PUBLIC_URL", "https://example.com"),
+                ("FILMTRIP_IMAGE_BASE_URL", "http://img.example.com"),
+            ],
+        )
+        .expect_err("mixed content");
+        assert_eq!(faults[0].variable, "FILMTRIP_IMAGE_BASE_URL");
+    }
+
+    #[test]
+    fn only_a_bare_serve_migrates_by_itself() {
+        assert!(read(Role::Serve, &[]).expect("serve").auto_migrate);
+        assert!(!read(Role::Api, &[]).expect("api").auto_migrate);
+        assert!(!read(Role::Serve, &[("DATABASE_URL", "sqlite:x.db")]).expect("serve").auto_migrate);
+        assert!(read(Role::Api, &[("FILMTRIP_AUTO_MIGRATE", "true")]).expect("api").auto_migrate);
+    }
+
+    #[test]
+    fn unknown_variables_are_told_but_do_not_stop_the_start() {
+        let config =
+            read(Role::Serve, &[("FILMTRIP_MAX_INFLIGHT", "9"), ("UPYUN_BUCKET", "b")]).expect("starts");
+        assert_eq!(config.unknown, ["FILMTRIP_MAX_INFLIGHT"]);
+        assert_eq!(config.max_in_flight, 256);
+    }
+
+    #[test]
+    fn image_source_is_an_origin() {
+        let config =
+            read(Role::Serve, &[("FILMTRIP_IMAGE_BASE_URL", "https://img.example.com/media/")]).expect("ok");
+        assert_eq!(config.image_base_url, "https://img.example.com/media");
+        assert_eq!(config.image_source(), "'self' https://img.example.com");
+    }
+}

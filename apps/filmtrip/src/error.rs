@@ -1,0 +1,113 @@
+//! The one error of the HTTP side: what the client is told, and what only the log is told.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::model::{ErrorBody, ErrorDetail};
+
+/// A refusal or failure of a request. The code is part of the API; the message is for people.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The request makes no sense as it is.
+    #[error("{0}")]
+    BadRequest(String),
+    /// No session, or one that has expired.
+    #[error("log in first")]
+    Unauthenticated,
+    /// Email or password are wrong; which of them is not said.
+    #[error("email or password is wrong")]
+    WrongLogin,
+    /// The session may not do this.
+    #[error("this account may not do that")]
+    Forbidden,
+    /// The request came from another site, or without the CSRF token.
+    #[error("the request was not made from this site; reload the page and try again")]
+    Csrf,
+    /// There is no such thing, or this viewer may not know of it.
+    #[error("not found")]
+    NotFound,
+    /// Above the size cap; the limit in bytes.
+    #[error("the file is larger than {0} bytes")]
+    TooLarge(u64),
+    /// Not a JPEG, PNG or WebP image.
+    #[error("only JPEG, PNG and WebP images can be uploaded")]
+    UnsupportedType,
+    /// An image that is broken or over the pixel cap.
+    #[error("{0}")]
+    BadImage(String),
+    /// Too many tries; seconds until the next one.
+    #[error("too many attempts; try again in {0} seconds")]
+    TooManyAttempts(u64),
+    /// The service is at its limit.
+    #[error("the service is busy; try again")]
+    Busy,
+    /// The database could not be reached or written in time.
+    #[error("the database is not available; try again")]
+    Database(#[source] rusqlite::Error),
+    /// A fault of ours: details go to the log only.
+    #[error("internal error")]
+    Internal(String),
+    /// The web process could not reach the API.
+    #[error("the API is not reachable; try again")]
+    Upstream(String),
+}
+
+impl ApiError {
+    /// The status and the stable code of this error.
+    #[must_use]
+    pub fn parts(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
+            Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated"),
+            Self::WrongLogin => (StatusCode::UNAUTHORIZED, "wrong_login"),
+            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::Csrf => (StatusCode::FORBIDDEN, "csrf"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+            Self::UnsupportedType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_type"),
+            Self::BadImage(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_image"),
+            Self::TooManyAttempts(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts"),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Self::Database(_) => (StatusCode::SERVICE_UNAVAILABLE, "database"),
+            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+            Self::Upstream(_) => (StatusCode::BAD_GATEWAY, "upstream"),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for ApiError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<std::io::Error> for ApiError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Internal(format!("storage: {error}"))
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, code) = self.parts();
+        match &self {
+            Self::Database(e) => tracing::error!("database: {e}"),
+            Self::Internal(e) => tracing::error!("internal: {e}"),
+            Self::Upstream(e) => tracing::error!("api not reachable: {e}"),
+            _ => {}
+        }
+        let body = ErrorBody { error: ErrorDetail { code: code.to_owned(), message: self.to_string() } };
+        let mut response = (status, Json(body)).into_response();
+        let retry = match self {
+            Self::TooManyAttempts(seconds) => Some(seconds),
+            Self::Busy | Self::Database(_) => Some(1),
+            _ => None,
+        };
+        if let Some(seconds) = retry {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}

@@ -1,0 +1,127 @@
+//! Health that tells the truth: it writes to the database and to the storage each time.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::sync::Mutex;
+
+use crate::db::{self, Db};
+use crate::storage::Storage;
+
+/// How long each part may take. Shorter than what any health gate waits for.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// How long SQLite waits for a lock held by somebody else; below [`TIMEOUT`], to name the reason.
+const LOCK_WAIT: Duration = Duration::from_millis(1500);
+/// Answers younger than this are given again, so that asking often does not write often.
+const FRESH: Duration = Duration::from_millis(200);
+
+/// One part of the service.
+#[derive(Debug, Clone, Serialize)]
+pub struct Part {
+    /// `ok` or `failed`.
+    pub status: &'static str,
+    /// What failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// How long the check took, in ms.
+    pub millis: u64,
+}
+
+/// The answer of `/api/health`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// `ok` when every part is, else `failed`.
+    pub status: &'static str,
+    /// A committed write and a read.
+    pub database: Part,
+    /// A probe file written, read and deleted.
+    pub storage: Part,
+    /// Uploads in processing or waiting for it.
+    pub queue_depth: usize,
+    /// Schema of the database; 0 when it could not be read.
+    pub schema: u32,
+    /// Version of the program.
+    pub version: &'static str,
+    /// Name of the release.
+    pub release: String,
+}
+
+impl Report {
+    /// Whether the service can do its work.
+    #[must_use]
+    pub fn healthy(&self) -> bool {
+        self.status == "ok"
+    }
+}
+
+/// Checks one database and one storage. Cloning shares it.
+#[derive(Clone)]
+pub struct Health {
+    last: Arc<Mutex<Option<(Instant, Report)>>>,
+    db: Db,
+    storage: Storage,
+    release: String,
+}
+
+impl Health {
+    /// A checker of these two.
+    #[must_use]
+    pub fn new(db: Db, storage: Storage, release: String) -> Self {
+        Self { last: Arc::default(), db, storage, release }
+    }
+
+    /// Checks now, or repeats an answer that is a moment old.
+    pub async fn check(&self, queue_depth: usize) -> Report {
+        // One at a time: probes do not pile up behind a stuck disk.
+        let mut last = self.last.lock().await;
+        if let Some((at, report)) = last.as_ref()
+            && at.elapsed() < FRESH
+        {
+            return Report { queue_depth, ..report.clone() };
+        }
+        let path = self.db.path().to_owned();
+        let storage = self.storage.clone();
+        let (database, storage) = tokio::join!(
+            part(move || db::probe(&path, LOCK_WAIT)),
+            part(move || storage.probe().map_err(|e| e.to_string())),
+        );
+        let (database, schema) = database;
+        let (storage, _) = storage;
+        let healthy = database.error.is_none() && storage.error.is_none();
+        let report = Report {
+            status: if healthy { "ok" } else { "failed" },
+            database,
+            storage,
+            queue_depth,
+            schema: schema.unwrap_or(0),
+            version: crate::VERSION,
+            release: self.release.clone(),
+        };
+        if !healthy {
+            tracing::error!(
+                "unhealthy: database {}, storage {}",
+                report.database.error.as_deref().unwrap_or("ok"),
+                report.storage.error.as_deref().unwrap_or("ok")
+            );
+        }
+        *last = Some((Instant::now(), report.clone()));
+        report
+    }
+}
+
+async fn part<T: Send + 'static>(
+    probe: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> (Part, Option<T>) {
+    let start = Instant::now();
+    let outcome = match tokio::time::timeout(TIMEOUT, tokio::task::spawn_blocking(probe)).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(e)) => Err(format!("the check itself failed: {e}")),
+        Err(_) => Err(format!("no answer within {} s", TIMEOUT.as_secs())),
+    };
+    let millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    match outcome {
+        Ok(value) => (Part { status: "ok", error: None, millis }, Some(value)),
+        Err(error) => (Part { status: "failed", error: Some(error), millis }, None),
+    }
+}

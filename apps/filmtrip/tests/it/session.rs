@@ -1,0 +1,140 @@
+//! Logging in, staying logged in, and requests made by others in one's name.
+
+use super::support::{ADMIN, OWNER, PASSWORD, Site};
+
+fn body(email: &str, password: &str) -> String {
+    serde_json::json!({"email": email, "password": password}).to_string()
+}
+
+#[test]
+fn right_password_opens_a_session_and_logout_ends_it_on_the_server() {
+    let site = Site::new();
+    let app = site.serve();
+    let admin = app.login(" ADMIN@example.com ");
+    let reply = admin.get("/api/auth/session");
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.body_json()["user"]["email"], ADMIN);
+    assert_eq!(reply.body_json()["user"]["role"], "admin");
+    assert_eq!(admin.json("POST", "/api/auth/logout", "").status, 204);
+    assert_eq!(admin.get("/api/auth/session").status, 401, "the old cookie still works");
+}
+
+#[test]
+fn wrong_password_and_unknown_email_get_the_same_answer() {
+    let site = Site::new();
+    let app = site.serve();
+    let one = app.client().json("POST", "/api/auth/login", &body(ADMIN, "wrong password"));
+    let two = app.client().json("POST", "/api/auth/login", &body("nobody@example.com", "wrong password"));
+    assert_eq!((one.status, two.status), (401, 401));
+    assert_eq!(one.text(), two.text());
+    assert!(one.header("set-cookie").is_none());
+}
+
+#[test]
+fn cookie_is_http_only_and_host_bound_on_https_sites() {
+    let site = Site::new();
+    let plain = site.serve().client().json("POST", "/api/auth/login", &body(ADMIN, PASSWORD));
+    let cookie = plain.header("set-cookie").expect("cookie").to_owned();
+    assert!(cookie.contains("HttpOnly; SameSite=Lax") && !cookie.contains("Secure"), "{cookie}");
+    let app = site.start("serve", &[("FILMTRIP_PUBLIC_URL", "https://example.com")]);
+    let secure = app.client().json("POST", "/api/auth/login", &body(ADMIN, PASSWORD));
+    let cookie = secure.header("set-cookie").expect("cookie");
+    assert!(cookie.starts_with("__Host-") && cookie.contains("; Secure"), "{cookie}");
+}
+
+#[test]
+fn guessing_is_stopped_across_instances_and_others_can_still_log_in() {
+    let site = Site::new();
+    site.account(OWNER, "user");
+    let (one, two) = (site.serve(), site.serve());
+    for attempt in 0..5 {
+        let app = if attempt % 2 == 0 { &one } else { &two };
+        assert_eq!(app.client().json("POST", "/api/auth/login", &body(ADMIN, "guessing it")).status, 401);
+    }
+    for app in [&one, &two] {
+        let reply = app.client().json("POST", "/api/auth/login", &body(ADMIN, PASSWORD));
+        assert_eq!(reply.status, 429, "a right guess came through after the limit");
+        let wait: u64 = reply.header("retry-after").expect("retry-after").parse().expect("seconds");
+        assert!((1..=900).contains(&wait));
+    }
+    app_login_works(&one);
+}
+
+fn app_login_works(app: &super::support::App) {
+    let owner = app.login(OWNER);
+    assert_eq!(owner.get("/api/auth/session").status, 200);
+}
+
+#[test]
+fn many_right_logins_are_not_counted_as_guesses() {
+    let site = Site::new();
+    let app = site.serve();
+    for _ in 0..7 {
+        app.login(ADMIN);
+    }
+}
+
+#[test]
+fn changes_without_token_or_from_another_site_are_refused() {
+    let site = Site::new();
+    let app = site.serve();
+    let admin = app.login(ADMIN);
+    let roll = br#"{"title":"Roll 1"}"#;
+    let json = ("content-type", "application/json");
+    let token = ("x-csrf-token", admin.csrf.as_str());
+    let own = format!("http://{}", app.address);
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], u16);
+    let cases: &[Case<'_>] = &[
+        ("no token", &[json], 403),
+        ("wrong token", &[json, ("x-csrf-token", "AAAA")], 403),
+        ("other origin", &[json, token, ("origin", "https://evil.example")], 403),
+        ("null origin", &[json, token, ("origin", "null")], 403),
+        ("cross-site fetch", &[json, token, ("sec-fetch-site", "cross-site")], 403),
+        ("own origin", &[json, token, ("origin", &own)], 201),
+        ("no browser", &[json, token], 201),
+    ];
+    for (what, headers, status) in cases {
+        assert_eq!(admin.send("POST", "/api/rolls", headers, roll).status, *status, "{what}");
+    }
+    let evil = [json, ("origin", "https://evil.example")];
+    let login = admin.send("POST", "/api/auth/login", &evil, body(ADMIN, PASSWORD).as_bytes());
+    assert_eq!(login.status, 403, "another site could log its visitor in here");
+    let form = admin.send(
+        "POST",
+        "/login",
+        &[("content-type", "application/x-www-form-urlencoded"), ("origin", "https://evil.example")],
+        b"email=a&password=b",
+    );
+    assert_eq!(form.status, 403);
+}
+
+#[test]
+fn set_up_link_works_once_and_sets_the_password() {
+    let site = Site::new();
+    let output = site.ok(&["admin", "create", "--email", "new@example.com"]);
+    let link = output.lines().nth(1).expect("link");
+    let token = link.split("token=").nth(1).expect("token");
+    let app = site.serve();
+    let page = app.client().get(&format!("/setup?token={token}"));
+    assert!(page.text().contains(token));
+    let short = app.client().form("/setup", &format!("token={token}&password=short"));
+    assert_eq!(short.status, 400);
+    let set = app.client().form("/setup", &format!("token={token}&password=correct+horse+battery"));
+    assert_eq!((set.status, set.header("location")), (303, Some("/login?notice=setup")));
+    app.login("new@example.com");
+    let again = app.client().form("/setup", &format!("token={token}&password=another+password"));
+    assert_eq!(again.status, 404);
+}
+
+#[test]
+fn password_never_comes_from_the_command_line_and_accounts_are_unique() {
+    let site = Site::new();
+    let refused = site.run(&["admin", "create", "--email", "x@example.com", "--password", "x"], &[]);
+    assert_eq!(refused.status.code(), Some(2));
+    let twice = site.run(&["admin", "create", "--email", ADMIN], &[("FILMTRIP_ADMIN_PASSWORD", PASSWORD)]);
+    assert_eq!(twice.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&twice.stderr).contains(ADMIN));
+    let weak =
+        site.run(&["admin", "create", "--email", "x@example.com"], &[("FILMTRIP_ADMIN_PASSWORD", "short")]);
+    assert_eq!(weak.status.code(), Some(2));
+}

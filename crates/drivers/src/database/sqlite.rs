@@ -1,0 +1,352 @@
+//! SQLite, also while the app writes to it, in WAL mode or not.
+//! Backups are single plain database files of mode 0600.
+
+use super::sqlite_copy::{
+    Op, beside, check_integrity, copy_into, copy_raw, copy_to_file, digest, foreign_key_violations,
+    open_live, open_still,
+};
+use async_trait::async_trait;
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, types::Value};
+use safelight_engine::driver::database::{
+    Backup, BackupLevel, Database, DatabaseError, DatabaseErrorKind as Kind, DatabaseStatus, RestoreProof,
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+/// One SQLite database file.
+#[derive(Clone, Debug)]
+pub struct Sqlite {
+    path: PathBuf,
+    schema_query: Option<String>,
+    proof_queries: Vec<String>,
+    url: Option<String>,
+}
+
+impl Sqlite {
+    /// The database at `path`. `schema_query` returns the schema version in its first column; each of `proof_queries`
+    /// must return a row from a restored backup.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>, schema_query: Option<String>, proof_queries: Vec<String>) -> Self {
+        Self { path: path.into(), schema_query, proof_queries, url: None }
+    }
+
+    /// With the value that points the app at the live database now (`file:./data/app.db?mode=rwc`): that for a scratch
+    /// database has the same form then.
+    #[must_use]
+    pub fn with_url(mut self, live: impl Into<String>) -> Self {
+        self.url = Some(live.into());
+        self
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        work: impl FnOnce(&Self, &Op) -> Result<T, DatabaseError> + Send + 'static,
+    ) -> Result<T, DatabaseError> {
+        let this = self.clone();
+        let op = Op::new(what, &self.path);
+        let lost = op.clone();
+        tokio::task::spawn_blocking(move || work(&this, &op))
+            .await
+            .unwrap_or_else(|e| Err(lost.fail(Kind::Other, format!("the work was lost: {e}"))))
+    }
+
+    /// The schema version; `None` when there is no query for it, or no table for it yet.
+    fn schema(&self, op: &Op, db: &Connection) -> Result<Option<String>, DatabaseError> {
+        let Some(query) = &self.schema_query else { return Ok(None) };
+        match db.query_row(query, [], |row| row.get::<_, Value>(0)).optional() {
+            Ok(value) => Ok(value.filter(|v| *v != Value::Null).map(show)),
+            // SQLite has no code of its own for this.
+            Err(e) if e.to_string().contains("no such table") => Ok(None),
+            Err(e) => Err(op.sql(&e)),
+        }
+    }
+
+    fn status_now(&self, op: &Op) -> Result<DatabaseStatus, DatabaseError> {
+        let db = open_live(op, &self.path)?;
+        let number =
+            |pragma: &str| db.query_row(pragma, [], |row| row.get::<_, i64>(0)).map_err(|e| op.sql(&e));
+        let bytes = (number("PRAGMA page_count")? * number("PRAGMA page_size")?).unsigned_abs();
+        let schema = self.schema(op, &db)?;
+        let writable = match try_to_write(&db) {
+            Ok(()) => true,
+            Err(e) => match op.sql(&e) {
+                denied if denied.kind == Kind::Denied || denied.kind == Kind::Unreachable => false,
+                other => return Err(other),
+            },
+        };
+        Ok(DatabaseStatus {
+            product: format!("SQLite {}", rusqlite::version()),
+            location: self.path.display().to_string(),
+            bytes,
+            writable,
+            schema,
+        })
+    }
+
+    fn back_up_now(&self, op: &Op, target: &Path) -> Result<Backup, DatabaseError> {
+        let live = open_live(op, &self.path)?;
+        let taken_at = copy_to_file(op, &live, target)?;
+        drop(live);
+        self.describe(target, taken_at).inspect_err(|_| {
+            let _ = fs::remove_file(target);
+        })
+    }
+
+    /// Checks a copy that was just made and describes it.
+    fn describe(&self, target: &Path, taken_at: Timestamp) -> Result<Backup, DatabaseError> {
+        let op = Op::new("check the backup", target);
+        let copy = open_still(&op, target)?;
+        check_integrity(&op, &copy)?;
+        let schema = self.schema(&op, &copy)?;
+        drop(copy);
+        let (sha256, bytes) = digest(&op, target)?;
+        Ok(Backup { path: target.to_owned(), bytes, sha256, taken_at, schema, level: BackupLevel::Fresh })
+    }
+
+    /// Refuses a backup that is not byte for byte what was made, or not sound.
+    fn verify(backup: &Backup) -> Result<Connection, DatabaseError> {
+        let op = Op::new("check the backup", &backup.path);
+        let (sha256, bytes) = digest(&op, &backup.path)?;
+        if bytes != backup.bytes || sha256 != backup.sha256 {
+            return Err(op.fail(
+                Kind::Corrupt,
+                format!(
+                    "its content changed since it was made: {bytes} bytes with SHA-256 {sha256}, not {} bytes with {}",
+                    backup.bytes, backup.sha256
+                ),
+            ));
+        }
+        let copy = open_still(&op, &backup.path)?;
+        check_integrity(&op, &copy)?;
+        Ok(copy)
+    }
+
+    fn prove_now(&self, backup: &Backup, scratch: &Path) -> Result<RestoreProof, DatabaseError> {
+        let begin = Instant::now();
+        let op = Op::new("restore a backup into a scratch database", scratch);
+        for (other, what) in [(&self.path, "the live database"), (&backup.path, "the backup itself")] {
+            if same_file(scratch, other) {
+                return Err(op.fail(Kind::Other, format!("refused: the scratch database would be {what}")));
+            }
+        }
+        let copy = Self::verify(backup)?;
+        remove_database(&op, scratch)?;
+        copy_to_file(&op, &copy, scratch)?;
+        drop(copy);
+        let result = self.query(&op, backup, scratch);
+        let (tables, queries) = result.inspect_err(|_| {
+            let _ = remove_database(&op, scratch);
+        })?;
+        let millis = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Ok(RestoreProof { scratch: scratch.to_owned(), tables, queries, millis })
+    }
+
+    fn query(&self, op: &Op, backup: &Backup, scratch: &Path) -> Result<Measured, DatabaseError> {
+        let db = open_live(op, scratch)?;
+        db.pragma_update(None, "query_only", true).map_err(|e| op.sql(&e))?;
+        check_integrity(op, &db)?;
+        let schema = self.schema(op, &db)?;
+        if schema != backup.schema {
+            let detail =
+                format!("its schema version is {schema:?}, that of the backup was {:?}", backup.schema);
+            return Err(op.fail(Kind::Corrupt, detail));
+        }
+        let violations = foreign_key_violations(op, &db)?;
+        let mut queries = vec![("PRAGMA foreign_key_check".to_owned(), format!("{violations} violations"))];
+        for query in &self.proof_queries {
+            let value = db
+                .query_row(query, [], |row| row.get::<_, Value>(0))
+                .optional()
+                .map_err(|e| op.fail(op.sql(&e).kind, format!("{e} in the proof query `{query}`")))?;
+            let Some(value) = value else {
+                return Err(op.fail(Kind::Query, format!("the proof query `{query}` returned no row")));
+            };
+            queries.push((query.clone(), show(value)));
+        }
+        Ok((tables(&db).map_err(|e| op.sql(&e))?, queries))
+    }
+
+    fn restore_now(&self, op: &Op, backup: &Backup) -> Result<PathBuf, DatabaseError> {
+        if same_file(&self.path, &backup.path) {
+            return Err(op.fail(Kind::Other, "refused: the backup is the live database itself"));
+        }
+        let from = Self::verify(backup)?;
+        if !self.path.exists() {
+            // Leftovers of the lost database would be taken for changes to the restored one.
+            remove_database(op, &self.path)?;
+            copy_to_file(op, &from, &self.path)?;
+            return Ok(self.path.clone());
+        }
+        let stamp = Timestamp::now().strftime("%Y%m%dT%H%M%S%3fZ");
+        let kept = beside(&self.path, &format!(".replaced-{stamp}"));
+        match open_live(op, &self.path).and_then(|live| {
+            copy_to_file(op, &live, &kept)?;
+            Ok(live)
+        }) {
+            Ok(mut live) => {
+                live.pragma_update(None, "synchronous", "FULL").map_err(|e| op.sql(&e))?;
+                copy_into(op, &from, &mut live)?;
+                check_integrity(op, &live)?;
+                // What is still in the WAL is durable; moving it into the file is a courtesy to people with `cp`.
+                let _ = live.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            }
+            Err(e) if e.kind == Kind::Corrupt => {
+                // SQLite cannot read it, so it cannot write into it either. Kept as it is, then replaced as a file:
+                // processes that hold it open must be started again.
+                for ending in ["", "-wal", "-journal"] {
+                    let part = beside(&self.path, ending);
+                    if part.exists() {
+                        copy_raw(op, &part, &beside(&kept, ending))?;
+                    }
+                }
+                for ending in ["-wal", "-shm", "-journal"] {
+                    remove(op, &beside(&self.path, ending))?;
+                }
+                let owner = fs::metadata(&self.path).map_err(|e| op.io(&e))?;
+                copy_to_file(op, &from, &self.path)?;
+                own_like(op, &self.path, &owner)?;
+            }
+            Err(e) => return Err(e),
+        }
+        Ok(kept)
+    }
+}
+
+/// Row counts by table, and queries with the first value each returned.
+type Measured = (Vec<(String, u64)>, Vec<(String, String)>);
+
+/// Writes what is there already, and takes it back.
+fn try_to_write(db: &Connection) -> rusqlite::Result<()> {
+    let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    db.execute_batch("BEGIN IMMEDIATE")?;
+    let written = db.pragma_update(None, "user_version", version);
+    db.execute_batch("ROLLBACK")?;
+    written
+}
+
+fn tables(db: &Connection) -> rusqlite::Result<Vec<(String, u64)>> {
+    // Virtual tables need the app's extensions; the tables behind them are counted.
+    let mut statement = db.prepare(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
+         AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name",
+    )?;
+    let names = statement.query_map([], |row| row.get::<_, String>(0))?;
+    names
+        .map(|name| {
+            let name = name?;
+            let quoted = name.replace('"', "\"\"");
+            let count = format!("SELECT count(*) FROM \"{quoted}\"");
+            let rows: i64 = db.query_row(&count, [], |row| row.get(0))?;
+            Ok((name, rows.unsigned_abs()))
+        })
+        .collect()
+}
+
+fn show(value: Value) -> String {
+    match value {
+        Value::Null => "NULL".to_owned(),
+        Value::Integer(n) => n.to_string(),
+        Value::Real(x) => x.to_string(),
+        Value::Text(text) => text,
+        Value::Blob(bytes) => format!("{} bytes", bytes.len()),
+    }
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    match (a.canonicalize(), b.canonicalize()) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => std::path::absolute(a).ok() == std::path::absolute(b).ok(),
+    }
+}
+
+fn remove(op: &Op, path: &Path) -> Result<(), DatabaseError> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(op.io(&e)),
+        _ => Ok(()),
+    }
+}
+
+fn remove_database(op: &Op, path: &Path) -> Result<(), DatabaseError> {
+    ["", "-wal", "-shm", "-journal"].iter().try_for_each(|ending| remove(op, &beside(path, ending)))
+}
+
+/// Gives a new file the owner and mode of the one it replaced: the app runs as another user than we, perhaps.
+fn own_like(op: &Op, path: &Path, like: &fs::Metadata) -> Result<(), DatabaseError> {
+    use std::os::unix::fs::MetadataExt as _;
+    fs::set_permissions(path, like.permissions()).map_err(|e| op.io(&e))?;
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(path, Some(like.uid()), Some(like.gid())).map_err(|e| op.io(&e))?;
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Database for Sqlite {
+    async fn status(&self) -> Result<DatabaseStatus, DatabaseError> {
+        self.blocking("look at the database", |this, op| this.status_now(op)).await
+    }
+
+    async fn back_up(&self, target: &Path) -> Result<Backup, DatabaseError> {
+        let target = target.to_owned();
+        self.blocking("back up", move |this, op| this.back_up_now(op, &target)).await
+    }
+
+    async fn prove(&self, backup: &Backup, scratch: &Path) -> Result<RestoreProof, DatabaseError> {
+        let (backup, scratch) = (backup.clone(), scratch.to_owned());
+        self.blocking("prove a backup", move |this, _| this.prove_now(&backup, &scratch)).await
+    }
+
+    /// As promised by the trait, in one transaction into the live file: processes that have it open go on with it.
+    /// Where there is no live file the backup becomes it, and its path is returned. Waits at most 5 s for locks.
+    async fn restore(&self, backup: &Backup) -> Result<PathBuf, DatabaseError> {
+        let backup = backup.clone();
+        self.blocking("restore a backup", move |this, op| this.restore_now(op, &backup)).await
+    }
+
+    fn url_for(&self, scratch: &Path) -> String {
+        url_like(self.url.as_deref().unwrap_or_default(), scratch)
+    }
+}
+
+/// The form of `live` with another file in it: scheme and parameters stay.
+fn url_like(live: &str, scratch: &Path) -> String {
+    let path = scratch.display();
+    let Some((scheme, rest)) = live.split_once(':').filter(|(s, _)| !s.is_empty() && !s.contains(['/', '.']))
+    else {
+        return path.to_string();
+    };
+    // `sqlite:x`, `sqlite://x`, `sqlite:///x`; with four, the path itself has the last one (SQLAlchemy).
+    let slashes = match rest.bytes().take_while(|b| *b == b'/').count() {
+        0 | 1 => "",
+        2 | 3 => "//",
+        _ => "///",
+    };
+    let parameters = rest.find('?').map_or("", |at| &rest[at..]);
+    format!("{scheme}:{slashes}{path}{parameters}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scratch_database_is_named_in_the_form_of_the_live_one() {
+        for (live, want) in [
+            ("", "/s/x.db"),
+            ("/srv/app.db", "/s/x.db"),
+            ("./data/app.db", "/s/x.db"),
+            ("file:./data/app.db", "file:/s/x.db"),
+            ("file:/srv/app.db?mode=rwc&cache=shared", "file:/s/x.db?mode=rwc&cache=shared"),
+            ("sqlite:data/app.db", "sqlite:/s/x.db"),
+            ("sqlite:///srv/app.db", "sqlite:///s/x.db"),
+            ("sqlite:////srv/app.db", "sqlite:////s/x.db"),
+        ] {
+            assert_eq!(url_like(live, Path::new("/s/x.db")), want, "{live}");
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Running one command to its end: clean environment, own process group, bounded time and memory.
+//! Knows nothing of what the command means.
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use safelight_engine::driver::host::{Cmd, HostError, HostErrorKind, OnLine, Output};
+use std::{
+    collections::VecDeque,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
+    process::Command,
+    time::Instant,
+};
+
+/// A command without a limit of its own may take this long.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes kept of each stream: the last ones, as the end of an output is what explains a failure.
+pub(crate) const KEEP: usize = 16 << 20;
+/// A line longer than this is handed over in pieces.
+const LINE_MAX: usize = 16 << 10;
+/// How long output is still read after the command itself has ended: a background process that inherited the pipe must
+/// not hold the caller until the time limit.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// The variables every command starts with.
+#[derive(Clone, Debug)]
+pub(crate) struct BaseEnv {
+    /// `PATH`.
+    pub(crate) path: String,
+    /// `HOME`.
+    pub(crate) home: PathBuf,
+}
+
+impl BaseEnv {
+    /// This process's own `PATH` and `HOME`, or the system's usual ones.
+    pub(crate) fn inherit() -> Self {
+        let path = std::env::var("PATH")
+            .ok()
+            .filter(|p| !p.is_empty())
+            .unwrap_or_else(|| "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned());
+        let home = std::env::var_os("HOME").map_or_else(
+            || super::proc::home_of(rustix::process::getuid().as_raw()).unwrap_or_else(|| "/".into()),
+            PathBuf::from,
+        );
+        Self { path, home }
+    }
+}
+
+/// Kills the whole group when the caller gives up, be it by time or by dropping the future.
+struct GroupGuard(Option<Pid>);
+
+impl GroupGuard {
+    fn kill(&self) {
+        if let Some(pid) = self.0 {
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+    }
+}
+
+impl Drop for GroupGuard {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Runs `cmd`. With `on_line`, output is handed over as it comes.
+pub(crate) async fn run(base: &BaseEnv, cmd: &Cmd, on_line: Option<OnLine<'_>>) -> Result<Output, HostError> {
+    let op = || format!("run {}", cmd.display());
+    let Some((program, args)) = cmd.argv.split_first() else {
+        return Err(HostError::new(HostErrorKind::Other, "run", "the command is empty"));
+    };
+    if let Some(dir) = &cmd.cwd
+        && !dir.is_dir()
+    {
+        return Err(HostError::new(
+            HostErrorKind::NotFound,
+            op(),
+            format!("its working directory {} does not exist", dir.display()),
+        ));
+    }
+    let mut command = Command::new(program);
+    command
+        .args(args)
+        .env_clear()
+        .env("PATH", &base.path)
+        .env("HOME", &base.home)
+        .env("LANG", "C.UTF-8")
+        .envs(cmd.env.iter().map(|(k, v)| (k, v)))
+        .stdin(if cmd.stdin.is_empty() { Stdio::null() } else { Stdio::piped() })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
+    if let Some(dir) = &cmd.cwd {
+        command.current_dir(dir);
+    }
+    let mut child = command.spawn().map_err(|e| HostError::io(op(), &e))?;
+    let mut guard = GroupGuard(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
+    let (Some(out), Some(err)) = (child.stdout.take(), child.stderr.take()) else {
+        return Err(HostError::new(HostErrorKind::Other, op(), "its output could not be captured"));
+    };
+    let stdin = child.stdin.take();
+    let feed = async {
+        if let Some(mut pipe) = stdin {
+            // A command that does not read its input to the end is free not to.
+            let _ = pipe.write_all(&cmd.stdin).await;
+            let _ = pipe.shutdown().await;
+        }
+    };
+
+    let limit = cmd.timeout.unwrap_or(DEFAULT_TIMEOUT);
+    let deadline = Instant::now() + limit;
+    let mut stdout = Tail::default();
+    let mut stderr = Tail::default();
+    let status = {
+        let mut pumps = std::pin::pin!(async {
+            tokio::join!(pump(out, &mut stdout, on_line), pump(err, &mut stderr, on_line), feed);
+        });
+        let mut drained = false;
+        let waited = loop {
+            tokio::select! {
+                () = &mut pumps, if !drained => drained = true,
+                status = child.wait() => break Some(status),
+                () = tokio::time::sleep_until(deadline) => break None,
+            }
+        };
+        match waited {
+            Some(status) => {
+                if !drained {
+                    let _ = tokio::time::timeout(DRAIN, &mut pumps).await;
+                }
+                Some(status.map_err(|e| HostError::io(op(), &e))?)
+            }
+            None => {
+                guard.kill();
+                let _ = child.wait().await;
+                if !drained {
+                    let _ = tokio::time::timeout(DRAIN, &mut pumps).await;
+                }
+                None
+            }
+        }
+    };
+    // The leader is reaped: from here on its number may name somebody else.
+    guard.0 = None;
+    let output = Output {
+        status: status.and_then(|s| s.code()),
+        stdout: stdout.into_bytes(),
+        stderr: stderr.into_bytes(),
+    };
+    if status.is_none() {
+        let said = output.complaint();
+        let said = if said.is_empty() { String::new() } else { format!("; it last said: {said}") };
+        return Err(HostError::new(
+            HostErrorKind::Timeout,
+            op(),
+            format!("still running after {:.1} s and killed{said}", limit.as_secs_f64()),
+        ));
+    }
+    Ok(output)
+}
+
+/// The last [`KEEP`] bytes of a stream.
+#[derive(Default)]
+struct Tail(VecDeque<u8>);
+
+impl Tail {
+    fn push(&mut self, bytes: &[u8]) {
+        let bytes = &bytes[bytes.len().saturating_sub(KEEP)..];
+        let over = (self.0.len() + bytes.len()).saturating_sub(KEEP);
+        self.0.drain(..over);
+        self.0.extend(bytes);
+    }
+
+    fn into_bytes(self) -> Vec<u8> {
+        self.0.into()
+    }
+}
+
+async fn pump(mut from: impl AsyncRead + Unpin, into: &mut Tail, on_line: Option<OnLine<'_>>) {
+    let mut chunk = vec![0; 32 << 10];
+    let mut line = Vec::new();
+    loop {
+        // A broken pipe ends the output like its end does; the exit status tells the rest.
+        let n = from.read(&mut chunk).await.unwrap_or(0);
+        if n == 0 {
+            break;
+        }
+        into.push(&chunk[..n]);
+        let Some(on_line) = on_line else { continue };
+        for piece in chunk[..n].split_inclusive(|b| *b == b'\n') {
+            line.extend_from_slice(piece);
+            if line.last() == Some(&b'\n') {
+                line.pop();
+                if line.last() == Some(&b'\r') {
+                    line.pop();
+                }
+                emit(&mut line, on_line);
+            }
+            while line.len() > LINE_MAX {
+                let mut cut = LINE_MAX;
+                // Not in the middle of a character.
+                while cut > LINE_MAX - 4 && (line[cut] & 0xC0) == 0x80 {
+                    cut -= 1;
+                }
+                let rest = line.split_off(cut);
+                emit(&mut line, on_line);
+                line = rest;
+            }
+        }
+    }
+    if let (Some(on_line), false) = (on_line, line.is_empty()) {
+        emit(&mut line, on_line);
+    }
+}
+
+fn emit(line: &mut Vec<u8>, on_line: OnLine<'_>) {
+    on_line(&String::from_utf8_lossy(line));
+    line.clear();
+}
+
+/// The file that `program` names on `path`, relative names starting at `cwd`.
+pub(crate) fn find_on(path: &str, program: &str, cwd: &Path) -> Option<PathBuf> {
+    let executable = |p: &Path| p.is_file() && rustix::fs::access(p, rustix::fs::Access::EXEC_OK).is_ok();
+    if program.contains('/') {
+        let file = cwd.join(program);
+        return executable(&file).then_some(file);
+    }
+    if program.is_empty() {
+        return None;
+    }
+    path.split(':').filter(|d| !d.is_empty()).map(|d| cwd.join(d).join(program)).find(|p| executable(p))
+}

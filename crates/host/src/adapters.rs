@@ -1,0 +1,289 @@
+//! The engine's view of the proxy and of journeys, on top of their crates.
+
+use async_trait::async_trait;
+use safelight_engine::driver::{
+    host::{HostError, HostErrorKind},
+    journey::{JourneyResult, JourneyRun, Journeys},
+    traffic::{RouteRules, ServiceCounts, ServiceRoute, Switched, Target, Traffic, VersionCounts},
+};
+use safelight_journeys::{Journey, RunOptions, Secret, Value};
+use safelight_proxy::{
+    Candidate, ControlClient, ControlError, Release,
+    protocol::{Drain, Hold, PutService, RouteMatch, ServiceState, SetCandidate, Switch},
+    table::Timeouts,
+};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+/// The proxy, through its control socket.
+pub struct ProxyTraffic {
+    client: ControlClient,
+}
+
+impl ProxyTraffic {
+    /// Speaks to the proxy at `socket`, which need not be up yet.
+    #[must_use]
+    pub fn new(socket: PathBuf) -> Self {
+        Self { client: ControlClient::new(socket) }
+    }
+
+    async fn find(&self, app: &str, service: &str) -> Result<Option<ServiceState>, HostError> {
+        let state = self.client.state().await.map_err(|e| trouble("ask the proxy for its routes", &e))?;
+        Ok(state.services.into_iter().find(|s| s.app == own(app, service) && s.service == service))
+    }
+}
+
+fn trouble(op: &str, e: &ControlError) -> HostError {
+    let kind = if matches!(e, ControlError::Unreachable { .. }) {
+        HostErrorKind::Unreachable
+    } else {
+        HostErrorKind::Other
+    };
+    HostError::new(kind, op, e)
+}
+
+/// Each service is an app of its own to the proxy, so that one can be taken out without the others.
+fn own(app: &str, service: &str) -> String {
+    format!("{app}.{service}")
+}
+
+fn release(t: &Target) -> Release {
+    Release { version: t.version.clone(), targets: vec![t.addr] }
+}
+
+fn target(r: &Release) -> Option<Target> {
+    r.targets.first().map(|a| Target { version: r.version.clone(), addr: *a })
+}
+
+fn routes(hosts: &[String], path: &str) -> Vec<RouteMatch> {
+    let route = |host: &str| RouteMatch { host: host.to_owned(), prefix: path.to_owned() };
+    if hosts.is_empty() { vec![route("*")] } else { hosts.iter().map(|h| route(h)).collect() }
+}
+
+fn drain(limit: Duration) -> Drain {
+    Drain { timeout_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX), ..Drain::default() }
+}
+
+/// A service that only test hosts reach: how a first release is tried before anybody else can meet it.
+fn is_test_only(s: &ServiceState, rules: &RouteRules) -> bool {
+    !s.routes.is_empty() && s.routes == routes(&rules.test_hosts, &rules.path) && !rules.test_hosts.is_empty()
+}
+
+#[async_trait]
+impl Traffic for ProxyTraffic {
+    async fn route(&self, app: &str, service: &str) -> Result<Option<ServiceRoute>, HostError> {
+        Ok(self.find(app, service).await?.map(|s| ServiceRoute {
+            stable: target(&s.stable),
+            candidate: s.candidate.as_ref().and_then(|c| target(&c.release)),
+            held: s.held.is_some(),
+        }))
+    }
+
+    async fn set_candidate(
+        &self,
+        app: &str,
+        service: &str,
+        rules: &RouteRules,
+        to: Option<&Target>,
+    ) -> Result<(), HostError> {
+        let op = "set the test route in the proxy";
+        let existing = self.find(app, service).await?;
+        match (existing, to) {
+            (Some(s), None) if is_test_only(&s, rules) => self.remove(app, service).await,
+            (None, None) => Ok(()),
+            (Some(s), Some(t)) if !is_test_only(&s, rules) => {
+                let candidate = Candidate {
+                    release: release(t),
+                    test_hosts: rules.test_hosts.clone(),
+                    share: 0.0,
+                    salt: String::new(),
+                };
+                let body = SetCandidate { candidate: Some(candidate), probe: None, drain: Drain::default() };
+                self.client
+                    .candidate(&own(app, service), service, &body)
+                    .await
+                    .map(drop)
+                    .map_err(|e| trouble(op, &e))
+            }
+            (Some(_), None) => {
+                let body =
+                    SetCandidate { candidate: None, probe: None, drain: drain(Duration::from_secs(5)) };
+                self.client
+                    .candidate(&own(app, service), service, &body)
+                    .await
+                    .map(drop)
+                    .map_err(|e| trouble(op, &e))
+            }
+            (_, Some(t)) => {
+                let body = PutService {
+                    routes: routes(&rules.test_hosts, &rules.path),
+                    stable: release(t),
+                    token: None,
+                    timeouts: Timeouts::default(),
+                    split_cookie: None,
+                    drain: Drain::default(),
+                };
+                self.client
+                    .put(&own(app, service), service, &body)
+                    .await
+                    .map(drop)
+                    .map_err(|e| trouble(op, &e))
+            }
+        }
+    }
+
+    async fn switch(
+        &self,
+        app: &str,
+        service: &str,
+        rules: &RouteRules,
+        to: &Target,
+        limit: Duration,
+    ) -> Result<Switched, HostError> {
+        let op = "switch users in the proxy";
+        let wanted = routes(&rules.hosts, &rules.path);
+        let same_routes = self.find(app, service).await?.is_some_and(|s| s.routes == wanted);
+        let report = if same_routes {
+            let body = Switch { to: release(to), then_candidate: None, probe: None, drain: drain(limit) };
+            self.client.switch(&own(app, service), service, &body).await
+        } else {
+            let body = PutService {
+                routes: wanted,
+                stable: release(to),
+                token: None,
+                timeouts: Timeouts::default(),
+                split_cookie: None,
+                drain: drain(limit),
+            };
+            self.client.put(&own(app, service), service, &body).await
+        }
+        .map_err(|e| trouble(op, &e))?;
+        let d = report.drained;
+        Ok(Switched {
+            in_flight: d.in_flight,
+            drained: d.finished + d.upgraded_closed,
+            cut: d.cut,
+            switch_micros: report.swap_us,
+        })
+    }
+
+    async fn remove(&self, app: &str, service: &str) -> Result<(), HostError> {
+        if self.find(app, service).await?.is_none() {
+            return Ok(());
+        }
+        self.client
+            .delete_app(&own(app, service))
+            .await
+            .map(drop)
+            .map_err(|e| trouble("take the service out of the proxy", &e))
+    }
+
+    async fn hold(&self, app: &str, service: &str, limit: Duration, queue: u32) -> Result<(), HostError> {
+        let body = Hold {
+            max_wait_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
+            queue_cap: queue as usize,
+            ..Hold::default()
+        };
+        self.client
+            .hold(&own(app, service), service, &body)
+            .await
+            .map(drop)
+            .map_err(|e| trouble("hold requests in the proxy", &e))
+    }
+
+    async fn release(&self, app: &str, service: &str) -> Result<(), HostError> {
+        if self.find(app, service).await?.is_none() {
+            return Ok(());
+        }
+        self.client
+            .release(&own(app, service), service)
+            .await
+            .map(drop)
+            .map_err(|e| trouble("release held requests in the proxy", &e))
+    }
+
+    async fn counts(&self, app: &str, service: &str) -> Result<ServiceCounts, HostError> {
+        let m = self.client.metrics().await.map_err(|e| trouble("read the proxy's counts", &e))?;
+        let versions = m
+            .services
+            .iter()
+            .find(|s| s.app == own(app, service) && s.service == service)
+            .map_or_else(Vec::new, |s| {
+                s.versions
+                    .iter()
+                    .map(|(version, c)| {
+                        let upstream_failures = c.connect_failures + c.timeouts + c.broken + c.truncated;
+                        VersionCounts {
+                            version: version.clone(),
+                            requests: c.status.iter().sum::<u64>()
+                                + c.connect_failures
+                                + c.timeouts
+                                + c.broken,
+                            server_errors: c.status[4],
+                            client_errors: c.status[3],
+                            upstream_failures,
+                            latency_buckets: c.latency.iter().map(|b| (b.up_to_us, b.count)).collect(),
+                        }
+                    })
+                    .collect()
+            });
+        Ok(ServiceCounts { epoch: m.start_id, versions })
+    }
+
+    async fn listen(&self) -> Result<Vec<SocketAddr>, HostError> {
+        self.client.state().await.map(|s| s.listen).map_err(|e| trouble("ask the proxy where it listens", &e))
+    }
+}
+
+/// Hurl files, run by `safelight-journeys`.
+pub struct HurlJourneys;
+
+#[async_trait]
+impl Journeys for HurlJourneys {
+    async fn run(&self, run: &JourneyRun) -> Result<Vec<JourneyResult>, HostError> {
+        let mut results = Vec::with_capacity(run.files.len());
+        for file in &run.files {
+            let journey = Journey::load(file).map_err(|e| {
+                HostError::new(HostErrorKind::Other, format!("read the journey {}", file.display()), e)
+            })?;
+            let mut options = RunOptions {
+                timeout: run.timeout,
+                request_timeout: run.timeout.min(Duration::from_secs(30)),
+                file_root: file.parent().map(PathBuf::from),
+                ..RunOptions::default()
+            };
+            options.variables.insert("base_url".to_owned(), Value::String(run.base_url.clone()));
+            for (k, v) in &run.variables {
+                options.variables.insert(k.clone(), Value::String(v.clone()));
+            }
+            for (k, v) in &run.secrets {
+                options.secrets.insert(k.clone(), Secret::new(v.clone()));
+            }
+            if let (Some(addr), Some(url)) =
+                (run.connect_to, safelight_engine::config::value::url_parts(&run.base_url))
+            {
+                options.resolve.push((url.host, url.port, addr));
+            }
+            let started = Instant::now();
+            let outcome = safelight_journeys::run(&journey, &options).await;
+            let failure = outcome.failure.as_ref().map(|f| {
+                let mut s = format!("{}:{} {}: {}", f.file, f.line, f.request, f.what);
+                if let (Some(e), Some(a)) = (&f.expected, &f.actual) {
+                    s.push_str(&format!(" (expected {e}, got {a})"));
+                }
+                s
+            });
+            results.push(JourneyResult {
+                name: outcome.name.clone(),
+                ok: outcome.success,
+                steps: outcome.steps.len(),
+                millis: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+                failure,
+            });
+        }
+        Ok(results)
+    }
+}

@@ -1,0 +1,237 @@
+//! What one run works with: configuration, directories and drivers, made once.
+
+use crate::{
+    adapters::{HurlJourneys, ProxyTraffic},
+    paths::{AppDirs, Home},
+    store::{Store, StoreError},
+};
+use safelight_drivers::{
+    database::sqlite::Sqlite,
+    host::local::LocalHost,
+    net::SystemNet,
+    process::{detached::Detached, pm2::Pm2},
+    source::{dir::Dir, git::Git},
+};
+use safelight_engine::{
+    check::CheckContext,
+    config::{Config, DatabaseKind, Environment, ProcessKind},
+    driver::{
+        database::Database,
+        env::EnvFile,
+        host::{Host, HostError, HostErrorKind},
+        journey::Journeys,
+        net::Net,
+        process::ProcessManager,
+        source::Source,
+        state::{HostState, ReleaseRecord},
+        traffic::Traffic,
+    },
+    event::EventKind,
+    text::Text,
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Hears what happens in a run.
+pub type Emit = Arc<dyn Fn(EventKind) + Send + Sync>;
+
+/// What one app in one environment works with.
+#[derive(Clone)]
+pub struct Context {
+    /// Layout of the host.
+    pub home: Home,
+    /// Layout of the app.
+    pub dirs: AppDirs,
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Name of the environment.
+    pub env_name: String,
+    /// The environment.
+    pub env: Arc<Environment>,
+    /// Directory of `safelight.toml`.
+    pub project: PathBuf,
+    /// The machine.
+    pub host: Arc<dyn Host>,
+    /// Its network.
+    pub net: Arc<dyn Net>,
+    /// Runs processes.
+    pub manager: Arc<dyn ProcessManager>,
+    /// The database, when there is one.
+    pub database: Option<Arc<dyn Database>>,
+    /// Where releases come from.
+    pub source: Arc<dyn Source>,
+    /// The data plane.
+    pub traffic: Arc<dyn Traffic>,
+    /// Runs journeys.
+    pub journeys: Arc<dyn Journeys>,
+    /// The host's memory.
+    pub store: Arc<Store>,
+    /// Program and arguments that run the embedded process manager's shim.
+    pub shim: Vec<String>,
+}
+
+/// Why a context could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.en)]
+pub struct ContextError(pub Text);
+
+impl Context {
+    /// Makes the drivers that `config` asks for.
+    ///
+    /// # Errors
+    /// When the environment is not in the configuration, or directories cannot be made.
+    pub fn new(
+        home: &Home,
+        store: Arc<Store>,
+        shim: Vec<String>,
+        config: Config,
+        env_name: &str,
+        project: &Path,
+    ) -> Result<Self, ContextError> {
+        let env = config.environments.get(env_name).cloned().ok_or_else(|| {
+            let known = config.environments.keys().cloned().collect::<Vec<_>>().join(", ");
+            ContextError(safelight_engine::text!(
+                "there is no [env.{env_name}] in safelight.toml; it has: {known}",
+                "safelight.toml 中没有 [env.{env_name}]；现有：{known}"
+            ))
+        })?;
+        let dirs = home.app(&config.app.name, env_name);
+        dirs.create().map_err(|e| {
+            let dir = dirs.root.display();
+            ContextError(safelight_engine::text!("{dir} could not be made: {e}", "无法创建 {dir}：{e}"))
+        })?;
+        let host: Arc<dyn Host> = Arc::new(LocalHost::new("localhost"));
+        let manager: Arc<dyn ProcessManager> = match env.process {
+            ProcessKind::Detached => Arc::new(Detached::new(dirs.run(), shim.clone())),
+            ProcessKind::Pm2 => {
+                let program = env.pm2.as_ref().map_or_else(
+                    || PathBuf::from("pm2"),
+                    |p| if p.components().count() > 1 { project.join(p) } else { p.clone() },
+                );
+                Arc::new(Pm2::new(program, env.pm2_home.as_ref().map(|p| project.join(p)), dirs.run()))
+            }
+        };
+        let database = config.database.as_ref().map(|d| match d.kind {
+            DatabaseKind::Sqlite => {
+                let path = dirs.shared().join(&d.path);
+                Arc::new(Sqlite::new(path, d.schema_query.clone(), d.proof_queries.clone()))
+                    as Arc<dyn Database>
+            }
+        });
+        let source: Arc<dyn Source> = match &config.source.dir {
+            Some(dir) => Arc::new(Dir::new(project.join(dir), config.source.exclude.clone())),
+            None => {
+                let at = config.source.git.clone().unwrap_or_else(|| PathBuf::from("."));
+                Arc::new(Git::new(project.join(at), config.source.exclude.clone()))
+            }
+        };
+        let net: Arc<dyn Net> = Arc::new(SystemNet::new().map_err(|e| {
+            ContextError(safelight_engine::text!(
+                "the network driver could not be made: {e}",
+                "无法初始化网络驱动：{e}"
+            ))
+        })?);
+        Ok(Self {
+            home: home.clone(),
+            dirs,
+            config: Arc::new(config),
+            env_name: env_name.to_owned(),
+            env: Arc::new(env),
+            project: project.to_path_buf(),
+            host,
+            net,
+            manager,
+            database,
+            source,
+            traffic: Arc::new(ProxyTraffic::new(home.proxy_socket())),
+            journeys: Arc::new(HurlJourneys),
+            store,
+            shim,
+        })
+    }
+
+    /// `filmtrip`.
+    #[must_use]
+    pub fn app(&self) -> &str {
+        &self.config.app.name
+    }
+
+    /// The app's name in the proxy: `filmtrip.production`.
+    #[must_use]
+    pub fn route_name(&self) -> String {
+        format!("{}.{}", self.app(), self.env_name)
+    }
+
+    /// The name of a process: app, environment, service and release.
+    #[must_use]
+    pub fn process_name(&self, service: &str, release: &str) -> String {
+        format!("{}.{}.{service}.{release}", self.app(), self.env_name)
+    }
+
+    /// Reads the environment file of the project; an app without one has an empty environment.
+    pub async fn read_env_file(&self) -> Result<EnvFile, HostError> {
+        let Some(path) = &self.env.env_file else { return Ok(EnvFile::default()) };
+        let path = self.project.join(path);
+        let raw = self.host.read(&path).await?;
+        parse_env(&path, &raw)
+    }
+
+    /// Reads the environment that belongs to a release.
+    pub async fn release_env(&self, release: &ReleaseRecord) -> Result<EnvFile, HostError> {
+        let Some(sha) = &release.env_sha256 else { return Ok(EnvFile::default()) };
+        let path = self.dirs.env().join(format!("{sha}.env"));
+        let raw = self.host.read(&path).await?;
+        parse_env(&path, &raw)
+    }
+
+    /// A release of this app by id.
+    pub fn release(&self, id: &str) -> Result<Option<ReleaseRecord>, StoreError> {
+        Ok(self.store.releases(self.app(), &self.env_name)?.into_iter().find(|r| r.id == id))
+    }
+
+    /// What Safelight runs and keeps here.
+    pub async fn state(&self) -> Result<HostState, StoreError> {
+        let releases = self.store.releases(self.app(), &self.env_name)?;
+        let (current, previous) = self.store.serving(self.app(), &self.env_name)?;
+        let find = |id: Option<String>| id.and_then(|id| releases.iter().find(|r| r.id == id).cloned());
+        let mut own_pids = vec![std::process::id()];
+        if let Ok(list) = self.manager.list(&format!("{}.{}.", self.app(), self.env_name)).await {
+            own_pids.extend(list.iter().filter_map(|p| p.pid));
+        }
+        Ok(HostState {
+            current: find(current),
+            previous: find(previous),
+            own_pids,
+            last_backup: self.store.backups(self.app(), &self.env_name)?.into_iter().next().map(|(_, b)| b),
+            proxy_listen: self.traffic.listen().await.unwrap_or_default(),
+            data_dir: self.dirs.root.clone(),
+            releases,
+        })
+    }
+
+    /// The context of checks.
+    pub async fn checks(&self, revision: Option<String>) -> Result<CheckContext, StoreError> {
+        Ok(CheckContext {
+            config: self.config.clone(),
+            env_name: self.env_name.clone(),
+            env: self.env.clone(),
+            project: self.project.clone(),
+            host: self.host.clone(),
+            net: self.net.clone(),
+            database: self.database.clone(),
+            source: self.source.clone(),
+            env_file: Arc::new(self.read_env_file().await),
+            state: Arc::new(self.state().await?),
+            revision,
+            now: jiff::Timestamp::now(),
+        })
+    }
+}
+
+fn parse_env(path: &Path, raw: &[u8]) -> Result<EnvFile, HostError> {
+    EnvFile::parse(raw).map_err(|(line, what)| {
+        HostError::new(HostErrorKind::Other, format!("read {}:{line}", path.display()), what.en)
+    })
+}

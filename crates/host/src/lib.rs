@@ -1,0 +1,16 @@
+//! The host daemon: one per server. Owns releases, journal, backups and the watch, and answers on a unix socket.
+//! It carries no traffic: the proxy does, in a process of its own that outlives this one.
+
+pub mod adapters;
+pub mod api;
+pub mod client;
+pub mod context;
+mod fault;
+pub mod logs;
+pub mod paths;
+pub mod runs;
+pub mod server;
+pub mod store;
+pub mod supervise;
+pub mod watching;
+pub mod world;

@@ -1,0 +1,84 @@
+//! Reading log files while somebody writes and rotates them.
+
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::File,
+    io::{self, Read as _, Seek as _, SeekFrom},
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+};
+
+/// At most this much is read of one file in one go; a flood of logs must not stop the watch.
+const MOST: u64 = 4 * 1024 * 1024;
+
+/// The last `bytes` of a file as text.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn tail(path: &Path, bytes: u64) -> io::Result<String> {
+    let mut f = File::open(path)?;
+    let len = f.metadata()?.len();
+    f.seek(SeekFrom::Start(len.saturating_sub(bytes)))?;
+    let mut buf = Vec::new();
+    f.take(bytes).read_to_end(&mut buf)?;
+    Ok(String::from_utf8_lossy(&buf).into_owned())
+}
+
+/// Where a reader is in a file that grows and is rotated.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Follower {
+    inode: u64,
+    offset: u64,
+}
+
+impl Follower {
+    /// Begins at the end of the file as it is now.
+    #[must_use]
+    pub fn at_end(path: &Path) -> Self {
+        std::fs::metadata(path).map_or_else(|_| Self::default(), |m| Self { inode: m.ino(), offset: m.len() })
+    }
+
+    /// Whole lines written since. A file that was replaced or became shorter is read from its start.
+    pub fn new_lines(&mut self, path: &Path) -> Vec<String> {
+        let Ok(mut f) = File::open(path) else { return Vec::new() };
+        let Ok(meta) = f.metadata() else { return Vec::new() };
+        if meta.ino() != self.inode || meta.len() < self.offset {
+            *self = Self { inode: meta.ino(), offset: 0 };
+        }
+        // Far behind: the newest part is what matters.
+        self.offset = self.offset.max(meta.len().saturating_sub(MOST));
+        let mut buf = Vec::new();
+        if f.seek(SeekFrom::Start(self.offset)).is_err() || f.take(MOST).read_to_end(&mut buf).is_err() {
+            return Vec::new();
+        }
+        // The last line may still be being written; it is read whole the next time.
+        let Some(end) = buf.iter().rposition(|b| *b == b'\n') else { return Vec::new() };
+        self.offset += end as u64 + 1;
+        String::from_utf8_lossy(&buf[..end]).lines().map(str::to_owned).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn only_whole_new_lines_come_and_rotation_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.log");
+        std::fs::write(&path, "old\n").unwrap();
+        let mut f = Follower::at_end(&path);
+        let mut w = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+        write!(w, "one\ntw").unwrap();
+        assert_eq!(f.new_lines(&path), ["one"]);
+        writeln!(w, "o").unwrap();
+        assert_eq!(f.new_lines(&path), ["two"]);
+        std::fs::rename(&path, dir.path().join("out.log.1")).unwrap();
+        std::fs::write(&path, "fresh\n").unwrap();
+        assert_eq!(f.new_lines(&path), ["fresh"]);
+        std::fs::write(&path, "x\n").unwrap();
+        assert_eq!(f.new_lines(&path), ["x"], "copied and truncated");
+        assert!(Follower::at_end(Path::new("/nonexistent")).new_lines(Path::new("/nonexistent")).is_empty());
+    }
+}

@@ -1,0 +1,607 @@
+//! The runs of this host: begun, carried on, followed, taken back. One open run per app and environment; the journal
+//! is the lock, so a crash leaves none behind.
+
+use crate::{
+    api::{ApiError, AppStatus, ErrorKind, RunRequest, RunStarted, RunSummary},
+    context::{Context, Emit},
+    fault,
+    paths::Home,
+    store::{RunRow, Store, StoreError},
+    world::HostWorld,
+};
+use jiff::Timestamp;
+use safelight_engine::{
+    config::{self, Config},
+    driver::host::HostErrorKind,
+    event::{Event, EventKind},
+    plan::{Action, Plan, PlanInput, PlanKind, ReleaseRef},
+    run::{
+        RunEnd,
+        executor::{Executor, Stop},
+        journal::{Entry, EntryKind, RunState, StepState},
+    },
+    text::{Lang, Text},
+};
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::sync::broadcast;
+
+/// A run that is being worked on.
+pub struct Active {
+    stop: Stop,
+    events: broadcast::Sender<Event>,
+    seq: AtomicU64,
+    attached: AtomicUsize,
+    last_seen: Mutex<Instant>,
+    committed: std::sync::atomic::AtomicBool,
+}
+
+/// Counts one follower while it lives.
+pub struct Attached(Arc<Active>);
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.0.attached.fetch_sub(1, Ordering::SeqCst);
+        touch(&self.0);
+    }
+}
+
+fn touch(active: &Active) {
+    *active.last_seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
+}
+
+/// All runs of the host.
+pub struct Runs {
+    home: Home,
+    store: Arc<Store>,
+    shim: Vec<String>,
+    active: Mutex<HashMap<String, Arc<Active>>>,
+}
+
+/// Without a follower for this long after an interruption before the commit, the host takes the run back.
+const ORPHAN_LEASE: Duration = Duration::from_secs(120);
+
+fn busy(row: &RunRow) -> ApiError {
+    let (who, since, run) = (&row.plan.who, row.began, &row.id);
+    let (app, env) = (&row.plan.app, &row.plan.env);
+    ApiError::new(
+        ErrorKind::Busy,
+        safelight_engine::text!(
+            "{app} in {env} is held by {who} since {since} (run {run})",
+            "{env} 的 {app} 正被 {who} 占用，自 {since} 起（运行 {run}）"
+        ),
+    )
+    .with_help(Text::new(
+        "follow it with `safelight watch`, take it back with `safelight abort`, go on with `safelight resume`",
+        "用 `safelight watch` 跟踪，`safelight abort` 撤销，`safelight resume` 继续",
+    ))
+}
+
+fn store_error(e: StoreError) -> ApiError {
+    ApiError::failed(e)
+}
+
+/// Reads a project's configuration, with errors a person can act on.
+///
+/// # Errors
+/// When it is missing or wrong.
+pub fn load_config(project: &Path) -> Result<(Config, String), ApiError> {
+    let file = project.join("safelight.toml");
+    let shown = file.display();
+    let text = match std::fs::read(&file) {
+        Ok(bytes) => String::from_utf8(bytes).map_err(|_| {
+            ApiError::new(
+                ErrorKind::Config,
+                safelight_engine::text!("{shown} is not UTF-8", "{shown} 不是 UTF-8 编码"),
+            )
+        })?,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            return Err(ApiError::new(
+                ErrorKind::Config,
+                safelight_engine::text!("there is no {shown}", "没有 {shown}"),
+            )
+            .with_help(Text::new(
+                "`safelight init` writes one from what it finds",
+                "`safelight init` 会根据现有情况生成",
+            )));
+        }
+        Err(e) => {
+            return Err(ApiError::new(
+                ErrorKind::Config,
+                safelight_engine::text!("{shown} cannot be read: {e}", "无法读取 {shown}：{e}"),
+            ));
+        }
+    };
+    match config::load::parse("safelight.toml", &text) {
+        Ok(c) => Ok((c, text)),
+        Err(e) => Err(ApiError::new(ErrorKind::Config, Text::new(e.render(Lang::En), e.render(Lang::Zh)))),
+    }
+}
+
+impl Runs {
+    /// The runs kept in `store`.
+    #[must_use]
+    pub fn new(home: Home, store: Arc<Store>, shim: Vec<String>) -> Arc<Self> {
+        Arc::new(Self { home, store, shim, active: Mutex::default() })
+    }
+
+    /// The host's memory.
+    #[must_use]
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    fn context(&self, config: Config, env: &str, project: &Path) -> Result<Context, ApiError> {
+        Context::new(&self.home, self.store.clone(), self.shim.clone(), config, env, project)
+            .map_err(|e| ApiError::new(ErrorKind::Usage, e.0))
+    }
+
+    /// The context of a project as it is now.
+    ///
+    /// # Errors
+    /// When its configuration is wrong.
+    pub fn open(&self, project: &Path, env: &str) -> Result<Context, ApiError> {
+        self.context(load_config(project)?.0, env, project)
+    }
+
+    /// The context that a run was begun with.
+    ///
+    /// # Errors
+    /// When its configuration can no longer be read.
+    pub fn open_row(&self, row: &RunRow) -> Result<Context, ApiError> {
+        let config = config::load::parse("safelight.toml", &row.config).map_err(ApiError::failed)?;
+        self.context(config, &row.plan.env, &row.project)
+    }
+
+    /// Makes the plan that a request would carry out.
+    ///
+    /// # Errors
+    /// When the configuration is wrong or what was asked for does not exist.
+    pub async fn plan(&self, req: &RunRequest) -> Result<(Plan, String), ApiError> {
+        let (config, text) = load_config(&req.project)?;
+        let ctx = self.context(config, &req.env, &req.project)?;
+        let state = ctx.state().await.map_err(store_error)?;
+        let reference = |r: &safelight_engine::driver::state::ReleaseRecord| ReleaseRef {
+            id: r.id.clone(),
+            revision: r.revision.clone(),
+            commit: r.commit.clone(),
+        };
+        let to = match req.kind {
+            PlanKind::Deploy => {
+                let r = ctx.source.resolve(req.revision.as_deref()).await.map_err(|e| {
+                    let kind =
+                        if e.kind == HostErrorKind::NotFound { ErrorKind::Usage } else { ErrorKind::Failed };
+                    ApiError::new(kind, Text::same(e.to_string()))
+                })?;
+                let id = self.store.next_release(ctx.app(), &req.env).map_err(store_error)?;
+                ReleaseRef { id, revision: r.asked, commit: r.commit }
+            }
+            PlanKind::Rollback => {
+                let wanted = match &req.revision {
+                    Some(id) => state.releases.iter().find(|r| r.id == *id || r.revision == *id),
+                    None => state.previous.as_ref(),
+                };
+                match wanted {
+                    Some(r)
+                        if r.verified.is_some() && state.current.as_ref().is_none_or(|c| c.id != r.id) =>
+                    {
+                        reference(r)
+                    }
+                    Some(r) => {
+                        let id = &r.id;
+                        return Err(ApiError::new(
+                            ErrorKind::Usage,
+                            safelight_engine::text!(
+                                "{id} cannot be rolled back to: it serves already, or was never verified on production",
+                                "不能回滚到 {id}：它正在服务，或从未在生产环境通过验证"
+                            ),
+                        ));
+                    }
+                    None => {
+                        return Err(ApiError::new(
+                            ErrorKind::Usage,
+                            Text::new("there is no verified release to go back to", "没有可回滚的已验证版本"),
+                        )
+                        .with_help(Text::new(
+                            "`safelight history` lists them",
+                            "`safelight history` 可查看",
+                        )));
+                    }
+                }
+            }
+        };
+        let now = Timestamp::now();
+        let input = PlanInput {
+            config: &ctx.config,
+            env_name: &req.env,
+            env: &ctx.env,
+            run: run_id(now),
+            host: ctx.host.name().to_owned(),
+            who: req.who.clone(),
+            from: state.current.as_ref().map(reference),
+            to,
+            now,
+        };
+        let plan = match req.kind {
+            PlanKind::Deploy => Plan::deploy(input),
+            PlanKind::Rollback => Plan::rollback(input, req.database && ctx.database.is_some()),
+        };
+        Ok((plan, text))
+    }
+
+    /// Begins a run.
+    ///
+    /// # Errors
+    /// When another one is open, or for the reasons of [`Runs::plan`].
+    pub async fn begin(self: &Arc<Self>, req: &RunRequest) -> Result<RunStarted, ApiError> {
+        // Asked before planning too, so that the second of two gets its answer at once.
+        let (config, _) = load_config(&req.project)?;
+        if let Some(open) = self.open_run(&config.app.name, &req.env)? {
+            return Err(busy(&open));
+        }
+        let (plan, config) = self.plan(req).await?;
+        let row = RunRow {
+            id: plan.run.clone(),
+            config,
+            project: req.project.clone(),
+            plan: plan.clone(),
+            began: plan.created,
+            ended: None,
+            end: None,
+            lease_s: req.lease_s,
+        };
+        let first =
+            Entry { seq: 1, at: plan.created, kind: EntryKind::Begin { plan: Box::new(plan.clone()) } };
+        if let Some(open) = self.store.begin_run(&row, &first).map_err(store_error)? {
+            return Err(busy(&open));
+        }
+        let state = RunState::replay(&row.id, &[first]).map_err(ApiError::failed)?;
+        self.carry(row, state, None, req.revision.clone())?;
+        Ok(RunStarted { run: plan.run.clone(), plan })
+    }
+
+    fn open_run(&self, app: &str, env: &str) -> Result<Option<RunRow>, ApiError> {
+        let open = self.store.runs(true, 1000).map_err(store_error)?;
+        Ok(open.into_iter().find(|r| r.plan.app == app && r.plan.env == env))
+    }
+
+    /// Goes on with an interrupted run.
+    ///
+    /// # Errors
+    /// When there is no such run, or its journal cannot be believed.
+    pub fn resume(self: &Arc<Self>, id: &str, who: &str) -> Result<(), ApiError> {
+        if self.is_active(id) {
+            return Ok(());
+        }
+        let (row, state) = self.interrupted(id)?;
+        let undoing = state.undoing.is_some();
+        self.carry(row, state, None, None)?;
+        self.tell(id, EventKind::RunResumed { who: who.to_owned(), undoing });
+        Ok(())
+    }
+
+    /// Takes a run back, interrupted or not.
+    ///
+    /// # Errors
+    /// When there is no such run, it has ended, or its journal cannot be believed.
+    pub fn abort(self: &Arc<Self>, id: &str, who: &str, forget: bool) -> Result<(), ApiError> {
+        let reason = safelight_engine::text!("aborted by {who}", "由 {who} 中止");
+        if let Some(active) = self.get(id) {
+            if forget {
+                return Err(ApiError::new(
+                    ErrorKind::Usage,
+                    Text::new("the run is being worked on; abort it first", "运行仍在进行，请先中止"),
+                ));
+            }
+            active.stop.ask(reason);
+            return Ok(());
+        }
+        if forget {
+            let end = RunEnd::NeedsPerson {
+                reason: safelight_engine::text!("closed by {who} without undoing", "由 {who} 关闭，未撤销"),
+                stuck: Text::new("a person took over", "已由人工接管"),
+            };
+            return self.store.end_run(id, &end).map_err(store_error);
+        }
+        let (row, state) = self.interrupted(id)?;
+        self.carry(row, state, Some(reason), None)
+    }
+
+    fn interrupted(&self, id: &str) -> Result<(RunRow, RunState), ApiError> {
+        let row = self.store.run(id).map_err(store_error)?.ok_or_else(|| {
+            ApiError::new(
+                ErrorKind::NotFound,
+                safelight_engine::text!("there is no run {id}", "没有运行 {id}"),
+            )
+        })?;
+        if row.ended.is_some() {
+            return Err(ApiError::new(
+                ErrorKind::Usage,
+                safelight_engine::text!("run {id} has ended", "运行 {id} 已结束"),
+            )
+            .with_help(Text::new(
+                "to go back to the release before, use `safelight rollback`",
+                "要回到上一版本，请用 `safelight rollback`",
+            )));
+        }
+        let state = self.store.run_state(id).map_err(|e| ApiError::failed(&e))?;
+        Ok((row, state))
+    }
+
+    fn get(&self, id: &str) -> Option<Arc<Active>> {
+        self.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// Is the run being worked on right now?
+    #[must_use]
+    pub fn is_active(&self, id: &str) -> bool {
+        self.get(id).is_some()
+    }
+
+    /// Subscribes to a run's events; `None` when it is not being worked on.
+    #[must_use]
+    pub fn follow(&self, id: &str) -> Option<(broadcast::Receiver<Event>, Attached)> {
+        let active = self.get(id)?;
+        active.attached.fetch_add(1, Ordering::SeqCst);
+        Some((active.events.subscribe(), Attached(active)))
+    }
+
+    fn tell(&self, id: &str, kind: EventKind) {
+        if let Some(a) = self.get(id) {
+            record(&self.store, &a, id, kind);
+        }
+    }
+
+    /// Works on a run in a task of its own until it ends.
+    fn carry(
+        self: &Arc<Self>,
+        row: RunRow,
+        mut state: RunState,
+        abort: Option<Text>,
+        revision: Option<String>,
+    ) -> Result<(), ApiError> {
+        let config = config::load::parse("safelight.toml", &row.config).map_err(|e| {
+            ApiError::new(ErrorKind::Config, Text::new(e.render(Lang::En), e.render(Lang::Zh)))
+        })?;
+        let ctx = self.context(config, &row.plan.env, &row.project)?;
+        let known = self.store.events(&row.id, 0).map_err(store_error)?;
+        let active = Arc::new(Active {
+            stop: Stop::default(),
+            events: broadcast::channel(4096).0,
+            seq: AtomicU64::new(known.last().map_or(0, |e| e.seq)),
+            attached: AtomicUsize::new(0),
+            last_seen: Mutex::new(Instant::now()),
+            committed: committed(&state).into(),
+        });
+        {
+            let mut map = self.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if map.contains_key(&row.id) {
+                return Ok(());
+            }
+            map.insert(row.id.clone(), active.clone());
+        }
+        if known.is_empty() {
+            record(&self.store, &active, &row.id, EventKind::RunStarted { plan: row.plan.clone() });
+        }
+        let emit: Emit = {
+            let (store, active, id) = (self.store.clone(), active.clone(), row.id.clone());
+            let commit = row.plan.steps.iter().find(|s| s.action == Action::Commit).map(|s| s.id);
+            Arc::new(move |kind| {
+                if matches!(&kind, EventKind::StepDone { step, .. } if Some(*step) == commit) {
+                    active.committed.store(true, Ordering::SeqCst);
+                }
+                record(&store, &active, &id, kind);
+            })
+        };
+        // Whatever was asked for at the start is in the plan; a resumed deploy takes the same commit.
+        let revision = revision.or_else(|| row.plan.to.commit.clone());
+        let world = HostWorld { ctx, emit: emit.clone(), revision };
+        let runs = self.clone();
+        if let Some(lease) = row.lease_s {
+            tokio::spawn(lease_watch(active.clone(), Duration::from_secs(lease)));
+        }
+        tokio::spawn(async move {
+            let executor = Executor {
+                journal: &*runs.store,
+                world: &world,
+                on_event: &|k| emit(k),
+                stop: active.stop.clone(),
+                fault: fault::from_env(),
+            };
+            let result = match abort {
+                Some(reason) => executor.abort(&mut state, reason).await,
+                None => executor.drive(&mut state).await,
+            };
+            if let Err(e) = result {
+                let text = Text::same(e.to_string());
+                tracing::error!(run = row.id, "{e}");
+                emit(EventKind::Progress { step: 0, message: text.clone() });
+                let end = RunEnd::NeedsPerson { reason: text.clone(), stuck: text };
+                emit(EventKind::RunEnded { end });
+            }
+            runs.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&row.id);
+        });
+        Ok(())
+    }
+
+    /// After a restart of the daemon: a run that was being watched or undone goes on by itself; any other waits for a
+    /// coordinator, and is taken back when none comes.
+    pub fn recover(self: &Arc<Self>) {
+        let rows = match self.store.runs(true, 1000) {
+            Ok(r) => r,
+            Err(e) => {
+                tracing::error!("open runs could not be read: {e}");
+                return;
+            }
+        };
+        for row in rows {
+            let state = match self.store.run_state(&row.id) {
+                Ok(s) => s,
+                Err(e) => {
+                    tracing::error!(run = row.id, "{e}");
+                    continue;
+                }
+            };
+            if state.stuck.is_some() {
+                continue;
+            }
+            if state.undoing.is_some() || committed(&state) {
+                if let Err(e) = self.resume(&row.id, "safelight host, after its restart") {
+                    tracing::error!(run = row.id, "{e}");
+                }
+                continue;
+            }
+            let (runs, id) = (self.clone(), row.id.clone());
+            let lease = row.lease_s.map_or(ORPHAN_LEASE, Duration::from_secs);
+            tokio::spawn(async move {
+                tokio::time::sleep(lease).await;
+                let open = runs.store.run(&id).ok().flatten().is_some_and(|r| r.ended.is_none());
+                if open && !runs.is_active(&id) {
+                    tracing::warn!(run = id, "nobody came back for this run; taking it back");
+                    if let Err(e) = runs.abort(&id, "safelight host: nobody came back for the run", false) {
+                        tracing::error!(run = id, "{e}");
+                    }
+                }
+            });
+        }
+    }
+
+    /// A line about a run.
+    #[must_use]
+    pub fn summary(&self, row: &RunRow) -> RunSummary {
+        let at = if row.ended.is_some() {
+            None
+        } else {
+            self.store.run_state(&row.id).ok().and_then(|s| current_step(&s))
+        };
+        RunSummary {
+            run: row.id.clone(),
+            app: row.plan.app.clone(),
+            env: row.plan.env.clone(),
+            kind: row.plan.kind,
+            from: row.plan.from.as_ref().map(|f| f.id.clone()),
+            to: row.plan.to.id.clone(),
+            revision: row.plan.to.revision.clone(),
+            who: row.plan.who.clone(),
+            began: row.began,
+            ended: row.ended,
+            end: row.end.clone(),
+            active: self.is_active(&row.id),
+            at,
+        }
+    }
+
+    /// Every app and environment with what runs there.
+    ///
+    /// # Errors
+    /// When the host's memory cannot be read.
+    pub async fn apps(&self) -> Result<Vec<AppStatus>, ApiError> {
+        let rows = self.store.runs(false, 10_000).map_err(store_error)?;
+        let mut out = Vec::new();
+        for (app, env) in self.store.apps().map_err(store_error)? {
+            let Some(row) = rows.iter().find(|r| r.plan.app == app && r.plan.env == env) else { continue };
+            let Ok(config) = config::load::parse("safelight.toml", &row.config) else { continue };
+            let ctx = self.context(config, &env, &row.project)?;
+            let state = ctx.state().await.map_err(store_error)?;
+            let processes = ctx.manager.list(&format!("{app}.{env}.")).await.unwrap_or_default();
+            let run = rows.iter().find(|r| r.plan.app == app && r.plan.env == env && r.ended.is_none());
+            out.push(AppStatus {
+                run: run.map(|r| self.summary(r)),
+                current: state.current,
+                previous: state.previous,
+                processes,
+                app,
+                env,
+            });
+        }
+        Ok(out)
+    }
+
+    /// Brings back what served before the host was rebooted: every process of every current release.
+    pub async fn revive(self: &Arc<Self>) {
+        let Ok(apps) = self.store.apps() else { return };
+        let rows = self.store.runs(false, 10_000).unwrap_or_default();
+        for (app, env) in apps {
+            let Some(row) = rows.iter().find(|r| r.plan.app == app && r.plan.env == env && r.ended.is_some())
+            else {
+                continue;
+            };
+            let Ok(config) = config::load::parse("safelight.toml", &row.config) else { continue };
+            let Ok(ctx) = self.context(config, &env, &row.project) else { continue };
+            let emit: Emit = Arc::new(|_| {});
+            let world = HostWorld { ctx, emit, revision: None };
+            if let Err(e) = world.revive().await {
+                tracing::error!(app, env, "what served before could not be started: {e}");
+            }
+        }
+    }
+}
+
+fn committed(state: &RunState) -> bool {
+    state
+        .plan
+        .steps
+        .iter()
+        .any(|s| s.action == Action::Commit && matches!(state.steps.get(&s.id), Some(StepState::Done(_))))
+}
+
+fn current_step(state: &RunState) -> Option<Text> {
+    let busy = |s: &StepState| !matches!(s, StepState::Done(_) | StepState::Warned | StepState::Undone);
+    let mut steps = state.plan.steps.iter();
+    let step = if state.undoing.is_some() {
+        steps.rfind(|s| state.steps.get(&s.id).is_some_and(|x| busy(x) && *x != StepState::Pending))
+    } else {
+        steps.find(|s| state.steps.get(&s.id).is_some_and(busy))
+    };
+    step.map(|s| s.title.clone())
+}
+
+fn record(store: &Store, active: &Active, run: &str, kind: EventKind) {
+    let seq = active.seq.fetch_add(1, Ordering::SeqCst) + 1;
+    let event = Event { seq, at: Timestamp::now(), run: run.to_owned(), kind };
+    if let Err(e) = store.add_event(&event) {
+        tracing::warn!(run, "an event was not stored: {e}");
+    }
+    // Nobody listening is fine.
+    let _ = active.events.send(event);
+}
+
+/// If the coordinator vanishes before the commit, its lease runs out and the run is taken back.
+async fn lease_watch(active: Arc<Active>, lease: Duration) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        if active.committed.load(Ordering::SeqCst) || active.stop.asked() {
+            return;
+        }
+        if active.attached.load(Ordering::SeqCst) > 0 {
+            touch(&active);
+            continue;
+        }
+        let gone = active.last_seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner).elapsed();
+        if gone >= lease {
+            let s = lease.as_secs();
+            active.stop.ask(safelight_engine::text!(
+                "the coordinator has been gone for {s} s",
+                "协调端已断开 {s} 秒"
+            ));
+            return;
+        }
+        if Arc::strong_count(&active) == 1 {
+            return;
+        }
+    }
+}
+
+/// `20261123-021500-4f2a`: sorts by time, is easy to type, and differs between two runs of one second.
+fn run_id(now: Timestamp) -> String {
+    let civil = now.to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y%m%d-%H%M%S").to_string();
+    let salt = (now.subsec_nanosecond().unsigned_abs() / 1000 + std::process::id()) & 0xffff;
+    format!("{civil}-{salt:04x}")
+}

@@ -1,0 +1,187 @@
+//! What each action of a plan does on this host. One file per group of actions; this one only sends them there.
+
+mod assess;
+mod database;
+mod processes;
+mod retire;
+mod stage;
+mod traffic;
+mod watch;
+
+use crate::{
+    context::{Context, Emit},
+    store::StoreError,
+};
+use async_trait::async_trait;
+use safelight_engine::{
+    driver::{database::DatabaseError, env::EnvFile, host::HostError, state::ReleaseRecord},
+    event::EventKind,
+    plan::{Action, Step},
+    run::{
+        executor::{Observed, StepError, Stop, World},
+        journal::{Record, RunState},
+    },
+    text::Text,
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// The world of one run.
+pub struct HostWorld {
+    /// What it works with.
+    pub ctx: Context,
+    /// Hears progress.
+    pub emit: Emit,
+    /// The revision that was asked for.
+    pub revision: Option<String>,
+}
+
+type Applied = Result<(Record, Text), StepError>;
+
+#[async_trait]
+impl World for HostWorld {
+    async fn observe(&self, run: &RunState, step: &Step) -> Result<Observed, StepError> {
+        match &step.action {
+            Action::Stage => self.observe_stage(run).await,
+            Action::Commit => self.observe_commit(run),
+            // All others are cheap to repeat, or look at the world themselves before they act.
+            _ => Ok(Observed::NotApplied),
+        }
+    }
+
+    async fn apply(&self, run: &RunState, step: &Step, stop: &Stop) -> Applied {
+        let work = async {
+            match &step.action {
+                Action::Assess => self.assess(step).await,
+                Action::Stage => self.stage(run, step).await,
+                Action::BackUpDatabase => self.back_up(run).await,
+                Action::ProveBackup => self.prove(run).await,
+                Action::Rehearse => self.rehearse(run, step).await,
+                Action::Gate => self.gate(run).await,
+                Action::Migrate => self.migrate(run, step).await,
+                Action::Start { service } => self.start(run, step, service).await,
+                Action::DarkTest => self.dark_test(run, step).await,
+                Action::Promote { service } => self.promote(run, service).await,
+                Action::Exchange { service } => self.exchange(run, step, service).await,
+                Action::Verify => self.verify(run, step).await,
+                Action::RestoreDatabase => self.restore(run).await,
+                Action::Commit => self.commit(run).await,
+                Action::Watch => self.watch(run, stop).await,
+                Action::Retire => self.retire(run).await,
+                Action::Prune => self.prune(run).await,
+            }
+        };
+        // Asking to stop must not wait for a build or a hung health check. A step that is cut off here is undone like
+        // one that failed. The watch listens by itself, and tidying is short.
+        if matches!(step.action, Action::Watch) || step.tidy {
+            return work.await;
+        }
+        tokio::select! {
+            r = work => r,
+            () = stop.wait() => Err(StepError::new(stop.reason())),
+        }
+    }
+
+    async fn undo(&self, run: &RunState, step: &Step, record: Option<&Record>) -> Result<Text, StepError> {
+        match &step.action {
+            Action::Assess | Action::ProveBackup | Action::Gate | Action::Verify | Action::Watch => {
+                Ok(Text::new("nothing to take back", "无需撤销"))
+            }
+            Action::BackUpDatabase => Ok(Text::new("the backup is kept", "备份保留")),
+            Action::Rehearse => self.undo_rehearse(run).await,
+            Action::Stage => self.undo_stage(run).await,
+            Action::Migrate => self.undo_migrate(run, step).await,
+            Action::Start { service } => self.undo_start(run, service).await,
+            Action::DarkTest => self.close_dark_route(run).await,
+            Action::Promote { service } => self.undo_promote(run, service).await,
+            Action::Exchange { service } => self.undo_exchange(run, service).await,
+            Action::RestoreDatabase => self.undo_restore(record).await,
+            Action::Commit => self.undo_commit(run).await,
+            Action::Retire => self.undo_retire(run, step).await,
+            Action::Prune => Ok(Text::new("pruned releases stay away", "已清理的版本不恢复")),
+        }
+    }
+}
+
+impl HostWorld {
+    fn progress(&self, step: &Step, message: Text) {
+        (self.emit)(EventKind::Progress { step: step.id, message });
+    }
+
+    /// The release that the plan leads to.
+    fn new_release(&self, run: &RunState) -> Result<ReleaseRecord, StepError> {
+        self.known(&run.plan.to.id)
+    }
+
+    /// The release that served when the plan was made.
+    fn old_release(&self, run: &RunState) -> Result<Option<ReleaseRecord>, StepError> {
+        run.plan.from.as_ref().map(|f| self.known(&f.id)).transpose()
+    }
+
+    fn known(&self, id: &str) -> Result<ReleaseRecord, StepError> {
+        self.ctx.release(id).map_err(store_failed)?.ok_or_else(|| {
+            StepError::new(safelight_engine::text!(
+                "the host does not know the release {id}",
+                "主机上没有版本 {id} 的记录"
+            ))
+        })
+    }
+
+    fn save(&self, release: &ReleaseRecord) -> Result<(), StepError> {
+        self.ctx.store.put_release(self.ctx.app(), &self.ctx.env_name, release).map_err(store_failed)
+    }
+
+    async fn env_of(&self, release: &ReleaseRecord) -> Result<EnvFile, StepError> {
+        self.ctx.release_env(release).await.map_err(failed)
+    }
+}
+
+/// Values of an environment that must never be shown: those under telling names.
+pub(crate) fn secret_values(env: &EnvFile, also: impl Iterator<Item = String>) -> Vec<String> {
+    const TELLING: [&str; 8] =
+        ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "DSN", "DATABASE_URL"];
+    let also: Vec<String> = also.collect();
+    env.vars
+        .iter()
+        .filter(|(k, v)| {
+            v.len() >= 4 && (also.contains(k) || TELLING.iter().any(|t| k.to_uppercase().contains(t)))
+        })
+        .map(|(_, v)| v.clone())
+        .collect()
+}
+
+/// Replaces secrets in a line.
+pub(crate) fn redact(line: &str, secrets: &[String]) -> String {
+    secrets.iter().fold(line.to_owned(), |l, s| l.replace(s.as_str(), "***"))
+}
+
+fn failed(e: HostError) -> StepError {
+    use safelight_engine::driver::host::HostErrorKind as K;
+    let what = Text::same(e.to_string());
+    match e.kind {
+        K::NoSpace => StepError::new(what).with_help(Text::new(
+            "the disk is full: remove old releases, logs or caches, then deploy again",
+            "磁盘已满：清理旧版本、日志或缓存后重试",
+        )),
+        K::Permission => StepError::new(what).with_help(Text::new(
+            "run safelight as the user who owns the app, or give that user the right",
+            "请用应用所属用户运行 safelight，或授予其权限",
+        )),
+        _ => StepError::new(what),
+    }
+}
+
+fn database_failed(e: DatabaseError) -> StepError {
+    failed(e.into())
+}
+
+fn store_failed(e: StoreError) -> StepError {
+    StepError::new(Text::same(e.to_string()))
+}
+
+fn to_record<T: Serialize>(v: &T) -> Record {
+    serde_json::to_value(v).unwrap_or(Record::Null)
+}
+
+fn from_record<T: DeserializeOwned>(r: &Record) -> Option<T> {
+    serde_json::from_value(r.clone()).ok()
+}

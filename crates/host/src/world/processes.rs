@@ -1,0 +1,310 @@
+//! Starting and stopping the processes of a release, and the health gate.
+
+use super::{Applied, HostWorld, Step, StepError, failed, redact, secret_values, to_record};
+use safelight_engine::{
+    config::Service,
+    driver::{
+        net::NetError,
+        process::{ProcessSpec, ProcessState},
+        state::ReleaseRecord,
+    },
+    run::journal::RunState,
+    text::Text,
+};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+/// Private ports are taken from here: below the kernel's ephemeral range, above the ports people choose.
+const PRIVATE_PORTS: std::ops::Range<u16> = 20_000..30_000;
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+impl HostWorld {
+    pub(super) fn service(&self, name: &str) -> Result<&Service, StepError> {
+        self.ctx.config.services.iter().find(|s| s.name == name).ok_or_else(|| {
+            StepError::new(safelight_engine::text!(
+                "the configuration has no service {name}",
+                "配置中没有服务 {name}"
+            ))
+        })
+    }
+
+    pub(super) fn addr_of(&self, release: &ReleaseRecord, service: &Service) -> Option<SocketAddr> {
+        let port = service
+            .fixed_port
+            .or_else(|| release.ports.iter().find(|(s, _)| *s == service.name).map(|(_, p)| *p));
+        port.map(|p| SocketAddr::new(LOOPBACK, p))
+    }
+
+    pub(super) async fn start(&self, run: &RunState, step: &Step, service: &str) -> Applied {
+        let release = self.new_release(run)?;
+        let (addr, millis) = self.bring_up(step, &release, service).await?;
+        Ok((
+            to_record(&addr),
+            safelight_engine::text!("healthy at {addr} after {millis} ms", "{addr} 健康，用时 {millis} 毫秒"),
+        ))
+    }
+
+    /// Starts a service of a release, or finds it running, and waits until it is healthy.
+    pub(super) async fn bring_up(
+        &self,
+        step: &Step,
+        release: &ReleaseRecord,
+        service: &str,
+    ) -> Result<(SocketAddr, u128), StepError> {
+        let service = self.service(service)?;
+        let name = self.ctx.process_name(&service.name, &release.id);
+        let running = self.ctx.manager.status(&name).await.map_err(failed)?;
+        let alive = running.is_some_and(|p| p.state == ProcessState::Running);
+        let mut release = release.clone();
+        let addr = match self.addr_of(&release, service).filter(|_| alive || service.fixed_port.is_some()) {
+            Some(addr) => addr,
+            None => {
+                let port = self.free_port(&release).await?;
+                // Recorded before the start: whoever resumes finds the process where it is.
+                release.ports.retain(|(s, _)| *s != service.name);
+                release.ports.push((service.name.clone(), port));
+                self.save(&release)?;
+                SocketAddr::new(LOOPBACK, port)
+            }
+        };
+        let spec = self.spec(&release, service, addr, name, &[]).await?;
+        if !alive {
+            self.ctx.manager.stop(&spec.name, service.stop_timeout.0).await.map_err(failed)?;
+            self.ctx.manager.start(&spec).await.map_err(failed)?;
+        }
+        let millis = self.wait_healthy(step, &spec, service, addr).await?;
+        Ok((addr, millis))
+    }
+
+    async fn free_port(&self, release: &ReleaseRecord) -> Result<u16, StepError> {
+        let taken: Vec<u16> = self
+            .ctx
+            .store
+            .releases(self.ctx.app(), &self.ctx.env_name)
+            .map_err(super::store_failed)?
+            .iter()
+            .flat_map(|r| r.ports.iter().map(|(_, p)| *p))
+            .chain(release.ports.iter().map(|(_, p)| *p))
+            .collect();
+        let span = PRIVATE_PORTS.end - PRIVATE_PORTS.start;
+        // Begin somewhere else each time, so that two apps do not race for the same port.
+        let seed = jiff::Timestamp::now().as_nanosecond().unsigned_abs() % u128::from(span);
+        let seed = u16::try_from(seed).unwrap_or(0);
+        for i in 0..span {
+            let port = PRIVATE_PORTS.start + (seed + i) % span;
+            if !taken.contains(&port) && self.ctx.host.can_bind(LOOPBACK, port).await.map_err(failed)? {
+                return Ok(port);
+            }
+        }
+        Err(StepError::new(Text::new("no private port is free", "没有空闲的私有端口")))
+    }
+
+    pub(super) async fn spec(
+        &self,
+        release: &ReleaseRecord,
+        service: &Service,
+        addr: SocketAddr,
+        name: String,
+        over: &[(String, String)],
+    ) -> Result<ProcessSpec, StepError> {
+        let env_file = self.env_of(release).await?;
+        let mut env: BTreeMap<String, String> = self.path_env().into_iter().collect();
+        for key in ["HOME", "USER", "LANG", "TZ"] {
+            if let Ok(v) = std::env::var(key) {
+                env.insert(key.to_owned(), v);
+            }
+        }
+        if let (Some(c), Some(d)) = (&self.ctx.config.database, &self.ctx.database) {
+            env.extend(self.database_env(c, d));
+        }
+        env.extend(env_file.vars);
+        env.extend(service.env.iter().map(|(k, v)| (k.clone(), self.fill(v, release, addr))));
+        env.insert("PORT".to_owned(), addr.port().to_string());
+        env.insert("SAFELIGHT_RELEASE".to_owned(), release.id.clone());
+        env.extend(over.iter().cloned());
+        Ok(ProcessSpec {
+            name,
+            argv: service.command.argv().iter().map(|a| self.fill(a, release, addr)).collect(),
+            cwd: self.ctx.dirs.release(&release.id),
+            env,
+            log_dir: self.ctx.dirs.logs(),
+            stop_timeout: service.stop_timeout.0,
+        })
+    }
+
+    /// Fills in `{port}`, `{release}`, `{shared}` and `{name.url}`.
+    fn fill(&self, text: &str, release: &ReleaseRecord, addr: SocketAddr) -> String {
+        let mut out = text
+            .replace("{port}", &addr.port().to_string())
+            .replace("{release}", &release.id)
+            .replace("{shared}", &self.ctx.dirs.shared().to_string_lossy());
+        for s in &self.ctx.config.services {
+            if let Some(a) = self.addr_of(release, s) {
+                out = out.replace(&format!("{{{}.url}}", s.name), &format!("http://{a}"));
+            }
+        }
+        out
+    }
+
+    async fn wait_healthy(
+        &self,
+        step: &Step,
+        spec: &ProcessSpec,
+        service: &Service,
+        addr: SocketAddr,
+    ) -> Result<u128, StepError> {
+        let url = format!("http://{addr}{}", service.health);
+        let limit = service.start_timeout.0;
+        let started = Instant::now();
+        let mut told = Instant::now();
+        let mut last;
+        loop {
+            last = match self.ctx.net.get(&url, None, Duration::from_secs(5).min(limit)).await {
+                Ok(a) if (200..300).contains(&a.status) => return Ok(started.elapsed().as_millis()),
+                Ok(a) => format!("HTTP {}", a.status),
+                Err(NetError::Refused) => "nothing listens there".to_owned(),
+                Err(e) => e.to_string(),
+            };
+            let status = self.ctx.manager.status(&spec.name).await.map_err(failed)?;
+            let (ended, restarts) =
+                status.as_ref().map_or((true, 0), |p| (p.state == ProcessState::Stopped, p.restarts));
+            // An app that dies four times while starting will not come up by waiting.
+            if ended || restarts > 3 || started.elapsed() >= limit {
+                let exit = status.and_then(|p| p.last_exit).unwrap_or_default();
+                return Err(self.unhealthy(spec, service, &url, &last, &exit, started.elapsed()).await);
+            }
+            if told.elapsed() > Duration::from_millis(1500) {
+                let s = started.elapsed().as_secs();
+                self.progress(
+                    step,
+                    safelight_engine::text!("GET {url}: {last} ({s} s)", "GET {url}：{last}（{s} 秒）"),
+                );
+                told = Instant::now();
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn unhealthy(
+        &self,
+        spec: &ProcessSpec,
+        service: &Service,
+        url: &str,
+        last: &str,
+        exit: &str,
+        waited: Duration,
+    ) -> StepError {
+        let tail = self.log_tail(&spec.name, spec).await;
+        let (name, s) = (&service.name, waited.as_secs());
+        let exit = if exit.is_empty() { String::new() } else { format!(", {exit}") };
+        StepError::new(safelight_engine::text!(
+            "{name} was not healthy within {s} s: GET {url}: {last}{exit}\n{tail}",
+            "{name} 在 {s} 秒内未健康：GET {url}：{last}{exit}\n{tail}"
+        ))
+        .with_help(Text::new(
+            "the service must listen on 127.0.0.1 at the port in the variable PORT and answer `health` with 2xx; its last log lines stand above",
+            "服务须监听 127.0.0.1 上变量 PORT 指定的端口，且 `health` 返回 2xx；上面是它最后几行日志",
+        ))
+    }
+
+    /// The last lines a process wrote, without secrets.
+    async fn log_tail(&self, name: &str, spec: &ProcessSpec) -> String {
+        let secrets: Vec<String> = {
+            let mut f = safelight_engine::driver::env::EnvFile::default();
+            f.vars.clone_from(&spec.env);
+            secret_values(&f, std::iter::empty())
+        };
+        let Ok(Some(files)) = self.ctx.manager.logs(name).await else { return String::new() };
+        let mut tail = Vec::new();
+        for path in [files.stdout, files.stderr] {
+            let text = crate::logs::tail(&path, 8 * 1024).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            tail.extend(
+                lines[lines.len().saturating_sub(6)..].iter().map(|l| format!("  | {}", redact(l, &secrets))),
+            );
+        }
+        tail.join("\n")
+    }
+
+    pub(super) async fn undo_start(&self, run: &RunState, service: &str) -> Result<Text, StepError> {
+        self.stop_release_service(&run.plan.to.id, service).await?;
+        Ok(safelight_engine::text!("{service} is stopped", "{service} 已停止"))
+    }
+
+    pub(super) async fn stop_release_service(&self, release: &str, service: &str) -> Result<(), StepError> {
+        let limit = self.service(service)?.stop_timeout.0;
+        self.ctx.manager.stop(&self.ctx.process_name(service, release), limit).await.map_err(failed)
+    }
+
+    pub(super) async fn rehearse_service(
+        &self,
+        run: &RunState,
+        step: &Step,
+        old: &ReleaseRecord,
+        service: &Service,
+        over: &[(String, String)],
+        tried: &mut Vec<(String, u16)>,
+    ) -> Result<(), StepError> {
+        let mut scratch_release = old.clone();
+        scratch_release.ports.clone_from(tried);
+        let port = self.free_port(&scratch_release).await?;
+        tried.push((service.name.clone(), port));
+        scratch_release.ports.clone_from(tried);
+        let addr = SocketAddr::new(LOOPBACK, port);
+        let name = self.rehearsal_name(run, &service.name);
+        let mut spec = self.spec(&scratch_release, service, addr, name, over).await?;
+        spec.env.insert("SAFELIGHT_REHEARSAL".to_owned(), "1".to_owned());
+        self.ctx.manager.start(&spec).await.map_err(failed)?;
+        let result = self.wait_healthy(step, &spec, service, addr).await;
+        if let Err(e) = result {
+            self.stop_rehearsed(run).await?;
+            let id = &old.id;
+            return Err(StepError::new(Text::new(
+                format!("the old release {id} does not run on the migrated schema, so there would be no way back: {}", e.what.en),
+                format!("旧版本 {id} 无法在迁移后的表结构上运行，将没有退路：{}", e.what.zh),
+            ))
+            .with_help(Text::new(
+                "split the migration: first only add (expand), remove what is old in a later release (contract)",
+                "拆分迁移：先只新增（expand），在之后的版本再删除旧结构（contract）",
+            )));
+        }
+        Ok(())
+    }
+
+    fn rehearsal_name(&self, run: &RunState, service: &str) -> String {
+        self.ctx.process_name(service, &format!("{}-rehearsal", run.plan.to.id))
+    }
+
+    pub(super) async fn stop_rehearsed(&self, run: &RunState) -> Result<(), StepError> {
+        for s in &self.ctx.config.services {
+            let name = self.rehearsal_name(run, &s.name);
+            self.ctx.manager.stop(&name, s.stop_timeout.0).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// After a reboot: starts what served, where it is not running. Routes point at the recorded ports already.
+    ///
+    /// # Errors
+    /// When a process cannot be started or does not become healthy.
+    pub(crate) async fn revive(&self) -> Result<(), StepError> {
+        let (current, _) =
+            self.ctx.store.serving(self.ctx.app(), &self.ctx.env_name).map_err(super::store_failed)?;
+        let Some(release) = current.map(|id| self.known(&id)).transpose()? else { return Ok(()) };
+        for s in &self.ctx.config.services {
+            let Some(addr) = self.addr_of(&release, s) else { continue };
+            let name = self.ctx.process_name(&s.name, &release.id);
+            let known = self.ctx.manager.status(&name).await.map_err(failed)?;
+            if known.is_some_and(|p| p.state != ProcessState::Stopped) {
+                continue;
+            }
+            let spec = self.spec(&release, s, addr, name, &[]).await?;
+            self.ctx.manager.start(&spec).await.map_err(failed)?;
+            tracing::info!("{} was not running and is started again", spec.name);
+        }
+        Ok(())
+    }
+}

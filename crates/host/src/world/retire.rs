@@ -1,0 +1,81 @@
+//! Clearing away what is no longer needed. Nothing here can fail a deploy that has succeeded.
+
+use super::{Applied, HostWorld, Record, Step, StepError, failed, stage, store_failed};
+use safelight_drivers::source::store::Store as ContentStore;
+use safelight_engine::{run::journal::RunState, text::Text};
+
+impl HostWorld {
+    pub(super) async fn retire(&self, run: &RunState) -> Applied {
+        let Some(old) = &run.plan.from else {
+            return Ok((Record::Null, Text::new("nothing to stop", "没有要停止的")));
+        };
+        for s in self.ctx.config.services.iter().filter(|s| s.fixed_port.is_none()) {
+            self.stop_release_service(&old.id, &s.name).await?;
+        }
+        let id = &old.id;
+        Ok((
+            Record::Null,
+            safelight_engine::text!("{id} is stopped and stays on disk", "{id} 已停止，文件保留"),
+        ))
+    }
+
+    pub(super) async fn undo_retire(&self, run: &RunState, step: &Step) -> Result<Text, StepError> {
+        let Some(old) = self.old_release(run)? else {
+            return Ok(Text::new("nothing to start", "没有要启动的"));
+        };
+        for s in self.ctx.config.services.iter().filter(|s| s.fixed_port.is_none()) {
+            self.bring_up(step, &self.known(&old.id)?, &s.name).await?;
+        }
+        Ok(Text::new("the old release runs again", "旧版本已重新运行"))
+    }
+
+    /// Keeps the newest verified releases, the one that serves and the one before it. Releases that failed do not count.
+    pub(super) async fn prune(&self, run: &RunState) -> Applied {
+        self.drop_scratch(run)?;
+        let (app, env) = (self.ctx.app(), &self.ctx.env_name);
+        let releases = self.ctx.store.releases(app, env).map_err(store_failed)?;
+        let (current, previous) = self.ctx.store.serving(app, env).map_err(store_failed)?;
+        let mut kept = Vec::new();
+        let mut removed = 0;
+        for r in &releases {
+            let serves = Some(&r.id) == current.as_ref() || Some(&r.id) == previous.as_ref();
+            let verified = r.verified.is_some() && kept.len() < self.ctx.config.app.keep_releases;
+            if serves || verified {
+                kept.push(r.clone());
+                continue;
+            }
+            for s in &self.ctx.config.services {
+                self.stop_release_service(&r.id, &s.name).await?;
+            }
+            let (dir, ready) = (self.ctx.dirs.release(&r.id), self.ctx.dirs.ready(&r.id));
+            stage::remove_file(&ready).map_err(failed)?;
+            stage::blocking(move || stage::remove_tree(&dir)).await?.map_err(failed)?;
+            self.ctx.store.remove_release(app, env, &r.id).map_err(store_failed)?;
+            removed += 1;
+        }
+        self.prune_backups(kept.len())?;
+        let (store, ids) = (
+            ContentStore::new(self.ctx.dirs.store()),
+            kept.iter().map(|r| r.content_id.clone()).collect::<Vec<_>>(),
+        );
+        let freed = stage::blocking(move || store.gc(&ids)).await?.map_err(failed)?;
+        let (n, mb) = (kept.len(), freed / 1_000_000);
+        Ok((
+            Record::Null,
+            safelight_engine::text!(
+                "{n} releases kept, {removed} removed, {mb} MB freed",
+                "保留 {n} 个版本，清理 {removed} 个，释放 {mb} MB"
+            ),
+        ))
+    }
+
+    fn prune_backups(&self, keep: usize) -> Result<(), StepError> {
+        let (app, env) = (self.ctx.app(), &self.ctx.env_name);
+        let backups = self.ctx.store.backups(app, env).map_err(store_failed)?;
+        for (run, backup) in backups.into_iter().skip(keep.max(self.ctx.config.app.keep_releases)) {
+            stage::remove_file(&backup.path).map_err(failed)?;
+            self.ctx.store.remove_backup(app, env, &run).map_err(store_failed)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,306 @@
+//! Stage: content, dependencies, build, shared links and environment of a release, on the host.
+
+use super::{
+    Applied, HostWorld, Observed, Step, StepError, failed, from_record, redact, secret_values, to_record,
+};
+use crate::paths::{private_dir, write_whole};
+use safelight_drivers::source::store::Store as ContentStore;
+use safelight_engine::{
+    config::CommandLine,
+    driver::{
+        env::{EnvFile, hex},
+        host::{Cmd, HostError, HostErrorKind},
+        state::ReleaseRecord,
+    },
+    event::EventKind,
+    run::journal::RunState,
+    text::Text,
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use std::{path::Path, time::Duration};
+
+/// Lock files of the usual package managers.
+const LOCK_FILES: [&str; 5] =
+    ["package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock", "package.json"];
+
+/// What staging leaves beside the release: it is there only when the release is complete.
+#[derive(Serialize, Deserialize)]
+struct Ready {
+    content_id: String,
+    new_files: usize,
+    new_bytes: u64,
+    total_bytes: u64,
+    dependencies_reused: bool,
+}
+
+impl HostWorld {
+    pub(super) async fn observe_stage(&self, run: &RunState) -> Result<Observed, StepError> {
+        let ready = self.ctx.dirs.ready(&run.plan.to.id);
+        match self.ctx.host.read(&ready).await {
+            Ok(bytes) => Ok(serde_json::from_slice::<Ready>(&bytes)
+                .map_or(Observed::NotApplied, |r| Observed::Applied(to_record(&r)))),
+            Err(e) if e.kind == HostErrorKind::NotFound => Ok(Observed::NotApplied),
+            Err(e) => Err(failed(e)),
+        }
+    }
+
+    pub(super) async fn stage(&self, run: &RunState, step: &Step) -> Applied {
+        let ctx = &self.ctx;
+        let id = &run.plan.to.id;
+        let revision = ctx.source.resolve(self.revision.as_deref()).await.map_err(failed)?;
+        if let (Some(planned), Some(now)) = (&run.plan.to.commit, &revision.commit)
+            && planned != now
+        {
+            let asked = &revision.asked;
+            return Err(StepError::new(safelight_engine::text!(
+                "{asked} points at another commit now than when this was planned",
+                "{asked} 现在指向的提交与制定计划时不同"
+            )));
+        }
+        let env = self.snapshot_env().await?;
+        let content = ctx.source.ingest(&revision, &ctx.dirs.store()).await.map_err(failed)?;
+        let (files, bytes) = (content.new_files, content.new_bytes);
+        let total = content.manifest.len();
+        self.progress(
+            step,
+            safelight_engine::text!(
+                "{files} of {total} files are new ({bytes} bytes)",
+                "{total} 个文件中有 {files} 个是新的（{bytes} 字节）"
+            ),
+        );
+        let target = ctx.dirs.release(id);
+        let store = ContentStore::new(ctx.dirs.store());
+        // A half-made release of an interrupted try is not trusted.
+        remove_tree(&target).map_err(failed)?;
+        let manifest = content.manifest.clone();
+        let (s, t) = (store.clone(), target.clone());
+        blocking(move || s.materialise(&manifest, &t)).await?.map_err(failed)?;
+        let secrets = secret_values(&env, ctx.config.journeys.secrets.values().cloned());
+        let reused = self.install(step, &store, &target, &env, &secrets).await?;
+        if let Some(build) = &ctx.config.build.build {
+            self.command(step, build, &target, &env, &[], &secrets).await?;
+        }
+        link_shared(&ctx.config.build.shared, &ctx.dirs.shared(), &target).map_err(failed)?;
+        if ctx.env.env_file.is_some() {
+            link_env(&ctx.dirs.env().join(format!("{}.env", env.sha256)), &target).map_err(failed)?;
+        }
+        let record = ReleaseRecord {
+            id: id.clone(),
+            content_id: content.content_id.clone(),
+            revision: revision.asked.clone(),
+            commit: revision.commit.clone(),
+            env_sha256: ctx.env.env_file.as_ref().map(|_| env.sha256.clone()),
+            created: jiff::Timestamp::now(),
+            verified: None,
+            schema: None,
+            ports: Vec::new(),
+        };
+        self.save(&record)?;
+        let ready = Ready {
+            content_id: content.content_id,
+            new_files: content.new_files,
+            new_bytes: content.new_bytes,
+            total_bytes: content.total_bytes,
+            dependencies_reused: reused,
+        };
+        let bytes = serde_json::to_vec(&ready).unwrap_or_default();
+        write_whole(&ctx.dirs.ready(id), &bytes)
+            .map_err(|e| failed(HostError::io("write the release's mark", &e)))?;
+        let short: String = ready.content_id.chars().take(12).collect();
+        Ok((
+            to_record(&ready),
+            safelight_engine::text!("{id} is in place, content {short}", "{id} 已就位，内容 {short}"),
+        ))
+    }
+
+    /// Keeps the environment with the release: what was deployed is what goes back.
+    async fn snapshot_env(&self) -> Result<EnvFile, StepError> {
+        let env = self.ctx.read_env_file().await.map_err(failed)?;
+        if self.ctx.env.env_file.is_some() {
+            let path = self.ctx.dirs.env().join(format!("{}.env", env.sha256));
+            write_whole(&path, &env.raw).map_err(|e| failed(HostError::io("keep the environment", &e)))?;
+        }
+        Ok(env)
+    }
+
+    async fn install(
+        &self,
+        step: &Step,
+        store: &ContentStore,
+        target: &Path,
+        env: &EnvFile,
+        secrets: &[String],
+    ) -> Result<bool, StepError> {
+        let build = &self.ctx.config.build;
+        let Some(install) = &build.install else { return Ok(false) };
+        let mut key = Sha256::new();
+        let locks: Vec<&str> = if build.lock_files.is_empty() {
+            LOCK_FILES.to_vec()
+        } else {
+            build.lock_files.iter().map(String::as_str).collect()
+        };
+        for name in locks {
+            if let Ok(bytes) = std::fs::read(target.join(name)) {
+                key.update(name);
+                key.update(Sha256::digest(&bytes));
+            }
+        }
+        key.update(install.display());
+        key.update(std::env::consts::ARCH);
+        key.update(self.runtime_version().await);
+        let key = hex(&key.finalize());
+        let dirs = if build.dependency_dirs.is_empty() {
+            vec!["node_modules".to_owned()]
+        } else {
+            build.dependency_dirs.clone()
+        };
+        let (s, t, k) = (store.clone(), target.to_path_buf(), key.clone());
+        if blocking(move || s.restore_deps(&k, &t)).await?.map_err(failed)? {
+            self.progress(
+                step,
+                Text::new("dependencies unchanged: reused, nothing installed", "依赖未变：直接复用，未安装"),
+            );
+            return Ok(true);
+        }
+        self.command(step, install, target, env, &[], secrets).await?;
+        let (s, t) = (store.clone(), target.to_path_buf());
+        blocking(move || s.save_deps(&key, &t, &dirs)).await?.map_err(failed)?;
+        Ok(false)
+    }
+
+    async fn runtime_version(&self) -> String {
+        let mut cmd = Cmd::new(["node", "--version"]);
+        cmd.env = self.path_env();
+        match self.ctx.host.run(&cmd).await {
+            Ok(o) if o.ok() => o.text().trim().to_owned(),
+            _ => String::new(),
+        }
+    }
+
+    /// `PATH` with the configured runtime first.
+    pub(super) fn path_env(&self) -> Vec<(String, String)> {
+        let base = std::env::var("PATH")
+            .unwrap_or_else(|_| "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned());
+        let path = match &self.ctx.config.runtime.node_dir {
+            Some(d) => format!("{}:{base}", d.display()),
+            None => base,
+        };
+        vec![("PATH".to_owned(), path)]
+    }
+
+    /// Runs one of the app's own commands in a release, with its environment; output goes to the run's events.
+    pub(super) async fn command(
+        &self,
+        step: &Step,
+        line: &CommandLine,
+        cwd: &Path,
+        env: &EnvFile,
+        over: &[(String, String)],
+        secrets: &[String],
+    ) -> Result<(), StepError> {
+        let shown = line.display();
+        self.progress(step, safelight_engine::text!("running `{shown}`", "运行 `{shown}`"));
+        let mut cmd = Cmd::new(line.argv()).cwd(cwd);
+        cmd.env = self.path_env();
+        cmd.env.extend(env.vars.iter().map(|(k, v)| (k.clone(), v.clone())));
+        cmd.env.extend(over.iter().cloned());
+        cmd.timeout = Some(self.ctx.config.build.timeout.map_or(Duration::from_secs(900), |s| s.0));
+        let (emit, id) = (self.emit.clone(), step.id);
+        let on_line = |l: &str| emit(EventKind::Output { step: id, line: redact(l, secrets) });
+        let out = self.ctx.host.run_streaming(&cmd, &on_line).await.map_err(failed)?;
+        if out.ok() {
+            return Ok(());
+        }
+        let how = out.status.map_or_else(|| "a signal".to_owned(), |s| s.to_string());
+        let tail = redact(&out.complaint(), secrets);
+        Err(StepError::new(safelight_engine::text!(
+            "`{shown}` ended with {how}: {tail}",
+            "`{shown}` 退出码 {how}：{tail}"
+        ))
+        .with_help(Text::new(
+            "run the same command in a fresh checkout of this revision",
+            "在该版本的全新检出中运行同一命令以重现",
+        )))
+    }
+
+    pub(super) async fn undo_stage(&self, run: &RunState) -> Result<Text, StepError> {
+        let id = &run.plan.to.id;
+        let (release, ready) = (self.ctx.dirs.release(id), self.ctx.dirs.ready(id));
+        remove_file(&ready).map_err(failed)?;
+        blocking(move || remove_tree(&release)).await?.map_err(failed)?;
+        self.ctx.store.remove_release(self.ctx.app(), &self.ctx.env_name, id).map_err(super::store_failed)?;
+        Ok(safelight_engine::text!("{id} is removed", "{id} 已删除"))
+    }
+
+    /// Bytes and files that staging moved, for reports.
+    #[must_use]
+    pub fn staged_bytes(record: &super::Record) -> Option<(usize, u64)> {
+        from_record::<Ready>(record).map(|r| (r.new_files, r.new_bytes))
+    }
+}
+
+pub(super) async fn blocking<T: Send + 'static>(
+    f: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StepError> {
+    tokio::task::spawn_blocking(f)
+        .await
+        .map_err(|e| StepError::new(safelight_engine::text!("a task crashed: {e}", "任务崩溃：{e}")))
+}
+
+pub(super) fn remove_tree(path: &Path) -> Result<(), HostError> {
+    match std::fs::remove_dir_all(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(HostError::io(format!("remove {}", path.display()), &e))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn remove_file(path: &Path) -> Result<(), HostError> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(HostError::io(format!("remove {}", path.display()), &e))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Links each shared path of the release to the place outside of it. What the release itself brings there seeds the
+/// shared place once, on the first deploy.
+fn link_shared(paths: &[String], shared: &Path, release: &Path) -> Result<(), HostError> {
+    for p in paths {
+        let io = |e: &std::io::Error| HostError::io(format!("link the shared path {p}"), e);
+        let (outside, inside) = (shared.join(p), release.join(p));
+        let brought = std::fs::symlink_metadata(&inside).is_ok();
+        if !outside.exists() {
+            if let Some(parent) = outside.parent() {
+                private_dir(parent).map_err(|e| io(&e))?;
+            }
+            if brought {
+                std::fs::rename(&inside, &outside).map_err(|e| io(&e))?;
+            } else {
+                private_dir(&outside).map_err(|e| io(&e))?;
+            }
+        }
+        if inside.is_dir() && !inside.is_symlink() {
+            std::fs::remove_dir_all(&inside).map_err(|e| io(&e))?;
+        } else {
+            remove_file(&inside)?;
+        }
+        if let Some(parent) = inside.parent() {
+            std::fs::create_dir_all(parent).map_err(|e| io(&e))?;
+        }
+        std::os::unix::fs::symlink(&outside, &inside).map_err(|e| io(&e))?;
+    }
+    Ok(())
+}
+
+/// Apps that read `.env` themselves find it; one that the release brings is left alone.
+fn link_env(snapshot: &Path, release: &Path) -> Result<(), HostError> {
+    let inside = release.join(".env");
+    if std::fs::symlink_metadata(&inside).is_ok() {
+        return Ok(());
+    }
+    std::os::unix::fs::symlink(snapshot, &inside).map_err(|e| HostError::io("link .env", &e))
+}

@@ -1,0 +1,423 @@
+//! Moving users: dark test, promotion, in-place exchange, verification, commit; and all of it back.
+
+use super::{
+    Applied, HostWorld, Observed, Record, Step, StepError, failed, from_record, store_failed, to_record,
+};
+use crate::watching::quantiles_ms;
+use safelight_engine::{
+    config::{Config, Service, url_of, value::url_parts},
+    driver::{
+        journey::{JourneyResult, JourneyRun},
+        state::ReleaseRecord,
+        traffic::{RouteRules, Switched, Target},
+    },
+    event::EventKind,
+    plan::Action,
+    run::journal::RunState,
+    text::Text,
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+/// What a promotion remembers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Promoted {
+    /// Where users were before.
+    pub(super) before: Option<Target>,
+    /// Median and 95th percentile of the old release in milliseconds, frozen at the switch.
+    pub(super) latency: Option<(f64, f64)>,
+    /// What the switch did.
+    pub(super) switched: Switched,
+}
+
+/// Most requests held while one process is exchanged for another.
+const HOLD_QUEUE: u32 = 2_000;
+
+impl HostWorld {
+    fn rules(&self, service: &Service) -> Option<RouteRules> {
+        let path = service.path.clone()?;
+        let hosts =
+            if service.hosts.is_empty() { Config::hosts_of(&self.ctx.env) } else { service.hosts.clone() };
+        Some(RouteRules { hosts, path, test_hosts: self.ctx.env.test_host.iter().cloned().collect() })
+    }
+
+    fn target(&self, release: &ReleaseRecord, service: &Service) -> Result<Target, StepError> {
+        let addr = self.addr_of(release, service).ok_or_else(|| {
+            let (r, s) = (&release.id, &service.name);
+            StepError::new(safelight_engine::text!(
+                "{s} of {r} has no port: it was never started",
+                "{r} 的 {s} 没有端口：从未启动"
+            ))
+        })?;
+        Ok(Target { version: release.id.clone(), addr })
+    }
+
+    pub(super) async fn dark_test(&self, run: &RunState, step: &Step) -> Applied {
+        let release = self.new_release(run)?;
+        let app = self.ctx.route_name();
+        for s in self.ctx.config.services.iter().filter(|s| s.fixed_port.is_none()) {
+            if let Some(rules) = self.rules(s) {
+                let target = self.target(&release, s)?;
+                self.ctx.traffic.set_candidate(&app, &s.name, &rules, Some(&target)).await.map_err(failed)?;
+            }
+        }
+        let host = self.ctx.env.test_host.clone().unwrap_or_default();
+        let proxy = self.proxy_addr().await?;
+        let base = format!("http://{host}:{}", proxy.port());
+        let results = self.journeys(step, &base, Some(proxy)).await?;
+        let n = results.len();
+        Ok((
+            Record::Null,
+            safelight_engine::text!("{n} journeys passed on {host}", "{host} 上 {n} 条用户路径通过"),
+        ))
+    }
+
+    pub(super) async fn close_dark_route(&self, _: &RunState) -> Result<Text, StepError> {
+        let app = self.ctx.route_name();
+        for s in &self.ctx.config.services {
+            if let Some(rules) = self.rules(s) {
+                self.ctx.traffic.set_candidate(&app, &s.name, &rules, None).await.map_err(failed)?;
+            }
+        }
+        Ok(Text::new("the test host name is closed", "测试域名路由已关闭"))
+    }
+
+    async fn proxy_addr(&self) -> Result<SocketAddr, StepError> {
+        let list = self.ctx.traffic.listen().await.map_err(failed)?;
+        let mut addr = *list
+            .first()
+            .ok_or_else(|| StepError::new(Text::new("the proxy listens nowhere", "代理没有监听任何地址")))?;
+        if addr.ip().is_unspecified() {
+            addr.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+        }
+        Ok(addr)
+    }
+
+    /// Runs all journeys against `base`; the first that fails is the error.
+    pub(crate) async fn journeys(
+        &self,
+        step: &Step,
+        base: &str,
+        connect_to: Option<SocketAddr>,
+    ) -> Result<Vec<JourneyResult>, StepError> {
+        let mut all = Vec::new();
+        for file in self.journey_files() {
+            let run = self.journey_run(vec![file], base, connect_to).await?;
+            let results = self.ctx.journeys.run(&run).await.map_err(failed)?;
+            for result in results {
+                (self.emit)(EventKind::Journey { step: step.id, result: result.clone() });
+                if let Some(f) = &result.failure {
+                    let name = &result.name;
+                    return Err(StepError::new(safelight_engine::text!(
+                        "journey {name} failed at {base}: {f}",
+                        "用户路径 {name} 在 {base} 失败：{f}"
+                    ))
+                    .with_help(Text::new(
+                        "run it again with `safelight verify`; the message names file, line, and what came instead",
+                        "可用 `safelight verify` 重跑；提示中有文件、行号与实际结果",
+                    )));
+                }
+                all.push(result);
+            }
+        }
+        Ok(all)
+    }
+
+    pub(crate) fn journey_files(&self) -> Vec<std::path::PathBuf> {
+        self.ctx.config.journeys.files.iter().map(|f| self.ctx.project.join(f)).collect()
+    }
+
+    pub(crate) async fn journey_run(
+        &self,
+        files: Vec<std::path::PathBuf>,
+        base: &str,
+        connect_to: Option<SocketAddr>,
+    ) -> Result<JourneyRun, StepError> {
+        let j = &self.ctx.config.journeys;
+        let env = self.ctx.read_env_file().await.map_err(failed)?;
+        let mut secrets = BTreeMap::new();
+        for (name, variable) in &j.secrets {
+            let value = env.get(variable).ok_or_else(|| {
+                StepError::new(safelight_engine::text!(
+                    "the journeys need the variable {variable}, which the environment file does not set",
+                    "用户路径需要变量 {variable}，但环境文件没有设置"
+                ))
+            })?;
+            secrets.insert(name.clone(), value.to_owned());
+        }
+        Ok(JourneyRun {
+            files,
+            base_url: base.trim_end_matches('/').to_owned(),
+            connect_to,
+            variables: j.variables.clone(),
+            secrets,
+            timeout: j.timeout.0,
+        })
+    }
+
+    /// The address that users use, and where to reach it when names do not lead there.
+    pub(crate) async fn public_address(&self) -> Result<(String, Option<SocketAddr>), StepError> {
+        let url = self.ctx.env.url.clone();
+        let connect = match &self.ctx.env.connect {
+            Some(a) => Some(a.parse().map_err(|_| {
+                StepError::new(safelight_engine::text!(
+                    "`connect = {a}` is not address:port",
+                    "`connect = {a}` 不是 地址:端口"
+                ))
+            })?),
+            None => match url_of(&self.ctx.env) {
+                Some(u) if u.host == "localhost" || u.host.ends_with(".localhost") => {
+                    Some(self.proxy_addr().await?)
+                }
+                _ => None,
+            },
+        };
+        Ok((url, connect))
+    }
+
+    pub(super) async fn promote(&self, run: &RunState, service: &str) -> Applied {
+        let s = self.service(service)?;
+        let release = self.new_release(run)?;
+        let target = self.target(&release, s)?;
+        let app = self.ctx.route_name();
+        let Some(rules) = self.rules(s) else {
+            return Ok((
+                Record::Null,
+                Text::new(
+                    "only other services use it; they found it at the start",
+                    "仅供其他服务使用，启动时已接入",
+                ),
+            ));
+        };
+        let route = self.ctx.traffic.route(&app, service).await.map_err(failed)?;
+        // A route that only the test host reaches belongs to a first release: nobody was served before.
+        let before = route.and_then(|r| r.stable).filter(|t| t.version != release.id);
+        let before = match self.old_release(run)? {
+            Some(old) => Some(self.target(&old, s)?),
+            None => before,
+        };
+        let latency = self.latency_of(&app, service, before.as_ref()).await;
+        let switched = self
+            .ctx
+            .traffic
+            .switch(&app, service, &rules, &target, s.drain_timeout.0)
+            .await
+            .map_err(failed)?;
+        let (us, n, cut) = (switched.switch_micros, switched.in_flight, switched.cut);
+        let summary = safelight_engine::text!(
+            "switched in {us} µs; {n} requests under way were drained, {cut} cut",
+            "{us} 微秒完成切换；{n} 个进行中的请求已排空，{cut} 个被中断"
+        );
+        Ok((to_record(&Promoted { before, latency, switched }), summary))
+    }
+
+    async fn latency_of(&self, app: &str, service: &str, before: Option<&Target>) -> Option<(f64, f64)> {
+        let version = &before?.version;
+        let counts = self.ctx.traffic.counts(app, service).await.ok()?;
+        let v = counts.versions.into_iter().find(|v| v.version == *version)?;
+        // Fewer answers than this say nothing about a 95th percentile.
+        if v.requests < 100 {
+            return None;
+        }
+        quantiles_ms(&v.latency_buckets)
+    }
+
+    pub(super) async fn undo_promote(&self, run: &RunState, service: &str) -> Result<Text, StepError> {
+        let s = self.service(service)?;
+        let Some(rules) = self.rules(s) else { return Ok(Text::new("nothing to take back", "无需撤销")) };
+        let app = self.ctx.route_name();
+        match self.old_release(run)? {
+            Some(old) => {
+                self.ensure_warm(run, &old, s).await?;
+                let target = self.target(&self.known(&old.id)?, s)?;
+                let done = self
+                    .ctx
+                    .traffic
+                    .switch(&app, service, &rules, &target, s.drain_timeout.0)
+                    .await
+                    .map_err(failed)?;
+                let (id, us) = (&old.id, done.switch_micros);
+                Ok(safelight_engine::text!(
+                    "users are back on {id}, switched in {us} µs",
+                    "用户已切回 {id}，切换用时 {us} 微秒"
+                ))
+            }
+            None => {
+                self.ctx.traffic.remove(&app, service).await.map_err(failed)?;
+                Ok(Text::new("the route is closed; nothing served before", "路由已关闭；此前没有版本在服务"))
+            }
+        }
+    }
+
+    /// The old release is kept running until the watch is over. Should it have died meanwhile, it is started again
+    /// before users are sent to it.
+    async fn ensure_warm(&self, run: &RunState, old: &ReleaseRecord, s: &Service) -> Result<(), StepError> {
+        let step = run.plan.steps.first().ok_or_else(|| StepError::new(Text::same("empty plan")))?;
+        self.bring_up(step, old, &s.name).await.map(drop)
+    }
+
+    /// One port, two releases: requests wait in the proxy while one process is exchanged for the other.
+    pub(super) async fn exchange(&self, run: &RunState, step: &Step, service: &str) -> Applied {
+        let release = self.new_release(run)?;
+        let old = self.old_release(run)?;
+        let millis = self.swap_in_place(step, service, old.as_ref(), &release).await?;
+        Ok((
+            Record::Null,
+            safelight_engine::text!(
+                "exchanged while requests waited, {millis} ms",
+                "请求等待 {millis} 毫秒，原地更换完成"
+            ),
+        ))
+    }
+
+    pub(super) async fn undo_exchange(&self, run: &RunState, service: &str) -> Result<Text, StepError> {
+        let step = run.plan.steps.first().ok_or_else(|| StepError::new(Text::same("empty plan")))?;
+        let s = self.service(service)?;
+        let new = self.new_release(run)?;
+        match self.old_release(run)? {
+            Some(old) => {
+                let millis = self.swap_in_place(step, service, Some(&new), &old).await?;
+                let id = &old.id;
+                Ok(safelight_engine::text!(
+                    "{id} is back on its port, {millis} ms",
+                    "{id} 已回到原端口，{millis} 毫秒"
+                ))
+            }
+            None => {
+                self.ctx.traffic.remove(&self.ctx.route_name(), service).await.map_err(failed)?;
+                self.stop_release_service(&new.id, &s.name).await?;
+                Ok(Text::new("stopped; nothing served before", "已停止；此前没有版本在服务"))
+            }
+        }
+    }
+
+    async fn swap_in_place(
+        &self,
+        step: &Step,
+        service: &str,
+        out: Option<&ReleaseRecord>,
+        into: &ReleaseRecord,
+    ) -> Result<u128, StepError> {
+        let s = self.service(service)?;
+        let app = self.ctx.route_name();
+        let began = std::time::Instant::now();
+        let hold_for = s.stop_timeout.0 + s.start_timeout.0;
+        let routed = self.ctx.traffic.route(&app, service).await.map_err(failed)?.is_some();
+        if routed {
+            self.ctx.traffic.hold(&app, service, hold_for, HOLD_QUEUE).await.map_err(failed)?;
+        }
+        let swap = async {
+            if let Some(out) = out {
+                self.stop_release_service(&out.id, service).await?;
+            }
+            self.bring_up(step, into, service).await?;
+            if let Some(rules) = self.rules(s) {
+                let target = self.target(into, s)?;
+                self.ctx
+                    .traffic
+                    .switch(&app, service, &rules, &target, s.drain_timeout.0)
+                    .await
+                    .map_err(failed)?;
+            }
+            Ok(())
+        };
+        let result = swap.await;
+        // On failure too: held requests must get an answer, and the undo holds again by itself.
+        self.ctx.traffic.release(&app, service).await.map_err(failed)?;
+        result.map(|()| began.elapsed().as_millis())
+    }
+
+    pub(super) async fn verify(&self, run: &RunState, step: &Step) -> Applied {
+        let release = self.new_release(run)?;
+        for s in &self.ctx.config.services {
+            let target = self.target(&release, s)?;
+            let url = format!("http://{}{}", target.addr, s.health);
+            let answer = self.ctx.net.get(&url, None, Duration::from_secs(10)).await;
+            let ok = matches!(&answer, Ok(a) if (200..300).contains(&a.status));
+            if !ok {
+                let got = answer.map_or_else(|e| e.to_string(), |a| format!("HTTP {}", a.status));
+                let name = &s.name;
+                return Err(StepError::new(safelight_engine::text!(
+                    "{name} is not healthy after the switch: GET {url}: {got}",
+                    "{name} 切换后不健康：GET {url}：{got}"
+                )));
+            }
+        }
+        let (url, connect) = self.public_address().await?;
+        let answer = self.ctx.net.get(&url, connect, Duration::from_secs(10)).await;
+        match answer {
+            Ok(a) if a.status < 400 => {}
+            other => {
+                let got = other.map_or_else(|e| e.to_string(), |a| format!("HTTP {}", a.status));
+                return Err(StepError::new(safelight_engine::text!(
+                    "users get no page: GET {url}: {got}",
+                    "用户打不开页面：GET {url}：{got}"
+                )));
+            }
+        }
+        let n = self.journeys(step, &url, connect).await?.len();
+        Ok((
+            Record::Null,
+            safelight_engine::text!("{url} answers, {n} journeys passed", "{url} 正常，{n} 条用户路径通过"),
+        ))
+    }
+
+    pub(super) fn observe_commit(&self, run: &RunState) -> Result<Observed, StepError> {
+        let (current, _) =
+            self.ctx.store.serving(self.ctx.app(), &self.ctx.env_name).map_err(store_failed)?;
+        Ok(if current.as_deref() == Some(run.plan.to.id.as_str()) {
+            Observed::Applied(Record::Null)
+        } else {
+            Observed::NotApplied
+        })
+    }
+
+    pub(super) async fn commit(&self, run: &RunState) -> Applied {
+        self.close_dark_route(run).await?;
+        let mut release = self.new_release(run)?;
+        release.verified.get_or_insert_with(jiff::Timestamp::now);
+        self.save(&release)?;
+        let previous = run.plan.from.as_ref().map(|f| f.id.as_str());
+        self.ctx
+            .store
+            .set_serving(self.ctx.app(), &self.ctx.env_name, Some(&release.id), previous)
+            .map_err(store_failed)?;
+        let id = &release.id;
+        Ok((Record::Null, safelight_engine::text!("{id} serves, verified", "{id} 已验证并开始服务")))
+    }
+
+    pub(super) async fn undo_commit(&self, run: &RunState) -> Result<Text, StepError> {
+        if let Ok(mut release) = self.new_release(run)
+            && run.plan.kind == safelight_engine::plan::PlanKind::Deploy
+        {
+            // It was undone: nobody may roll back to it.
+            release.verified = None;
+            self.save(&release)?;
+        }
+        let from = run.plan.from.as_ref().map(|f| f.id.clone());
+        let releases = self.ctx.store.releases(self.ctx.app(), &self.ctx.env_name).map_err(store_failed)?;
+        let number = |id: &str| id.trim_start_matches('r').parse::<u64>().unwrap_or(0);
+        let previous = releases
+            .iter()
+            .find(|r| r.verified.is_some() && from.as_ref().is_some_and(|f| number(&r.id) < number(f)))
+            .map(|r| r.id.clone());
+        self.ctx
+            .store
+            .set_serving(self.ctx.app(), &self.ctx.env_name, from.as_deref(), previous.as_deref())
+            .map_err(store_failed)?;
+        Ok(Text::new("the old release is on record again", "已恢复旧版本的记录"))
+    }
+
+    /// What the promotions of this run remember, by service.
+    pub(super) fn promotions(run: &RunState) -> BTreeMap<String, Promoted> {
+        let mut out = BTreeMap::new();
+        for s in &run.plan.steps {
+            if let Action::Promote { service } = &s.action
+                && let Some(p) = run.record_of(|a| *a == s.action).and_then(from_record::<Promoted>)
+            {
+                out.insert(service.clone(), p);
+            }
+        }
+        out
+    }
+}

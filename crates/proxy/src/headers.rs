@@ -1,0 +1,184 @@
+//! Request headers on their way to a release: who the client is, which host it asked for, and what must
+//! not be forged. Hop-by-hop headers are pingora's.
+
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+use http::HeaderMap;
+use pingora_http::RequestHeader;
+
+/// Header with the secret that reaches a candidate; never forwarded.
+pub(crate) const RELEASE_HEADER: &str = "x-safelight-release";
+
+/// Headers in which clients like to say who they are: dropped unless they come from a trusted proxy.
+const FORGEABLE: [&str; 8] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-forwarded-port",
+    "x-forwarded-server",
+    "x-real-ip",
+    "x-original-host",
+];
+
+/// A network such as `10.0.0.0/8`, or one address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    bits: u8,
+}
+
+/// A text is not a network.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an address or a network such as 10.0.0.0/8")]
+pub struct NotANetwork(String);
+
+impl FromStr for Network {
+    type Err = NotANetwork;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fail = || NotANetwork(text.into());
+        let (address, bits) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
+        let address: IpAddr = address.parse().map_err(|_| fail())?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        let bits = bits.map_or(Ok(most), |b| b.parse().map_err(|_| fail()))?;
+        if bits > most { Err(fail()) } else { Ok(Self { address, bits }) }
+    }
+}
+
+impl Network {
+    /// Whether the address lies in the network.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => {
+                (u32::from(a) ^ u32::from(b)).checked_shr(32 - u32::from(self.bits)).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(a), IpAddr::V6(b)) => {
+                (u128::from(a) ^ u128::from(b)).checked_shr(128 - u32::from(self.bits)).unwrap_or(0) == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Sets what a release may believe. `scheme` is how this proxy was reached.
+pub(crate) fn forward(
+    request: &mut RequestHeader,
+    peer: SocketAddr,
+    scheme: &str,
+    trusted: &[Network],
+) -> pingora_core::Result<()> {
+    let peer = peer.ip().to_canonical();
+    let believe = trusted.iter().any(|n| n.contains(peer));
+    let text = |headers: &HeaderMap, name: &str| {
+        headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned).filter(|_| believe)
+    };
+    let all = |headers: &HeaderMap, name: &str| {
+        let values: Vec<&str> = headers.get_all(name).iter().filter_map(|v| v.to_str().ok()).collect();
+        if believe && !values.is_empty() { Some(values.join(", ")) } else { None }
+    };
+    let chain = all(&request.headers, "x-forwarded-for");
+    let proto = text(&request.headers, "x-forwarded-proto");
+    let host = text(&request.headers, "x-forwarded-host");
+    let real = text(&request.headers, "x-real-ip");
+    let port = text(&request.headers, "x-forwarded-port");
+    let asked = request.headers.get(http::header::HOST).cloned();
+    for name in FORGEABLE {
+        request.remove_header(name);
+    }
+    request.remove_header(RELEASE_HEADER);
+
+    let peer = peer.to_string();
+    let first = chain.as_deref().and_then(|c| c.split(',').next()).map(|a| a.trim().to_owned());
+    request.insert_header("x-real-ip", real.or(first).as_deref().unwrap_or(&peer))?;
+    let chain = chain.map_or_else(|| peer.clone(), |c| format!("{c}, {peer}"));
+    request.insert_header("x-forwarded-for", chain)?;
+    request.insert_header("x-forwarded-proto", proto.as_deref().unwrap_or(scheme))?;
+    if let Some(port) = port {
+        request.insert_header("x-forwarded-port", port)?;
+    }
+    match (host, asked) {
+        (Some(host), _) => request.insert_header("x-forwarded-host", host)?,
+        (None, Some(host)) => request.insert_header("x-forwarded-host", host)?,
+        (None, None) => {}
+    }
+    Ok(())
+}
+
+/// Bytes of all names and values, with what stands between them on the wire.
+pub(crate) fn size(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 4).sum()
+}
+
+/// Value of a cookie, from any of the cookie headers.
+pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let lines = headers.get_all(http::header::COOKIE).iter().filter_map(|v| v.to_str().ok());
+    lines.flat_map(|line| line.split(';')).find_map(|pair| {
+        pair.trim().split_once('=').filter(|(n, _)| *n == name).map(|(_, v)| v.trim_matches('"'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(headers: &[(&'static str, &str)]) -> RequestHeader {
+        let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+        for (name, value) in headers {
+            request.append_header(*name, *value).unwrap();
+        }
+        request
+    }
+
+    fn header<'a>(request: &'a RequestHeader, name: &str) -> Option<&'a str> {
+        request.headers.get(name).map(|v| v.to_str().unwrap())
+    }
+
+    const FORGED: [(&str, &str); 6] = [
+        ("host", "example.com"),
+        ("x-forwarded-for", "192.0.2.66"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", "other.example.com"),
+        ("x-real-ip", "192.0.2.66"),
+        ("forwarded", "for=192.0.2.66"),
+    ];
+
+    #[test]
+    fn a_client_cannot_say_who_it_is() {
+        let mut r = request(&FORGED);
+        forward(&mut r, "192.0.2.1:5".parse().unwrap(), "http", &[]).unwrap();
+        assert_eq!(header(&r, "x-forwarded-for"), Some("192.0.2.1"));
+        assert_eq!(header(&r, "x-real-ip"), Some("192.0.2.1"));
+        assert_eq!(header(&r, "x-forwarded-proto"), Some("http"));
+        assert_eq!(header(&r, "x-forwarded-host"), Some("example.com"));
+        assert_eq!(header(&r, "forwarded"), None);
+    }
+
+    #[test]
+    fn a_trusted_proxy_is_believed_and_added_to_the_chain() {
+        let mut r = request(&FORGED);
+        let trusted = ["192.0.2.0/24".parse().unwrap()];
+        forward(&mut r, "192.0.2.1:5".parse().unwrap(), "http", &trusted).unwrap();
+        assert_eq!(header(&r, "x-forwarded-for"), Some("192.0.2.66, 192.0.2.1"));
+        assert_eq!(header(&r, "x-forwarded-proto"), Some("https"));
+        assert_eq!(header(&r, "x-forwarded-host"), Some("other.example.com"));
+    }
+
+    #[test]
+    fn networks_contain_what_lies_in_them() {
+        let contains = |n: &str, a: &str| n.parse::<Network>().unwrap().contains(a.parse().unwrap());
+        assert!(contains("10.0.0.0/8", "10.9.9.9") && !contains("10.0.0.0/8", "11.0.0.1"));
+        assert!(contains("0.0.0.0/0", "192.0.2.1") && !contains("0.0.0.0/0", "::1"));
+        assert!(contains("192.0.2.1", "::ffff:192.0.2.1") && contains("::/0", "::1"));
+        assert!("10.0.0.0/33".parse::<Network>().is_err() && "ten".parse::<Network>().is_err());
+    }
+
+    #[test]
+    fn a_cookie_is_found_in_any_header_line_and_not_by_part_of_its_name() {
+        let r = request(&[("cookie", "xid=1; a=2"), ("cookie", "id=\"3\"")]);
+        assert_eq!(cookie(&r.headers, "id"), Some("3"));
+        assert_eq!(cookie(&r.headers, "d"), None);
+    }
+}

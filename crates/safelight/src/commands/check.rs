@@ -1,0 +1,55 @@
+//! `safelight check`: every check side by side, then the register and the verdict. Changes nothing.
+
+use crate::{
+    Global,
+    error::CommandError,
+    local,
+    output::{Format, Output},
+};
+use safelight_engine::{
+    check, checks,
+    report::{Report, terminal},
+    risk::{RiskRegister, apply_waivers},
+    text::Text,
+    verdict::{Decision, Verdict},
+};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// What would be deployed: a tag, a branch, a commit. What is checked out when absent.
+    revision: Option<String>,
+}
+
+pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, CommandError> {
+    let project = local::project(&g.dir)?;
+    let began = jiff::Timestamp::now();
+    let ctx = local::runs()?.open(&project, &g.env)?;
+    let checks_ctx = ctx
+        .checks(args.revision.clone())
+        .await
+        .map_err(|e| CommandError::refused(Text::same(e.to_string())))?;
+    let style = out.progress_style();
+    let human = out.format == Format::Human;
+    let running = check::run_all(checks::all(), &checks_ctx, |f| {
+        // People see each finding as it arrives; the sorted report follows for programs.
+        if human {
+            out.say(&terminal::finding(f, style, false));
+        }
+    });
+    let mut findings = running.await;
+    apply_waivers(&mut findings, &ctx.config.waivers, checks_ctx.now);
+    let risks = RiskRegister::assess(&ctx.config, &findings);
+    let verdict = Verdict::of(&risks, &findings);
+    let code = match verdict.decision {
+        Decision::Go | Decision::GoWithWaivers => 0,
+        Decision::NoGo => 1,
+        Decision::Inconclusive => 5,
+    };
+    let report = Report::of_check((ctx.app(), &g.env, ctx.host.name()), began, findings, risks, verdict);
+    if human {
+        out.line(terminal::decision(&report, out.style()).trim_end());
+    } else {
+        out.report(&report);
+    }
+    Ok(code)
+}

@@ -1,0 +1,53 @@
+//! `safelight logs`: what the app's processes write.
+
+use crate::{Global, error::CommandError, local, output::Output};
+use safelight_host::logs::{Follower, tail};
+use std::time::Duration;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only this service.
+    service: Option<String>,
+    /// Lines of each file.
+    #[arg(long, short = 'n', default_value_t = 50)]
+    lines: usize,
+    /// Go on showing what is written.
+    #[arg(long, short)]
+    follow: bool,
+}
+
+pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, CommandError> {
+    let (config, _) = safelight_host::runs::load_config(&local::project(&g.dir)?)?;
+    let client = local::daemon(out).await?;
+    let detail = client.app(&config.app.name, &g.env).await?;
+    let wanted = |name: &str| args.service.as_ref().is_none_or(|s| name.split('.').nth(2) == Some(s.as_str()));
+    let files: Vec<_> = detail.logs.into_iter().filter(|(name, _)| wanted(name)).collect();
+    let style = out.style();
+    let mut followers = Vec::new();
+    for (name, path) in &files {
+        let label = style.paint("36", &short(name));
+        let text = tail(path, 256 * 1024).unwrap_or_default();
+        followers.push(Follower::at_end(path));
+        let lines: Vec<&str> = text.lines().collect();
+        for l in &lines[lines.len().saturating_sub(args.lines)..] {
+            out.line(&format!("{label} {l}"));
+        }
+    }
+    while args.follow {
+        for ((name, path), f) in files.iter().zip(&mut followers) {
+            for l in f.new_lines(path) {
+                out.line(&format!("{} {l}", style.paint("36", &short(name))));
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(250)) => {}
+            _ = tokio::signal::ctrl_c() => return Ok(130),
+        }
+    }
+    Ok(0)
+}
+
+/// `web.r12` of `filmtrip.production.web.r12`.
+fn short(name: &str) -> String {
+    name.splitn(3, '.').nth(2).unwrap_or(name).to_owned()
+}

@@ -1,0 +1,113 @@
+//! `safelight proxy`: the data plane. The daemon starts it; these are for looking at it and mending it.
+
+use crate::{Global, error::CommandError, local, output::Output};
+use safelight_engine::text::{Lang, Text};
+use safelight_host::paths::Home;
+use safelight_proxy::{ControlClient, ListenSpec, ProxyOptions};
+use std::{net::SocketAddr, process::ExitCode};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: ProxyCommand,
+}
+
+#[derive(clap::Subcommand)]
+enum ProxyCommand {
+    /// Run the proxy in the foreground.
+    Run {
+        /// Where to take requests.
+        #[arg(long, value_name = "ADDR:PORT", required = true)]
+        listen: Vec<SocketAddr>,
+        /// Take the sockets over from the proxy that runs, which then finishes its requests and ends.
+        #[arg(long)]
+        take_over: bool,
+    },
+    /// Show what is routed where.
+    State,
+    /// Start this version of the program in the place of the running proxy, without an outage.
+    Upgrade,
+    /// Put the route table before the last change in the place of a damaged one.
+    Repair,
+}
+
+/// `run` builds its own runtime and blocks; `None` for every other command.
+pub(crate) fn run_blocking(args: &Args, out: &Output) -> Option<ExitCode> {
+    let ProxyCommand::Run { listen, take_over } = &args.command else { return None };
+    crate::start_logging();
+    let home = Home::from_env();
+    if let Err(e) = home.create() {
+        out.error(&CommandError::io(&home.root.to_string_lossy(), &e));
+        return Some(ExitCode::from(2));
+    }
+    let listen = listen.iter().map(|a| ListenSpec::plain(*a)).collect();
+    let mut options = ProxyOptions::new(listen, home.proxy_socket(), home.routes());
+    options.take_over = *take_over;
+    Some(match safelight_proxy::run(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            out.error(&CommandError::refused(Text::same(e.to_string())));
+            ExitCode::from(1)
+        }
+    })
+}
+
+pub(crate) async fn run(args: &Args, _: &Global, out: &Output) -> Result<u8, CommandError> {
+    let home = Home::from_env();
+    let client = ControlClient::new(home.proxy_socket());
+    let failed = |e: safelight_proxy::ControlError| CommandError::refused(Text::same(e.to_string()));
+    match &args.command {
+        ProxyCommand::Run { .. } => Ok(2),
+        ProxyCommand::State => {
+            let state = client.state().await.map_err(failed)?;
+            out.line(&serde_json::to_string_pretty(&state).unwrap_or_default());
+            Ok(0)
+        }
+        ProxyCommand::Upgrade => upgrade(&home, &client, out).await,
+        ProxyCommand::Repair => {
+            let done = safelight_proxy::repair(&home.routes()).map_err(|e| CommandError::refused(Text::same(e.to_string())))?;
+            out.say(&format!("{done:?}"));
+            Ok(0)
+        }
+    }
+}
+
+async fn upgrade(home: &Home, client: &ControlClient, out: &Output) -> Result<u8, CommandError> {
+    use std::os::unix::process::CommandExt as _;
+    let failed = |e: safelight_proxy::ControlError| CommandError::refused(Text::same(e.to_string()));
+    let before = client.state().await.map_err(failed)?;
+    let path = home.logs().join("proxy.log");
+    let log = std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(&path)
+        .map_err(|e| CommandError::io(&path.to_string_lossy(), &e))?;
+    let err = log.try_clone().map_err(|e| CommandError::io("proxy.log", &e))?;
+    let mut command = std::process::Command::new(local::program()?);
+    command.args(["proxy", "run", "--take-over"]);
+    for l in &before.listen {
+        command.arg("--listen").arg(l.to_string());
+    }
+    command
+        .process_group(0)
+        .stdin(std::process::Stdio::null())
+        .stdout(log)
+        .stderr(err)
+        .spawn()
+        .map_err(|e| CommandError::io("the new proxy could not be started", &e))?;
+    for _ in 0..200 {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        if let Ok(s) = client.state().await
+            && s.pid != before.pid
+        {
+            out.say(&match out.lang {
+                Lang::En => format!("proxy {} ({}) took over from {}", s.pid, s.program, before.pid),
+                Lang::Zh => format!("代理 {}（{}）已接替 {}", s.pid, s.program, before.pid),
+            });
+            return Ok(0);
+        }
+    }
+    let shown = path.display();
+    Err(CommandError::refused(Text::new("the new proxy did not take over; the old one goes on", "新代理未能接管；旧代理继续运行"))
+        .with_help(safelight_engine::text!("{shown} says why", "原因见 {shown}")))
+}

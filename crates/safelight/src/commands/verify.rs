@@ -1,0 +1,57 @@
+//! `safelight verify`: health and journeys through the address that users use, once.
+
+use crate::{
+    Global,
+    error::CommandError,
+    local,
+    output::{Format, Output},
+};
+use safelight_engine::{driver::journey::JourneyResult, report::duration, text::Text};
+use safelight_host::world::HostWorld;
+use std::{sync::Arc, time::Duration};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Another address than the environment's `url`.
+    #[arg(long)]
+    url: Option<String>,
+}
+
+pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, CommandError> {
+    let ctx = local::runs()?.open(&local::project(&g.dir)?, &g.env)?;
+    let world = HostWorld { ctx, emit: Arc::new(|_| {}), revision: None };
+    let (url, connect) = match &args.url {
+        Some(u) => (u.clone(), None),
+        None => world.public_address().await.map_err(|e| CommandError::refused(e.what))?,
+    };
+    let front = world.ctx.net.get(&url, connect, Duration::from_secs(10)).await;
+    let mut ok = matches!(&front, Ok(a) if a.status < 400);
+    let shown = front.map_or_else(|e| e.to_string(), |a| format!("HTTP {} ({})", a.status, duration(a.millis)));
+    if out.format == Format::Human {
+        out.line(&format!("{} {url}: {shown}", mark(ok, out)));
+    }
+    let mut results: Vec<JourneyResult> = Vec::new();
+    for file in world.journey_files() {
+        let run = world.journey_run(vec![file], &url, connect).await.map_err(|e| CommandError::refused(e.what))?;
+        let list =
+            world.ctx.journeys.run(&run).await.map_err(|e| CommandError::refused(Text::same(e.to_string())))?;
+        for r in list {
+            ok &= r.ok;
+            if out.format == Format::Human {
+                let failure = r.failure.as_deref().map(|f| format!("\n    {f}")).unwrap_or_default();
+                out.line(&format!("{} {} ({}){failure}", mark(r.ok, out), r.name, duration(r.millis)));
+            }
+            results.push(r);
+        }
+    }
+    if out.format != Format::Human {
+        let body = serde_json::json!({"schema": 1, "url": url, "ok": ok, "front": shown, "journeys": results});
+        out.line(&body.to_string());
+    }
+    Ok(u8::from(!ok))
+}
+
+fn mark(ok: bool, out: &Output) -> String {
+    let style = out.style();
+    if ok { style.paint("32", "✓") } else { style.paint("31", "✗") }
+}

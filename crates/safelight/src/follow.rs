@@ -1,0 +1,166 @@
+//! Follows a run to its end: shows events, survives a restart of the daemon, and turns Ctrl-C into what the user means.
+
+use crate::{
+    error::CommandError,
+    live::Live,
+    output::{Format, Output},
+};
+use safelight_engine::{
+    event::{Event, EventKind},
+    plan::Action,
+    report::{Report, terminal},
+    run::RunEnd,
+    text::{Lang, Text},
+    verdict::Decision,
+};
+use safelight_host::{api::RunOrder, client::HostClient};
+use std::{path::PathBuf, time::Duration};
+use tokio::time::Instant;
+
+/// How to follow.
+pub(crate) struct Follow<'f> {
+    pub(crate) client: &'f HostClient,
+    pub(crate) run: &'f str,
+    pub(crate) who: String,
+    /// Leave once the release is committed; the watch goes on in the host.
+    pub(crate) leave_at_commit: bool,
+    /// Show every finding.
+    pub(crate) verbose: bool,
+    /// Where to write the HTML report at the end.
+    pub(crate) report_dir: Option<PathBuf>,
+}
+
+/// Follows to the end; returns the exit code.
+pub(crate) async fn follow(f: Follow<'_>, out: &Output) -> Result<u8, CommandError> {
+    let mut live = Live::new(out, f.verbose);
+    let mut events: Vec<Event> = Vec::new();
+    let mut committed = false;
+    let mut interrupts = 0;
+    let mut lost: Option<Instant> = None;
+    'connect: loop {
+        let after = events.last().map_or(0, |e| e.seq);
+        let mut stream = match f.client.events(f.run, after, true).await {
+            Ok(s) => s,
+            Err(e) => {
+                let since = *lost.get_or_insert_with(Instant::now);
+                if since.elapsed() > Duration::from_secs(30) {
+                    return Err(e.into());
+                }
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                continue;
+            }
+        };
+        if lost.take().is_some() {
+            out.say(word(out.lang, "the host daemon is back; going on with the run", "主机守护进程已恢复，继续运行"));
+            // It is going on already when it was the watch; asking again does no harm.
+            let _ = f.client.resume(f.run, &RunOrder { who: f.who.clone(), forget: false }).await;
+            continue;
+        }
+        let mut beat = tokio::time::interval(Duration::from_millis(500));
+        loop {
+            tokio::select! {
+                e = stream.next() => {
+                    let Some(e) = e else {
+                        if events.last().is_some_and(|e| matches!(e.kind, EventKind::RunEnded { .. })) {
+                            break 'connect;
+                        }
+                        // The daemon went away, or the run waits for somebody.
+                        match ended_or_waiting(&f, &events).await {
+                            State::Ended => break 'connect,
+                            State::Waiting => return Err(waiting(f.run)),
+                            State::Gone => {
+                                lost = Some(Instant::now());
+                                continue 'connect;
+                            }
+                        }
+                    };
+                    live.event(&e);
+                    committed |= is_commit(&events, &e);
+                    let end = matches!(e.kind, EventKind::RunEnded { .. });
+                    events.push(e);
+                    if end {
+                        break 'connect;
+                    }
+                    if committed && f.leave_at_commit {
+                        out.say(word(out.lang, "the watch goes on in the host daemon; `safelight watch` follows it", "观察在主机守护进程中继续；可用 `safelight watch` 跟踪"));
+                        return Ok(0);
+                    }
+                }
+                _ = beat.tick() => live.tick(),
+                _ = tokio::signal::ctrl_c() => {
+                    interrupts += 1;
+                    if committed || interrupts > 1 {
+                        out.say(word(out.lang, "left; the host daemon goes on by itself. `safelight watch` follows, `safelight abort` takes back", "已离开；主机守护进程会继续。`safelight watch` 跟踪，`safelight abort` 撤销"));
+                        return Ok(130);
+                    }
+                    out.say(word(out.lang, "interrupted: taking everything back (Ctrl-C again to leave; the host goes on)", "已中断：正在撤销（再按一次 Ctrl-C 离开，主机会继续撤销）"));
+                    f.client.abort(f.run, &RunOrder { who: format!("{} (Ctrl-C)", f.who), forget: false }).await?;
+                }
+            }
+        }
+    }
+    finish(&f, out, &events, interrupts > 0)
+}
+
+enum State {
+    Ended,
+    Waiting,
+    Gone,
+}
+
+async fn ended_or_waiting(f: &Follow<'_>, events: &[Event]) -> State {
+    match f.client.runs().await {
+        Ok(runs) => match runs.iter().find(|r| r.run == f.run) {
+            Some(r) if r.ended.is_some() => State::Ended,
+            Some(r) if !r.active && !events.is_empty() => State::Waiting,
+            _ => State::Gone,
+        },
+        Err(_) => State::Gone,
+    }
+}
+
+fn waiting(run: &str) -> CommandError {
+    CommandError::refused(safelight_engine::text!("run {run} is interrupted and waits", "运行 {run} 已中断，正在等待"))
+        .with_help(Text::new("`safelight resume` goes on, `safelight abort` takes back", "`safelight resume` 继续，`safelight abort` 撤销"))
+}
+
+fn word(lang: Lang, en: &'static str, zh: &'static str) -> &'static str {
+    if lang == Lang::Zh { zh } else { en }
+}
+
+fn is_commit(events: &[Event], e: &Event) -> bool {
+    let EventKind::StepDone { step, .. } = &e.kind else { return false };
+    let Some(EventKind::RunStarted { plan }) = events.first().map(|e| &e.kind) else { return false };
+    plan.step(*step).is_some_and(|s| s.action == Action::Commit)
+}
+
+fn finish(f: &Follow<'_>, out: &Output, events: &[Event], interrupted: bool) -> Result<u8, CommandError> {
+    let Some(report) = Report::of_run(events) else { return Ok(4) };
+    if out.format == Format::Human {
+        out.say(&terminal::closing(&report, out.progress_style()));
+    } else if out.format != Format::Json {
+        out.report(&report);
+    }
+    if let Some(dir) = &f.report_dir {
+        let path = dir.join(format!("{}.html", f.run));
+        let html = safelight_engine::report::html::render(&report, out.lang);
+        match std::fs::create_dir_all(dir).and_then(|()| std::fs::write(&path, html)) {
+            Ok(()) => out.say(&format!("{} {}", word(out.lang, "report:", "报告："), path.display())),
+            Err(e) => out.say(&format!("{}: {e}", path.display())),
+        }
+    }
+    Ok(if interrupted { 130 } else { exit_code(&report) })
+}
+
+/// The public meaning of a run's end.
+pub(crate) fn exit_code(report: &Report) -> u8 {
+    match &report.end {
+        Some(RunEnd::Done { .. }) => 0,
+        Some(RunEnd::Undone { untouched: true, .. }) => {
+            let unknown = report.verdict.as_ref().is_some_and(|v| v.decision == Decision::Inconclusive);
+            if unknown { 5 } else { 1 }
+        }
+        Some(RunEnd::Undone { .. }) => 3,
+        Some(RunEnd::NeedsPerson { .. }) | None => 4,
+    }
+}

@@ -1,0 +1,205 @@
+//! Progress as it happens: a moving line on a terminal, plain lines elsewhere, JSON lines on request.
+//! Nothing is silent for more than two seconds.
+
+use crate::output::{Format, Output};
+use indicatif::{ProgressBar, ProgressStyle};
+use safelight_engine::{
+    event::{Event, EventKind},
+    plan::{Plan, PlanKind},
+    report::{duration, terminal},
+    text::Lang,
+};
+use std::time::{Duration, Instant};
+
+/// Longest silence.
+const QUIET: Duration = Duration::from_millis(1900);
+
+/// Shows the events of one run.
+pub(crate) struct Live<'o> {
+    out: &'o Output,
+    plan: Option<Plan>,
+    bar: Option<ProgressBar>,
+    step: Option<(u32, Instant)>,
+    last: Instant,
+    verbose: bool,
+}
+
+impl<'o> Live<'o> {
+    pub(crate) fn new(out: &'o Output, verbose: bool) -> Self {
+        let bar = (out.live && out.format != Format::Json).then(|| {
+            let bar = ProgressBar::new_spinner();
+            bar.set_style(
+                ProgressStyle::with_template("{spinner:.red} {msg} {elapsed:.dim}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
+            );
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        Self { out, plan: None, bar, step: None, last: Instant::now(), verbose }
+    }
+
+    fn say(&mut self, line: &str) {
+        self.last = Instant::now();
+        match &self.bar {
+            Some(bar) => bar.suspend(|| self.out.say(line)),
+            None => self.out.say(line),
+        }
+    }
+
+    fn message(&self, m: String) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(m);
+        }
+    }
+
+    fn title(&self, step: u32) -> String {
+        let step = self.plan.as_ref().and_then(|p| p.step(step));
+        step.map(|s| format!("{} {}", terminal::pad(self.out.t(&s.phase.word()), 10), self.out.t(&s.title))).unwrap_or_default()
+    }
+
+    /// Called when nothing came for a while.
+    pub(crate) fn tick(&mut self) {
+        if self.bar.is_none() && self.out.format != Format::Json && self.last.elapsed() >= QUIET {
+            if let Some((step, since)) = self.step {
+                let s = since.elapsed().as_secs();
+                let title = self.title(step);
+                self.say(&format!("  … {title} ({s} s)"));
+            }
+        }
+    }
+
+    pub(crate) fn event(&mut self, e: &Event) {
+        if self.out.format == Format::Json {
+            if let Ok(line) = serde_json::to_string(e) {
+                self.out.line(&line);
+            }
+            return;
+        }
+        let style = self.out.progress_style();
+        let zh = self.out.lang == Lang::Zh;
+        match &e.kind {
+            EventKind::RunStarted { plan } => {
+                let verb = match (plan.kind, zh) {
+                    (PlanKind::Deploy, false) => "deploying",
+                    (PlanKind::Deploy, true) => "部署",
+                    (PlanKind::Rollback, false) => "rolling back to",
+                    (PlanKind::Rollback, true) => "回滚到",
+                };
+                let (app, env, rev, id, run) = (&plan.app, &plan.env, &plan.to.revision, &plan.to.id, &plan.run);
+                self.say(&format!("{} {app} · {env} · {rev} · {id}  {}", style.paint("1", verb), style.paint("90", run)));
+                self.plan = Some(plan.clone());
+            }
+            EventKind::RunResumed { who, undoing } => {
+                let what = match (undoing, zh) {
+                    (false, false) => "resumed by",
+                    (false, true) => "继续，操作者",
+                    (true, false) => "undo resumed by",
+                    (true, true) => "继续撤销，操作者",
+                };
+                self.say(&style.paint("36", &format!("{what} {who}")));
+            }
+            EventKind::Checked { finding } => {
+                if self.verbose || finding.outcome.blocks() || finding.outcome == safelight_engine::finding::Outcome::Warn {
+                    self.say(&format!("  {}", terminal::finding(finding, style, self.verbose)));
+                }
+            }
+            EventKind::Decided { verdict, .. } => {
+                let code = if verdict.may_go() { "1;32" } else { "1;31" };
+                let c = verdict.counts;
+                let counts = if zh {
+                    format!("{} 通过，{} 警告，{} 失败，{} 未知，{} 跳过", c.pass, c.warn, c.fail, c.unknown, c.skipped)
+                } else {
+                    format!("{} pass, {} warn, {} fail, {} unknown, {} skipped", c.pass, c.warn, c.fail, c.unknown, c.skipped)
+                };
+                self.say(&format!("  {}  {counts}", style.paint(code, self.out.t(&verdict.word()))));
+            }
+            EventKind::StepStarted { step } => {
+                self.step = Some((*step, Instant::now()));
+                if let Some(bar) = &self.bar {
+                    bar.reset_elapsed();
+                }
+                self.message(self.title(*step));
+            }
+            EventKind::Progress { step, message } => {
+                let text = self.out.t(message).to_owned();
+                if self.bar.is_some() && *step != 0 {
+                    self.message(format!("{} · {}", self.title(*step), text.lines().next().unwrap_or("")));
+                } else {
+                    self.say(&format!("    {text}"));
+                }
+            }
+            EventKind::Output { line, .. } => {
+                self.say(&style.paint("90", &format!("    │ {line}")));
+            }
+            EventKind::Journey { result, .. } => {
+                let mark = if result.ok { style.paint("32", "✓") } else { style.paint("31", "✗") };
+                self.say(&format!("    {mark} {} ({}, {})", result.name, result.steps, duration(result.millis)));
+            }
+            EventKind::StepDone { step, millis, summary } => {
+                let (title, text) = (self.title(*step), self.out.t(summary).to_owned());
+                self.step = None;
+                self.say(&format!("{} {title} {}", style.paint("32", "✓"), style.paint("90", &format!("· {text} · {}", duration(*millis)))));
+            }
+            EventKind::StepFailed { step, millis, error, help } => {
+                let title = self.title(*step);
+                self.step = None;
+                self.say(&format!("{} {title} {}", style.paint("31", "✗"), style.paint("90", &duration(*millis))));
+                for line in self.out.t(error).to_owned().lines() {
+                    self.say(&format!("    {}", style.paint("31", line)));
+                }
+                if let Some(h) = help {
+                    self.say(&format!("    {} {}", style.paint("36", "→"), self.out.t(h)));
+                }
+            }
+            EventKind::StepWarned { step, error } => {
+                let title = self.title(*step);
+                self.say(&format!("{} {title} · {}", style.paint("33", "!"), self.out.t(error)));
+            }
+            EventKind::UndoStarted { reason } => {
+                let word = if zh { "撤销" } else { "undoing" };
+                let first = self.out.t(reason).lines().next().unwrap_or("").to_owned();
+                self.say(&format!("{} · {first}", style.paint("1;33", word)));
+                self.message(word.to_owned());
+            }
+            EventKind::StepUndone { step, millis, summary } => {
+                let title = self.title(*step);
+                let text = self.out.t(summary).to_owned();
+                self.say(&format!("{} {title} {}", style.paint("33", "↶"), style.paint("90", &format!("· {text} · {}", duration(*millis)))));
+            }
+            EventKind::UndoFailed { step, error } => {
+                let title = self.title(*step);
+                self.say(&format!("{} {title} · {}", style.paint("1;31", "✗"), self.out.t(error)));
+            }
+            EventKind::Looked { look, breaches } => self.looked(look, breaches),
+            EventKind::RunEnded { .. } => {
+                self.step = None;
+                if let Some(bar) = self.bar.take() {
+                    bar.finish_and_clear();
+                }
+            }
+        }
+    }
+
+    fn looked(&mut self, look: &safelight_engine::watch::Look, breaches: &[safelight_engine::watch::Breach]) {
+        let style = self.out.progress_style();
+        let zh = self.out.lang == Lang::Zh;
+        let (requests, errors) = look.services.iter().fold((0, 0), |(r, e), s| (r + s.requests, e + s.errors));
+        let left = look.total_s.saturating_sub(look.elapsed_s);
+        let p95 = look.services.iter().filter_map(|s| s.p95_ms).fold(0.0_f64, f64::max);
+        let line = if zh {
+            format!("观察中 · 剩余 {left} 秒 · {requests} 个请求，{errors} 个失败 · p95 {p95:.0} 毫秒")
+        } else {
+            format!("watching · {left} s left · {requests} requests, {errors} failed · p95 {p95:.0} ms")
+        };
+        if self.bar.is_some() {
+            self.message(line);
+        } else if self.last.elapsed() >= QUIET {
+            self.say(&format!("  … {line}"));
+        }
+        for b in breaches {
+            self.say(&format!("  {} {} ({}/{})", style.paint("31", "●"), self.out.t(&b.what), b.in_a_row, b.of));
+        }
+        for t in &look.blind {
+            self.say(&format!("  {} {}", style.paint("35", "??"), self.out.t(t)));
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! This machine: its home, its daemon (started when it is not there), its memory.
+
+use crate::{error::CommandError, output::Output};
+use safelight_engine::text::Text;
+use safelight_host::{client::HostClient, paths::Home, runs::Runs, store::Store};
+use std::{
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Who gives orders, for the record: user and machine.
+pub(crate) fn who() -> String {
+    let user = std::env::var("SAFELIGHT_WHO").ok().filter(|u| !u.is_empty()).or_else(|| std::env::var("USER").ok().filter(|u| !u.is_empty()));
+    let user = user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("{user}@{host}")
+}
+
+/// This program, for starting its other halves.
+pub(crate) fn program() -> Result<String, CommandError> {
+    std::env::current_exe()
+        .map(|p| p.to_string_lossy().trim_end_matches(" (deleted)").to_owned())
+        .map_err(|e| CommandError::io("safelight cannot find its own program", &e))
+}
+
+/// Arguments that start the embedded process manager's shim.
+pub(crate) fn shim() -> Result<Vec<String>, CommandError> {
+    Ok(vec![program()?, "detached-shim".to_owned()])
+}
+
+/// The daemon of this machine, started when it is not running.
+pub(crate) async fn daemon(out: &Output) -> Result<HostClient, CommandError> {
+    let home = Home::from_env();
+    let client = HostClient::new(home.socket());
+    if client.status().await.is_ok() {
+        return Ok(client);
+    }
+    out.say(if out.lang == safelight_engine::text::Lang::Zh { "启动主机守护进程 …" } else { "starting the host daemon …" });
+    start_keeper(&home, &[])?;
+    wait_for(&client, &home).await?;
+    Ok(client)
+}
+
+/// Starts the keeper, which starts the daemon and starts it again when it dies.
+pub(crate) fn start_keeper(home: &Home, args: &[String]) -> Result<(), CommandError> {
+    home.create().map_err(|e| CommandError::io(&home.root.to_string_lossy(), &e))?;
+    let path = home.logs().join("host.log");
+    let log = std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(&path)
+        .map_err(|e| CommandError::io(&path.to_string_lossy(), &e))?;
+    let err = log.try_clone().map_err(|e| CommandError::io("host.log", &e))?;
+    // A process group of its own: Ctrl-C in this terminal and its end do not reach it.
+    Command::new(program()?)
+        .args(["host", "keep"])
+        .args(args)
+        .env("SAFELIGHT_HOME", &home.root)
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(log)
+        .stderr(err)
+        .spawn()
+        .map(drop)
+        .map_err(|e| CommandError::io("the host daemon could not be started", &e))
+}
+
+/// Waits until the daemon answers; says what it said when it does not.
+pub(crate) async fn wait_for(client: &HostClient, home: &Home) -> Result<(), CommandError> {
+    let until = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < until {
+        if client.status().await.is_ok() {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let path = home.logs().join("host.log");
+    let said = safelight_host::logs::tail(&path, 600).unwrap_or_default();
+    let shown = path.display();
+    Err(CommandError::refused(safelight_engine::text!("the host daemon did not come up:\n{said}", "主机守护进程未能启动：\n{said}"))
+        .with_help(safelight_engine::text!("its whole log is {shown}", "完整日志：{shown}")))
+}
+
+/// The host's memory, without the daemon.
+pub(crate) fn store() -> Result<(Home, Arc<Store>), CommandError> {
+    let home = Home::from_env();
+    home.create().map_err(|e| CommandError::io(&home.root.to_string_lossy(), &e))?;
+    let store = Store::open(&home.database()).map_err(|e| CommandError::refused(Text::same(e.to_string())))?;
+    Ok((home, Arc::new(store)))
+}
+
+/// The runs of this machine for reading, without the daemon.
+pub(crate) fn runs() -> Result<Arc<Runs>, CommandError> {
+    let (home, store) = store()?;
+    Ok(Runs::new(home, store, shim()?))
+}
+
+/// The project's directory, absolute.
+pub(crate) fn project(dir: &Path) -> Result<PathBuf, CommandError> {
+    dir.canonicalize().map_err(|e| CommandError::usage(Text::same(format!("{}: {e}", dir.display()))))
+}
+
+/// The run to act on: the named one, or the open one of this app and environment.
+pub(crate) async fn open_run(client: &HostClient, named: Option<&str>, app: &str, env: &str) -> Result<String, CommandError> {
+    let runs = client.runs().await?;
+    let found = match named {
+        Some(id) => runs.iter().find(|r| r.run == id || r.run.ends_with(id)),
+        None => runs.iter().find(|r| r.app == app && r.env == env && r.ended.is_none()),
+    };
+    found.map(|r| r.run.clone()).ok_or_else(|| match named {
+        Some(id) => CommandError::usage(safelight_engine::text!("there is no run {id}", "没有运行 {id}")),
+        None => CommandError::usage(safelight_engine::text!("no run of {app} in {env} is open", "{env} 的 {app} 没有进行中的运行"))
+            .with_help(Text::new("`safelight history` lists past runs", "`safelight history` 可查看历史")),
+    })
+}
