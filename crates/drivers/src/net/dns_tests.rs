@@ -8,9 +8,9 @@ use std::{
 };
 
 /// A name server with one good zone, `example.com`, and one that it cannot load, `broken.example.com`.
-struct Knot {
+pub(super) struct Knot {
     child: Child,
-    addr: SocketAddr,
+    pub(super) addr: SocketAddr,
     _dir: tempfile::TempDir,
 }
 
@@ -54,7 +54,7 @@ loop2 CNAME loop
 ";
 
 impl Knot {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let at = dir.path().display().to_string();
         let mut zone = ZONE.to_owned();
@@ -89,7 +89,7 @@ impl Knot {
         panic!("knotd did not answer within 5 s");
     }
 
-    fn net(&self) -> SystemNet {
+    pub(super) fn net(&self) -> SystemNet {
         SystemNet::new().with_resolvers(vec![self.addr]).with_authority_port(self.addr.port())
     }
 }

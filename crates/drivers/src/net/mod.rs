@@ -7,6 +7,8 @@ mod resolv;
 mod tls;
 
 #[cfg(test)]
+mod checks_tests;
+#[cfg(test)]
 mod dns_tests;
 #[cfg(test)]
 mod tls_tests;

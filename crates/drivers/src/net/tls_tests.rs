@@ -12,7 +12,7 @@ use tokio::{
 const HOST: &str = "filmtrip.example.com";
 const LIMIT: Duration = Duration::from_secs(5);
 
-type Years = (i32, i32);
+pub(super) type Years = (i32, i32);
 
 fn now() -> Timestamp {
     "2026-03-01T02:00:00Z".parse().unwrap()
@@ -27,8 +27,8 @@ fn params(common_name: &str, names: &[&str], years: Years) -> CertificateParams 
     params
 }
 
-struct Authority {
-    der: CertificateDer<'static>,
+pub(super) struct Authority {
+    pub(super) der: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
 }
 
@@ -44,14 +44,14 @@ fn authority(common_name: &str, years: Years, above: Option<&Authority>) -> Auth
 }
 
 /// A root, an intermediate, and a server that serves a leaf of the intermediate.
-struct Site {
-    root: Authority,
-    between: Authority,
-    leaf: CertificateDer<'static>,
-    key: PrivateKeyDer<'static>,
+pub(super) struct Site {
+    pub(super) root: Authority,
+    pub(super) between: Authority,
+    pub(super) leaf: CertificateDer<'static>,
+    pub(super) key: PrivateKeyDer<'static>,
 }
 
-fn site(names: &[&str], leaf_years: Years, between_years: Years) -> Site {
+pub(super) fn site(names: &[&str], leaf_years: Years, between_years: Years) -> Site {
     let root = authority("Test Root", (2000, 2090), None);
     let between = authority("Test Intermediate", between_years, Some(&root));
     let key = KeyPair::generate().unwrap();
@@ -65,7 +65,7 @@ fn site(names: &[&str], leaf_years: Years, between_years: Years) -> Site {
 }
 
 /// Serves TLS and answers one request on each connection.
-async fn serve(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> SocketAddr {
+pub(super) async fn serve(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> SocketAddr {
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -113,7 +113,7 @@ async fn look(net: &SystemNet, addr: SocketAddr) -> Certificate {
     net.certificate(HOST, addr, now()).await.unwrap()
 }
 
-fn trusting(root: &Authority) -> SystemNet {
+pub(super) fn trusting(root: &Authority) -> SystemNet {
     SystemNet::new().without_roots().with_root(root.der.clone()).unwrap()
 }
 
@@ -237,7 +237,7 @@ async fn refused_silent_and_plain_text_servers_are_told_apart() {
     assert!(matches!(e, NetError::Protocol(_)), "{e:?}");
 }
 
-async fn plain_server() -> SocketAddr {
+pub(super) async fn plain_server() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     tokio::spawn(async move {

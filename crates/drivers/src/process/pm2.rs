@@ -3,7 +3,8 @@
 //!
 //! What PM2 decides and Safelight cannot: the stop signal is that of the PM2 daemon (SIGINT, unless it was started with
 //! `PM2_KILL_SIGNAL`), and PM2 adds variables of its own (`pm_id`, `NODE_APP_INSTANCE`, ...) to those of the app.
-//! `pm2 save` is never run: it would freeze the user's other apps as they happen to be.
+//! `pm2 save` is never run: it would freeze the user's other apps as they happen to be. (Run by the user, it writes the
+//! variables of all apps, ours too, to `dump.pm2`.)
 
 use super::{
     log_files,
@@ -21,7 +22,7 @@ use safelight_engine::driver::{
 use serde_json::json;
 use std::{
     fs::{self, File},
-    io::Write as _,
+    io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
@@ -140,15 +141,21 @@ impl Pm2 {
     }
 
     /// True while a PM2 daemon serves this home. Every call of `pm2`, even `--version`, starts one: asking must not.
-    fn daemon_runs(&self) -> bool {
-        let pid =
-            fs::read_to_string(self.home.join("pm2.pid")).ok().and_then(|t| t.trim().parse::<u32>().ok());
-        pid.and_then(proc::stat).is_some_and(|s| !matches!(s.state, 'Z' | 'X'))
-            && self.home.join("rpc.sock").exists()
+    fn daemon_runs(&self) -> Result<bool, HostError> {
+        let socket = self.home.join("rpc.sock");
+        match std::os::unix::net::UnixStream::connect(&socket) {
+            Ok(_) => Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Err(HostError::io(
+                format!("reach the PM2 daemon at {} (another user's?)", socket.display()),
+                &e,
+            )),
+            // No socket, or one that a dead daemon left behind.
+            Err(_) => Ok(false),
+        }
     }
 
     async fn entries(&self) -> Result<Vec<Entry>, HostError> {
-        if !self.daemon_runs() {
+        if !self.daemon_runs()? {
             return Ok(Vec::new());
         }
         let output = self.call(&["jlist"], CALL_LIMIT).await?;
@@ -282,7 +289,7 @@ impl Pm2 {
 struct SecretFile(PathBuf);
 
 impl SecretFile {
-    fn write(dir: &Path, bytes: &[u8]) -> std::io::Result<Self> {
+    fn write(dir: &Path, bytes: &[u8]) -> io::Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         sweep(dir);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -351,7 +358,7 @@ impl ProcessManager for Pm2 {
 
     async fn stop(&self, name: &str, stop_timeout: Duration) -> Result<(), HostError> {
         validate_name(name)?;
-        if !self.daemon_runs() {
+        if !self.daemon_runs()? {
             return Ok(());
         }
         let _lock = self.lock().await?;

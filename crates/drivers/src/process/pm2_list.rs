@@ -58,7 +58,10 @@ impl Entry {
                 reason = "bytes, never negative"
             )]
             memory: self.monit.memory.filter(|m| *m > 0.0 && running).map(|m| m as u64),
-            last_exit: self.pm2_env.exit_code.map(|code| format!("exit status {code}")),
+            last_exit: self.pm2_env.exit_code.map(|code| match code {
+                0 => "exit status 0 or a signal (PM2 does not tell which)".to_owned(),
+                code => format!("exit status {code}"),
+            }),
         }
     }
 

@@ -234,7 +234,13 @@ impl Source for Git {
         self.run.ok(&["rev-parse", "--absolute-git-dir"]).await?;
         let peeled = format!("{asked}^{{commit}}");
         let args = ["rev-parse", "--verify", "--quiet", "--end-of-options", &peeled];
-        let Some(commit) = self.run.line(&args).await.ok().flatten() else {
+        let found = match self.run.line(&args).await {
+            Err(e) if e.kind != HostErrorKind::Other => return Err(e),
+            // Git also fails with words of its own, for one on an ambiguous id.
+            Err(e) => return Err(HostError { kind: HostErrorKind::NotFound, op: op(), ..e }),
+            Ok(found) => found,
+        };
+        let Some(commit) = found else {
             return Err(HostError::new(
                 HostErrorKind::NotFound,
                 op(),

@@ -36,6 +36,19 @@ async fn an_app_survives_the_shim_and_stop_still_ends_it() {
 }
 
 #[tokio::test]
+async fn no_signal_to_the_daemon_or_its_terminal_reaches_shim_or_app() {
+    let rig = Rig::detached();
+    let spec = rig.spec("app.web.r1", "");
+    let pid = start(&rig, &spec).await;
+    let [shim] = shims(&rig)[..] else { panic!("one shim is expected") };
+    let of = |pid| safelight_drivers::host::proc::stat(pid).unwrap();
+    // A session without a terminal, and within it a group of its own for the app.
+    assert_eq!((of(shim).session, of(shim).group), (shim, shim));
+    assert_eq!((of(pid).session, of(pid).group, of(pid).parent), (shim, pid, shim));
+    assert_ne!(of(std::process::id()).session, shim);
+}
+
+#[tokio::test]
 async fn a_new_shim_adopts_the_app_and_looks_after_it() {
     let rig = Rig::detached();
     let spec = rig.spec("app.web.r1", "");

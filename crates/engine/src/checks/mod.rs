@@ -147,7 +147,9 @@ mod tests {
             let found = runtime.block_on(run_all(all(), &w.ctx(), |_| ()));
             for f in &found {
                 prop_assert!(!f.summary.en.contains("crashed"), "{f:?}");
-                prop_assert!(!format!("{f:?}").contains("NaN"), "{f:?}");
+                // Others may quote what a program printed.
+                let measures = ["P1", "P2", "P3"].contains(&f.id.as_str());
+                prop_assert!(!measures || !format!("{f:?}").contains("NaN"), "{f:?}");
             }
             // Whatever it printed, a name in public DNS could not be asked about.
             prop_assert!(found.iter().any(|f| f.id == "P24" && f.outcome == Outcome::Unknown));

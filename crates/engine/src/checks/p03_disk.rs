@@ -95,8 +95,8 @@ fn judge(spec: &CheckSpec, ctx: &CheckContext, stat: &FsStat, on: &[&Place]) -> 
             mount.clone(),
             crate::text!("the file system at {mount} does not tell its size", "{mount} 的文件系统不报告容量"),
             crate::text!(
-                "look with `df -h {mount}`; keep releases on an ordinary disk (`--data-dir`)",
-                "用 `df -h {mount}` 查看；请把版本目录放在普通磁盘上（`--data-dir`）"
+                "look with `df -h {mount}`; keep releases on an ordinary disk",
+                "用 `df -h {mount}` 查看；请把版本目录放在普通磁盘上"
             ),
         );
     };

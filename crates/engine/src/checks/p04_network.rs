@@ -34,7 +34,9 @@ impl Check for Network {
         let spec = self.spec();
         let hosts = Config::hosts_of(&ctx.env);
         let public: Vec<&String> = hosts.iter().filter(|h| names::place(h) == names::Place::Public).collect();
-        let local = hosts.iter().all(|h| names::place(h) == names::Place::Loopback);
+        // A reserved name is never reached through the public network either.
+        let local =
+            hosts.iter().all(|h| matches!(names::place(h), names::Place::Loopback | names::Place::Reserved));
         let reach = &ctx.config.checks.reach;
         let mut found = Vec::new();
         if local {
@@ -44,8 +46,8 @@ impl Check for Network {
                     &spec,
                     ctx.host.name(),
                     crate::text!(
-                        "{list} is this host itself and `checks.reach` is empty: nothing outside is needed",
-                        "{list} 就是本机，且 `checks.reach` 为空：不需要外部网络"
+                        "{list} stays on this host or its own network, and `checks.reach` is empty: nothing outside is needed",
+                        "{list} 只在本机或内部网络使用，且 `checks.reach` 为空：不需要外部网络"
                     ),
                 )];
             }
@@ -172,7 +174,7 @@ async fn own_setup(spec: &CheckSpec, ctx: &CheckContext, name: Option<&str>) -> 
             "在 `checks.reach` 中写明主机必须能访问的地址，例如 [\"registry.npmjs.org:443\"]",
         ));
     };
-    let server = ctx.env.resolvers.iter().find_map(|r| r.parse::<SocketAddr>().ok());
+    let server = ctx.env.resolvers.iter().find_map(|r| names::dns_server(r));
     let resolution = ctx.net.resolve(name, server).await;
     let asked = &resolution.server;
     match &resolution.answer {

@@ -45,7 +45,7 @@ pub(super) fn is_own(pid: u32, own: &[u32], parents: &HashMap<u32, u32>) -> bool
             return true;
         }
         match parents.get(&at) {
-            Some(p) if *p > 1 && *p != at => at = *p,
+            Some(p) if *p != 0 && *p != at => at = *p,
             _ => return false,
         }
     }
@@ -158,5 +158,6 @@ mod tests {
         let parents = HashMap::from([(5, 6), (6, 5), (7, 7)]);
         assert!(!is_own(5, &[9], &parents));
         assert!(!is_own(7, &[9], &parents));
+        assert!(is_own(8, &[1], &HashMap::from([(8, 1), (1, 0)])), "Safelight may be init of a container");
     }
 }

@@ -86,7 +86,10 @@ impl Check for Ports {
 
 async fn private(spec: &CheckSpec, ctx: &CheckContext, service: &Service) -> Finding {
     let range = super::support::read_text(ctx.host.as_ref(), "/proc/sys/net/ipv4/ip_local_port_range").await;
-    let range = range.map(|r| r.split_whitespace().collect::<Vec<_>>().join("-")).ok();
+    let range = range.ok().and_then(|r| {
+        let ends: Option<Vec<u16>> = r.split_whitespace().map(|w| w.parse().ok()).collect();
+        ends.filter(|e| e.len() == 2).map(|e| format!("{}-{}", e[0], e[1]))
+    });
     let finding = match ctx.host.can_bind(Ipv4Addr::LOCALHOST.into(), 0).await {
         Ok(true) => Finding::new(
             spec,

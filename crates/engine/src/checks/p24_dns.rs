@@ -59,18 +59,13 @@ struct View {
     untried: Vec<IpAddr>,
 }
 
-/// `ip:port`, or an address alone for port 53.
-fn server(text: &str) -> Option<SocketAddr> {
-    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 53)))
-}
-
 async fn one(spec: &CheckSpec, ctx: &CheckContext, name: &str) -> Finding {
     if let Some(why) = names::needs_no_dns(name) {
         return skipped(spec, name, why);
     }
     let mut servers = Vec::new();
     for text in &ctx.env.resolvers {
-        match server(text) {
+        match names::dns_server(text) {
             Some(s) => servers.push(Some(s)),
             None => {
                 return unknown(

@@ -74,7 +74,7 @@ async fn addresses(ctx: &CheckContext, parts: &UrlParts) -> Result<Vec<IpAddr>, 
             ctx.net.system_lookup(&parts.host).await.map_err(|e| e.to_string())
         }
         Place::Public => {
-            let server = ctx.env.resolvers.iter().find_map(|r| r.parse::<SocketAddr>().ok());
+            let server = ctx.env.resolvers.iter().find_map(|r| names::dns_server(r));
             match ctx.net.resolve(&parts.host, server).await.answer {
                 Answer::Records { a, aaaa, .. } => Ok(a.into_iter().chain(aaaa).collect()),
                 Answer::NxDomain { .. } => Err("NXDOMAIN".to_owned()),
@@ -133,7 +133,8 @@ async fn skew(ctx: &CheckContext, parts: &UrlParts, target: Option<LocalTarget>)
     let over_tls = format!("https://{host}:{port}/");
     let plain = format!("http://{host}/");
     let connect = target.map(|t| t.addr);
-    for (url, to) in [(over_tls, connect), (plain, None)] {
+    let connect_plain = connect.map(|a| SocketAddr::new(a.ip(), 80));
+    for (url, to) in [(over_tls, connect), (plain, connect_plain)] {
         let Ok(answer) = ctx.net.get(&url, to, LIMIT).await else { continue };
         if let Some(date) = answer.date.and_then(|d| jiff::fmt::rfc2822::parse(&d).ok()) {
             return Some(ctx.now.as_second() - date.timestamp().as_second());
@@ -155,12 +156,12 @@ fn no_answer(spec: &CheckSpec, subject: String, name: &str, addr: SocketAddr, e:
         NetError::Unreachable(w) | NetError::Protocol(w) => Text::same(w),
     };
     let (en, zh) = (why.en, why.zh);
-    Finding::new(
-        spec,
-        subject,
-        outcome,
-        crate::text!("{addr} serves no certificate: {en}", "{addr} 未提供证书：{zh}"),
-    )
+    let summary = if outcome == Outcome::Fail {
+        crate::text!("{addr} serves no certificate: {en}", "{addr} 未提供证书：{zh}")
+    } else {
+        crate::text!("{addr} could not be looked at: {en}", "无法检查 {addr}：{zh}")
+    };
+    Finding::new(spec, subject, outcome, summary)
     .with_help(crate::text!(
         "try `openssl s_client -connect {addr} -servername {name} </dev/null` here and elsewhere; if the address is not meant to serve, remove its DNS record",
         "在本机与其他机器上试 `openssl s_client -connect {addr} -servername {name} </dev/null`；若该地址不应提供服务，请删除其 DNS 记录"
@@ -240,7 +241,7 @@ fn judge(
     }
     let mut problems = Problems::default();
     if let Err(problem) = &c.verified {
-        let (what, help) = wrong(name, c, leaf, problem);
+        let (what, help) = wrong(name, c, leaf, problem, now);
         problems.add(Outcome::Fail, what, help);
     }
     let signature = leaf.signature.to_ascii_lowercase().replace('-', "");
@@ -286,14 +287,18 @@ fn renew(name: &str) -> Text {
     )
 }
 
-fn wrong(name: &str, c: &Certificate, leaf: &CertInfo, problem: &CertProblem) -> (Text, Text) {
+fn wrong(
+    name: &str,
+    c: &Certificate,
+    leaf: &CertInfo,
+    problem: &CertProblem,
+    now: Timestamp,
+) -> (Text, Text) {
     match problem {
         CertProblem::Expired => {
-            let (who, when) = c
-                .chain
-                .iter()
-                .min_by_key(|i| i.not_after)
-                .map_or((name.to_owned(), leaf.not_after), |i| (i.subject.clone(), i.not_after));
+            // The leaf first: what follows it may be past its end and superfluous.
+            let ended = c.chain.iter().find(|i| i.not_after < now).unwrap_or(leaf);
+            let (who, when) = (&ended.subject, ended.not_after);
             (crate::text!("expired: {who} ended at {when}", "证书已过期：{who} 于 {when} 到期"), renew(name))
         }
         CertProblem::NotYetValid => {

@@ -18,6 +18,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use std::{path::Path, time::Duration};
+use tokio::time::Instant;
 
 /// Beginning of the name of scratch directories.
 const SCRATCH: &str = "check-backup-";
@@ -55,6 +56,7 @@ async fn look(spec: &CheckSpec, ctx: &CheckContext) -> Finding {
             ),
         );
     };
+    let started = Instant::now();
     let subject = config.path.display().to_string();
     let Some(database) = &ctx.database else {
         return unknown(
@@ -79,6 +81,18 @@ async fn look(spec: &CheckSpec, ctx: &CheckContext) -> Finding {
         Err(e) => return trouble(spec, &subject, &e),
     };
     let data_dir = &ctx.state.data_dir;
+    if !data_dir.is_absolute() {
+        // Never a scratch directory relative to wherever this process happens to run.
+        return unknown(
+            spec,
+            &subject,
+            Text::new("Safelight's data directory is not known", "尚不清楚 Safelight 的数据目录"),
+            Text::new(
+                "start `safelight host` on the host and check again",
+                "在主机上启动 `safelight host` 后重新检查",
+            ),
+        );
+    }
     let need = status.bytes.saturating_mul(2).saturating_add(HEADROOM);
     if let Ok(fs) = ctx.host.stat_fs(data_dir).await
         && fs.available < need
@@ -136,7 +150,9 @@ async fn look(spec: &CheckSpec, ctx: &CheckContext) -> Finding {
         }
         Err(e) => return unknown_host(spec, &subject, &e),
     }
-    let limit = ctx.config.checks.timeout.map_or(LIMIT, |s| s.0).mul_f64(0.9);
+    // Stops before it is stopped: a check that is cut off cannot clean up.
+    let limit =
+        ctx.config.checks.timeout.map_or(LIMIT, |s| s.0).mul_f64(0.9).saturating_sub(started.elapsed());
     let tried = tokio::time::timeout(limit, rehearse(database.as_ref(), &scratch)).await;
     let removed = ctx.host.run(&Cmd::new(["rm", "-rf", &shown])).await;
     let finding = match tried {
@@ -375,6 +391,10 @@ mod tests {
         assert_eq!(w.one(DatabaseBackup).await.outcome, Outcome::Unknown);
         w.database = None;
         assert_eq!(w.one(DatabaseBackup).await.outcome, Outcome::Unknown);
+        let mut w = world(|_| ());
+        w.state.data_dir = "".into();
+        assert_eq!(w.one(DatabaseBackup).await.outcome, Outcome::Unknown);
+        assert!(w.host.called().is_empty(), "no scratch directory wherever this process happens to run");
         assert_eq!(World::new("").one(DatabaseBackup).await.outcome, Outcome::Skipped);
     }
 }

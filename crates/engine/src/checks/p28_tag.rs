@@ -65,9 +65,14 @@ async fn look(spec: &CheckSpec, ctx: &CheckContext) -> Finding {
     let commit = short(&local).to_owned();
     let fact = |f: Finding| {
         let tags = if revision.tags.is_empty() { Text::new("none", "无") } else { list(&revision.tags, 5) };
+        let count = revision.tags.len().to_string();
         let f = f.with_note(Text::new("tags here", "本地标签"), tags);
         if required {
-            f.with_limit(Text::new("a tag is required", "要求有标签"), "source.require-tag", "true")
+            f.with_limit(
+                Text::new("number of tags (`source.require-tag`)", "标签数（`source.require-tag`）"),
+                count,
+                ">= 1",
+            )
         } else {
             f
         }

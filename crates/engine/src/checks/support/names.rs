@@ -31,6 +31,11 @@ pub(in crate::checks) fn place(host: &str) -> Place {
     }
 }
 
+/// A DNS server as `resolvers` names it: `ip:port`, or an address alone for port 53.
+pub(in crate::checks) fn dns_server(text: &str) -> Option<SocketAddr> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 53)))
+}
+
 /// Why a name needs no DNS; `None` when it does.
 pub(in crate::checks) fn needs_no_dns(host: &str) -> Option<Text> {
     match place(host) {
