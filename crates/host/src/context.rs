@@ -2,7 +2,7 @@
 
 use crate::{
     adapters::{HurlJourneys, ProxyTraffic},
-    paths::{AppDirs, Home},
+    paths::{AppDirs, Home, private_dir},
     store::{Store, StoreError},
 };
 use safelight_drivers::{
@@ -117,8 +117,13 @@ impl Context {
         let database = config.database.as_ref().map(|d| match d.kind {
             DatabaseKind::Sqlite => {
                 let path = dirs.shared().join(&d.path);
-                Arc::new(Sqlite::new(path, d.schema_query.clone(), d.proof_queries.clone()))
-                    as Arc<dyn Database>
+                // The app makes the file; the directory has to be there.
+                if let Some(Err(e)) = path.parent().map(private_dir) {
+                    tracing::warn!("{}: {e}", path.display());
+                }
+                let live = d.url.replace("{path}", &path.to_string_lossy());
+                let sqlite = Sqlite::new(path, d.schema_query.clone(), d.proof_queries.clone()).with_url(live);
+                Arc::new(sqlite) as Arc<dyn Database>
             }
         });
         let source: Arc<dyn Source> = match &config.source.dir {

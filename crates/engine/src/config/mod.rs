@@ -179,6 +179,9 @@ pub struct Database {
     /// Variable that tells the app where the database is; set to a scratch copy in rehearsals.
     #[serde(default = "database_url")]
     pub url_variable: String,
+    /// What that variable holds; `{path}` is the file: `sqlite:{path}`.
+    #[serde(default = "plain_path")]
+    pub url: String,
     /// Migrates the schema, run in the new release with its environment. Must leave the old release able to run.
     pub migrate: Option<CommandLine>,
     /// Takes the newest migration back, run in the new release. Without it the schema stays where it is on an
@@ -191,6 +194,9 @@ pub struct Database {
     pub proof_queries: Vec<String>,
 }
 
+fn plain_path() -> String {
+    "{path}".to_owned()
+}
 fn database_url() -> String {
     "DATABASE_URL".to_owned()
 }

@@ -1,0 +1,54 @@
+//! Traffic for the demo: runs until standard input ends. Each line there is a mark; at the end the counts are printed as
+//! JSON, one line per mark.
+
+use safelight_testkit::traffic::{Plan, Traffic, Upload};
+use std::{io::BufRead as _, time::Duration};
+
+fn main() {
+    let arg = |name: &str| std::env::args().skip_while(|a| a != name).nth(1);
+    let need = |name: &str| {
+        arg(name).unwrap_or_else(|| {
+            eprintln!("usage: safelight-traffic --addr A:P --host NAME [--photo FILE --email E] (password in TRAFFIC_PASSWORD)");
+            std::process::exit(2);
+        })
+    };
+    let number = |name: &str, default: usize| arg(name).and_then(|v| v.parse().ok()).unwrap_or(default);
+    let upload = arg("--photo").and_then(|p| std::fs::read(p).ok()).map(|photo| Upload {
+        email: need("--email"),
+        password: std::env::var("TRAFFIC_PASSWORD").unwrap_or_default(),
+        photo,
+        every: Duration::from_millis(800),
+    });
+    let plan = Plan {
+        addr: need("--addr").parse().unwrap_or_else(|e| {
+            eprintln!("--addr: {e}");
+            std::process::exit(2);
+        }),
+        host: need("--host"),
+        paths: std::env::args().skip_while(|a| a != "--paths").skip(1).collect(),
+        keep_alive: number("--keep-alive", 12),
+        fresh: number("--fresh", 4),
+        slow: number("--slow", 3),
+        upload,
+        pause: Duration::from_millis(u64::try_from(number("--pause-ms", 20)).unwrap_or(20)),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let Ok(runtime) = runtime else { std::process::exit(1) };
+    let counts = runtime.block_on(async {
+        let traffic = Traffic::start(plan, "start");
+        // Standard input blocks, so it is read elsewhere.
+        let (tx, mut rx) = tokio::sync::mpsc::unbounded_channel();
+        std::thread::spawn(move || {
+            for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+                let _ = tx.send(line);
+            }
+        });
+        while let Some(mark) = rx.recv().await {
+            traffic.mark(mark.trim());
+        }
+        traffic.finish().await
+    });
+    for (mark, c) in counts {
+        println!("{}", serde_json::json!({"mark": mark, "sent": c.sent, "failed": c.failed, "kinds": c.kinds, "samples": c.samples}));
+    }
+}

@@ -1,0 +1,280 @@
+//! The demo: a production of its own on loopback, four releases of FilmTrip, real traffic all the while.
+//! The faults are what goes wrong in life: a wrong image host in the environment, and a limit set too low.
+
+use crate::{Outcome, cargo, root, run, setup, target};
+use std::{
+    fs,
+    io::Write as _,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+const PASSWORD: &str = "a-long-demo-password-1";
+const EMAIL: &str = "demo@example.com";
+
+struct Demo {
+    dir: PathBuf,
+    project: PathBuf,
+    bin: PathBuf,
+    port: u16,
+    traffic: Option<Child>,
+    fast: bool,
+}
+
+/// Runs the demo.
+pub(crate) fn run_demo(fast: bool, keep: bool) -> Outcome {
+    setup::for_build()?;
+    println!("building Safelight and FilmTrip");
+    run(&mut cargo(&["build", "--quiet", "--package", "safelight", "--package", "filmtrip", "--package", "safelight-testkit", "--bins"]))?;
+    let mut demo = Demo::prepare(fast)?;
+    let result = demo.play();
+    demo.close(keep);
+    result
+}
+
+impl Demo {
+    fn prepare(fast: bool) -> Result<Self, String> {
+        // A short path: unix sockets allow 107 bytes.
+        let dir = std::env::temp_dir().join(format!("safelight-demo-{}", std::process::id()));
+        let project = dir.join("filmtrip");
+        fs::create_dir_all(project.join("app")).map_err(|e| format!("{}: {e}", project.display()))?;
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).map_err(|e| e.to_string())?.port();
+        let demo = Self { dir, project, bin: target().join("debug"), port, traffic: None, fast };
+        demo.write_project()?;
+        Ok(demo)
+    }
+
+    fn write(&self, name: &str, text: &str) -> Outcome {
+        let path = self.project.join(name);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(|e| e.to_string())?;
+        }
+        fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))
+    }
+
+    fn write_project(&self) -> Outcome {
+        let watch = if self.fast { 5 } else { 20 };
+        let toml = include_str!("demo.toml").replace("@PORT@", &self.port.to_string()).replace("@WATCH@", &watch.to_string());
+        self.write("safelight.toml", &toml)?;
+        let journeys = root().join("apps/filmtrip/journeys");
+        for e in fs::read_dir(&journeys).map_err(|e| format!("{}: {e}", journeys.display()))?.flatten() {
+            if e.path().extension().is_some_and(|x| x == "hurl") {
+                let to = self.project.join("journeys").join(e.file_name());
+                fs::create_dir_all(self.project.join("journeys")).map_err(|e| e.to_string())?;
+                fs::copy(e.path(), &to).map_err(|e| format!("{}: {e}", to.display()))?;
+            }
+        }
+        let photo = self.project.join("journeys/test-photo.jpg");
+        run(Command::new(self.bin.join("filmtrip"))
+            .args(["make-photo", "--width", "900", "--height", "600", "--out"])
+            .arg(&photo)
+            .stdout(Stdio::null()))?;
+        fs::copy(self.bin.join("filmtrip"), self.project.join("app/filmtrip")).map_err(|e| format!("app/filmtrip: {e}"))?;
+        self.env(&[])
+    }
+
+    /// The environment file of the next release.
+    fn env(&self, extra: &[&str]) -> Outcome {
+        let mut text = format!("FILMTRIP_ADMIN_EMAIL={EMAIL}\nFILMTRIP_ADMIN_PASSWORD={PASSWORD}\n");
+        extra.iter().for_each(|l| {
+            text.push_str(l);
+            text.push('\n');
+        });
+        self.write(".env.production", &text)
+    }
+
+    /// The migration script of the next release: up to a schema version.
+    fn release(&self, version: &str, schema: u32) -> Outcome {
+        self.write("app/VERSION", version)?;
+        self.write(
+            "app/migrate.sh",
+            &format!("set -e\n./filmtrip migrate --to {schema}\n./filmtrip admin create --email \"$FILMTRIP_ADMIN_EMAIL\" || true\n"),
+        )
+    }
+
+    fn safelight(&self, args: &[&str]) -> Result<i32, String> {
+        let mut c = Command::new(self.bin.join("safelight"));
+        c.args(args).current_dir(&self.project).env("SAFELIGHT_HOME", self.dir.join("host"));
+        c.status().map(|s| s.code().unwrap_or(-1)).map_err(|e| format!("safelight: {e}"))
+    }
+
+    fn play(&mut self) -> Outcome {
+        let began = Instant::now();
+        let listen = format!("127.0.0.1:{}", self.port);
+        say("A production of its own", &format!("http://filmtrip.localhost:{}, everything below {}", self.port, self.dir.display()));
+        self.expect(&["host", "start", "--listen", &listen], 0)?;
+
+        say("v1", "the first release: schema 2, two services, backend before frontend");
+        self.release("v1", 2)?;
+        self.expect(&["deploy"], 0)?;
+        self.start_traffic()?;
+        self.mark("v1 serves");
+        std::thread::sleep(Duration::from_secs(if self.fast { 1 } else { 4 }));
+
+        say("v2", "a good release with a schema migration, under traffic");
+        self.release("v2", 3)?;
+        self.mark("v2 deploys and serves");
+        self.expect(&["deploy"], 0)?;
+
+        say("v3", "answers its health check, but its photos point at a host that does not exist");
+        self.release("v3", 3)?;
+        self.env(&["FILMTRIP_IMAGE_BASE_URL=http://img.filmtrip.invalid"])?;
+        self.mark("v3 is stopped before any user meets it");
+        self.expect(&["deploy"], 3)?;
+
+        say("v4", "passes every test, and fails under real traffic: a limit is set too low");
+        self.release("v4", 3)?;
+        self.env(&["FILMTRIP_MAX_IN_FLIGHT=1"])?;
+        self.mark("v4 meets users and is undone");
+        self.expect(&["deploy"], 3)?;
+        self.mark("v2 serves again");
+        std::thread::sleep(Duration::from_secs(if self.fast { 2 } else { 5 }));
+
+        let counts = self.stop_traffic()?;
+        say("What is there now", "");
+        self.expect(&["status"], 0)?;
+        self.expect(&["history"], 0)?;
+        say("Requests", "");
+        println!("{counts}");
+        self.keep_reports()?;
+        println!("\nall of it took {} s", began.elapsed().as_secs());
+        judge(&counts)
+    }
+
+    fn expect(&self, args: &[&str], code: i32) -> Outcome {
+        let got = self.safelight(args)?;
+        if got == code {
+            return Ok(());
+        }
+        let log = fs::read_to_string(self.dir.join("host/logs/host.log")).unwrap_or_default();
+        let tail: Vec<&str> = log.lines().rev().take(20).collect();
+        let tail: Vec<&str> = tail.into_iter().rev().collect();
+        Err(format!("`safelight {}` ended with {got}, not {code}. The host's log ends:\n{}", args.join(" "), tail.join("\n")))
+    }
+
+    fn start_traffic(&mut self) -> Outcome {
+        let child = Command::new(self.bin.join("safelight-traffic"))
+            .args(["--addr", &format!("127.0.0.1:{}", self.port), "--host", "filmtrip.localhost", "--email", EMAIL])
+            .arg("--photo")
+            .arg(self.project.join("journeys/test-photo.jpg"))
+            .args(["--paths", "/", "/api/photos?limit=20", "/?lang=zh-CN", "/api/health", "/login"])
+            .env("TRAFFIC_PASSWORD", PASSWORD)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|e| format!("safelight-traffic: {e}"))?;
+        self.traffic = Some(child);
+        Ok(())
+    }
+
+    fn mark(&mut self, name: &str) {
+        if let Some(pipe) = self.traffic.as_mut().and_then(|c| c.stdin.as_mut()) {
+            let _ = writeln!(pipe, "{name}");
+        }
+    }
+
+    /// Ends the traffic; returns its counts as a table.
+    fn stop_traffic(&mut self) -> Result<String, String> {
+        let Some(mut child) = self.traffic.take() else { return Ok(String::new()) };
+        drop(child.stdin.take());
+        let out = child.wait_with_output().map_err(|e| e.to_string())?;
+        let mut table = String::new();
+        for line in String::from_utf8_lossy(&out.stdout).lines() {
+            let (mark, sent, failed) = (field(line, "mark"), field(line, "sent"), field(line, "failed"));
+            if mark != "start" {
+                table.push_str(&format!("{sent:>8} sent {failed:>6} failed   {mark}\n"));
+            }
+            if failed != "0" {
+                let why = line.split("\"samples\":").nth(1).unwrap_or("");
+                table.push_str(&format!("           for example {}\n", why.chars().take(160).collect::<String>()));
+            }
+        }
+        Ok(table)
+    }
+
+    fn keep_reports(&self) -> Outcome {
+        let to = target().join("demo-reports");
+        let _ = fs::remove_dir_all(&to);
+        fs::create_dir_all(&to).map_err(|e| format!("{}: {e}", to.display()))?;
+        println!("one report for each run:");
+        let mut files: Vec<PathBuf> = fs::read_dir(self.project.join("safelight-reports"))
+            .map_err(|e| e.to_string())?
+            .flatten()
+            .map(|e| e.path())
+            .collect();
+        files.sort();
+        for (i, f) in files.iter().enumerate() {
+            let copy = to.join(format!("v{}.html", i + 1));
+            fs::copy(f, &copy).map_err(|e| e.to_string())?;
+            println!("  {}", copy.display());
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, keep: bool) {
+        if let Some(mut c) = self.traffic.take() {
+            let _ = c.kill();
+            let _ = c.wait();
+        }
+        if keep {
+            println!("\nleft running: http://filmtrip.localhost:{} (SAFELIGHT_HOME={})", self.port, self.dir.join("host").display());
+            return;
+        }
+        let _ = self.safelight(&["host", "stop", "--proxy"]);
+        stop_processes(&self.dir);
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// The demo succeeded when only v4, which is bad, failed anybody.
+fn judge(counts: &str) -> Outcome {
+    let bad: Vec<&str> = counts
+        .lines()
+        .filter(|l| l.contains(" sent ") && !l.contains("v4 meets users") && !l.contains(" 0 failed"))
+        .collect();
+    if !counts.contains("v4 meets users") {
+        return Err("no traffic was counted".to_owned());
+    }
+    if bad.is_empty() {
+        println!("good releases failed no request");
+        return Ok(());
+    }
+    Err(format!("requests failed while good releases served:\n{}", bad.join("\n")))
+}
+
+/// One value of a flat JSON line, without its quotes.
+fn field(line: &str, name: &str) -> String {
+    let Some(rest) = line.split(&format!("\"{name}\":")).nth(1) else { return String::new() };
+    let rest = rest.trim_start();
+    match rest.strip_prefix('"') {
+        Some(s) => s.split('"').next().unwrap_or("").to_owned(),
+        None => rest.chars().take_while(char::is_ascii_digit).collect(),
+    }
+}
+
+/// Ends every process that works inside of `dir`: shims first, so that they start nothing again.
+fn stop_processes(dir: &Path) {
+    for signal in ["-TERM", "-KILL"] {
+        let Ok(entries) = fs::read_dir("/proc") else { return };
+        let mut found = false;
+        for e in entries.flatten() {
+            let path = e.path();
+            let inside = fs::read_link(path.join("cwd")).is_ok_and(|c| c.starts_with(dir))
+                || fs::read(path.join("cmdline")).is_ok_and(|c| String::from_utf8_lossy(&c).contains(&*dir.to_string_lossy()));
+            let pid = e.file_name().to_string_lossy().into_owned();
+            if inside && pid != std::process::id().to_string() && pid.bytes().all(|b| b.is_ascii_digit()) {
+                found = true;
+                let _ = Command::new("kill").args([signal, &pid]).stderr(Stdio::null()).status();
+            }
+        }
+        if found {
+            std::thread::sleep(Duration::from_millis(1500));
+        }
+    }
+}
+
+fn say(title: &str, text: &str) {
+    println!("\n\x1b[1;31m●\x1b[0m \x1b[1m{title}\x1b[0m  {text}");
+}
