@@ -195,4 +195,18 @@ mod tests {
         let outcomes: Vec<Outcome> = w.run(Answers).await.iter().map(|f| f.outcome).collect();
         assert_eq!(outcomes, [Outcome::Pass, Outcome::Warn]);
     }
+
+    #[tokio::test]
+    async fn the_main_address_is_reached_where_the_configuration_says() {
+        let mut w = world("https://filmtrip.cn", Ok(http(200)));
+        w.toml.push_str("connect = \"192.0.2.7:8443\"\nurls = [\"https://img.filmtrip.cn\"]\n");
+        w.net.gets.insert("https://img.filmtrip.cn".into(), Err(NetError::Refused));
+        let outcomes: Vec<Outcome> = w.run(Answers).await.iter().map(|f| f.outcome).collect();
+        assert_eq!(outcomes, [Outcome::Pass, Outcome::Fail]);
+        let asked: Vec<_> = w.net.asked.lock().unwrap().iter().map(|(_, to)| *to).collect();
+        assert_eq!(asked, [Some("192.0.2.7:8443".parse().unwrap()), None]);
+        // Another machine that refuses is no first deploy on this one.
+        w.net.gets.insert("https://filmtrip.cn".into(), Err(NetError::Refused));
+        assert_eq!(w.run(Answers).await[0].outcome, Outcome::Fail);
+    }
 }

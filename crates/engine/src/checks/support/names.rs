@@ -1,6 +1,11 @@
 //! What kind of name a host of a URL is, and where a request to it goes from this host.
 
-use crate::{check::CheckContext, config::value::UrlParts, driver::net::NetError, text::Text};
+use crate::{
+    check::CheckContext,
+    config::value::{UrlParts, url_parts},
+    driver::net::NetError,
+    text::Text,
+};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// What a host name means before anybody is asked.
@@ -54,7 +59,7 @@ pub(in crate::checks) fn needs_no_dns(host: &str) -> Option<Text> {
     }
 }
 
-/// Where a request to a URL of this very host has to go.
+/// Where a request goes that does not follow DNS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::checks) struct LocalTarget {
     /// The address to connect to.
@@ -63,9 +68,17 @@ pub(in crate::checks) struct LocalTarget {
     pub(in crate::checks) proxied: bool,
 }
 
-/// For a URL whose host is this machine: the proxy's address, or the URL's own port on the loopback interface when no
-/// proxy runs. `None` for hosts elsewhere.
+/// The address in the environment's `connect`; for a URL whose host is this machine, the proxy's address, or the URL's
+/// own port on the loopback interface when no proxy runs. `None` for hosts that DNS has to find.
 pub(in crate::checks) fn local_target(ctx: &CheckContext, url: &UrlParts) -> Option<LocalTarget> {
+    // What the user says beats what names say: `connect` belongs to the environment's main address.
+    let main = url_parts(&ctx.env.url).is_some_and(|m| (&m.host, m.port) == (&url.host, url.port));
+    if let Some(addr) = ctx.env.connect.as_ref().filter(|_| main).and_then(|c| c.parse::<SocketAddr>().ok()) {
+        return Some(LocalTarget {
+            addr,
+            proxied: ctx.state.proxy_listen.iter().any(|l| l.port() == addr.port()),
+        });
+    }
     if place(&url.host) != Place::Loopback {
         return None;
     }
@@ -91,7 +104,8 @@ pub(in crate::checks) fn nothing_deployed_yet(
     target: Option<LocalTarget>,
     e: &NetError,
 ) -> bool {
-    ctx.state.current.is_none() && target.is_some() && *e == NetError::Refused
+    let here = target.is_some_and(|t| t.proxied || t.addr.ip().is_loopback());
+    ctx.state.current.is_none() && here && *e == NetError::Refused
 }
 
 /// The words for [`nothing_deployed_yet`].
