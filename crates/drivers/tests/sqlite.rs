@@ -259,6 +259,30 @@ async fn a_restore_reaches_processes_that_have_the_database_open() {
 }
 
 #[tokio::test]
+async fn a_backup_with_another_page_size_is_restored_once_nobody_has_the_database_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("app.db");
+    drop(make(&path, "wal"));
+    let backup = driver(&path).back_up(&dir.path().join("backup.db")).await.unwrap();
+    let db = Connection::open(&path).unwrap();
+    db.execute_batch("PRAGMA journal_mode = DELETE; PRAGMA page_size = 8192; VACUUM; DELETE FROM photo")
+        .unwrap();
+    db.execute_batch("PRAGMA journal_mode = WAL").unwrap();
+    // A connection that has read something, as the app's would.
+    assert_eq!(db.query_row(PHOTOS, [], |r| r.get::<_, i64>(0)).unwrap(), 0);
+    assert_eq!(number(&path, "PRAGMA page_size"), 8192);
+    let error = driver(&path).restore(&backup).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Busy, "{error}");
+    assert_eq!(number(&path, PHOTOS), 0);
+    drop(db);
+    driver(&path).restore(&backup).await.unwrap();
+    assert_eq!((number(&path, PHOTOS), number(&path, "PRAGMA page_size")), (2000, 4096));
+    let mode: String =
+        Connection::open(&path).unwrap().query_row("PRAGMA journal_mode", [], |r| r.get(0)).unwrap();
+    assert_eq!(mode, "wal");
+}
+
+#[tokio::test]
 async fn a_lost_or_unreadable_database_is_restored_too() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("app.db");

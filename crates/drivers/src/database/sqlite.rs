@@ -190,7 +190,7 @@ impl Sqlite {
         }) {
             Ok(mut live) => {
                 live.pragma_update(None, "synchronous", "FULL").map_err(|e| op.sql(&e))?;
-                copy_into(op, &from, &mut live)?;
+                overwrite(op, &from, &mut live)?;
                 check_integrity(op, &live)?;
                 // What is still in the WAL is durable; moving it into the file is a courtesy to people with `cp`.
                 let _ = live.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
@@ -227,6 +227,25 @@ fn try_to_write(db: &Connection) -> rusqlite::Result<()> {
     let written = db.pragma_update(None, "user_version", version);
     db.execute_batch("ROLLBACK")?;
     written
+}
+
+/// Copies `from` over `live`. SQLite cannot change the page size of a database in WAL mode: where the two differ, it
+/// leaves that mode for the copy, which needs a moment without any other connection.
+fn overwrite(op: &Op, from: &Connection, live: &mut Connection) -> Result<(), DatabaseError> {
+    let ask = |db: &Connection, pragma: &str| {
+        db.query_row(pragma, [], |row| row.get::<_, Value>(0)).map(show).map_err(|e| op.sql(&e))
+    };
+    let other_size = ask(from, "PRAGMA page_size")? != ask(live, "PRAGMA page_size")?;
+    if !other_size || ask(live, "PRAGMA journal_mode")? != "wal" {
+        return copy_into(op, from, live);
+    }
+    if ask(live, "PRAGMA journal_mode = DELETE")? != "delete" {
+        let detail = "the backup has another page size, so the app must be stopped for the restore";
+        return Err(op.fail(Kind::Busy, detail));
+    }
+    let copied = copy_into(op, from, live);
+    ask(live, "PRAGMA journal_mode = WAL")?;
+    copied
 }
 
 fn tables(db: &Connection) -> rusqlite::Result<Vec<(String, u64)>> {

@@ -161,17 +161,17 @@ impl Detached {
     }
 
     fn status_of(name: &str, state: &State) -> ProcessStatus {
-        let running = state.app.as_ref().filter(|app| app.alive());
+        let running = state.app_now();
         ProcessStatus {
             name: name.to_owned(),
-            state: match (running, state.shim_alive()) {
+            state: match (&running, state.shim_alive()) {
                 (Some(_), _) => ProcessState::Running,
                 (None, true) => ProcessState::Restarting,
                 (None, false) => ProcessState::Stopped,
             },
-            pid: running.map(|app| app.pid),
+            pid: running.as_ref().map(|app| app.pid),
             restarts: state.restarts,
-            memory: running.and_then(group::memory),
+            memory: running.as_ref().and_then(group::memory),
             last_exit: state.last_exit.clone(),
         }
     }
@@ -198,7 +198,8 @@ impl Detached {
             sleep(Duration::from_millis(10)).await;
         }
         // The shim is gone. What it left, or what outlived it, is ended here.
-        if let Some(app) = read(name, record)?.app
+        let state = read(name, record)?;
+        if let Some(app) = state.app_now().or(state.app)
             && !group::end(&app, grace).await
         {
             let stuck = group::members(&app);
@@ -232,10 +233,11 @@ impl ProcessManager for Detached {
         let _lock = self.lock(name).await?;
         if let Some(order) = record.order().map_err(|e| HostError::io(op(), &e))? {
             let state = read(name, &record)?;
-            if !state.shim_alive() && state.app_alive() {
+            let runs = state.app_now().is_some();
+            if !state.shim_alive() && runs {
                 self.run_shim(&record, &order).await?;
             }
-            if state.shim_alive() || state.app_alive() {
+            if state.shim_alive() || runs {
                 return Ok(Self::status_of(name, &read(name, &record)?));
             }
             self.end(name, &record, Duration::from_secs(1)).await?;

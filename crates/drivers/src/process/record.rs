@@ -62,8 +62,23 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn app_alive(&self) -> bool {
-        self.app.as_ref().is_some_and(Known::alive)
+    /// The app while it runs: the one that was noted, or one that a shim started and could not note any more because it
+    /// was killed in that moment. It is found by the session, which is the shim's own and no other process's.
+    pub(super) fn app_now(&self) -> Option<Known> {
+        self.app.clone().filter(Known::alive).or_else(|| {
+            let shim = self.shim.as_ref()?;
+            if shim.boot != boot_id() || shim.session != shim.pid || shim.alive() {
+                return None;
+            }
+            proc::pids()
+                .filter(|pid| {
+                    proc::stat(*pid).is_some_and(|s| {
+                        s.session == shim.pid && s.group == *pid && s.start_ticks >= shim.start_ticks
+                    })
+                })
+                .filter_map(Known::now)
+                .find(Known::alive)
+        })
     }
     pub(super) fn shim_alive(&self) -> bool {
         self.shim.as_ref().is_some_and(Known::alive)

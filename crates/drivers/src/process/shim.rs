@@ -87,13 +87,16 @@ async fn supervise(record: &Record) -> io::Result<()> {
         return Ok(());
     };
     let mut shim = Shim { record, order, state: record.state()?, dirty: false };
+    // Looked for before this shim takes the place of the one that started it.
+    let adopted = shim.state.app_now();
     shim.state.shim = Known::now(std::process::id());
+    shim.state.app = adopted.clone().or(shim.state.app);
     shim.state.failed = None;
     shim.save();
 
     let mut backoff = BACKOFF_FIRST;
-    let mut app = match shim.adopt() {
-        Some(app) => app,
+    let mut app = match adopted {
+        Some(known) => App { known, child: None, since: Instant::now() },
         None => match shim.start() {
             Ok(app) => app,
             Err(e) => {
@@ -167,12 +170,6 @@ impl Shim<'_> {
                 true
             }
         };
-    }
-
-    /// The app that an earlier shim started, when it still runs.
-    fn adopt(&self) -> Option<App> {
-        let known = self.state.app.clone().filter(Known::alive)?;
-        Some(App { known, child: None, since: Instant::now() })
     }
 
     fn start(&mut self) -> io::Result<App> {

@@ -3,7 +3,11 @@
 use crate::rig::{Rig, kill, until};
 use safelight_drivers::process::LogLimits;
 use safelight_engine::driver::process::{ProcessSpec, ProcessState};
-use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
+    time::Duration,
+};
 
 async fn start(rig: &Rig, spec: &ProcessSpec) -> u32 {
     let status = rig.manager.start(spec).await.unwrap();
@@ -108,21 +112,52 @@ async fn what_a_crashed_app_left_running_is_ended_before_the_restart() {
 }
 
 #[tokio::test]
+async fn an_app_whose_shim_died_before_it_could_note_it_is_found() {
+    for restart in [false, true] {
+        let rig = Rig::detached();
+        let spec = rig.spec("app.web.r1", "");
+        let pid = start(&rig, &spec).await;
+        kill_shim(&rig).await;
+        let file = rig.path("run/app.web.r1/state.json");
+        let mut state: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        state["app"] = serde_json::Value::Null;
+        fs::write(&file, state.to_string()).unwrap();
+        let status = rig.manager.status(&spec.name).await.unwrap().unwrap();
+        assert_eq!((status.state, status.pid), (ProcessState::Running, Some(pid)));
+        if restart {
+            assert_eq!(rig.manager.start(&spec).await.unwrap().pid, Some(pid));
+            assert_eq!(rig.apps(&spec.name), [pid], "a second one was started");
+        }
+        rig.manager.stop(&spec.name, Duration::from_secs(5)).await.unwrap();
+        assert!(rig.processes().is_empty());
+    }
+}
+
+#[tokio::test]
 async fn a_number_that_was_given_to_another_process_is_left_alone() {
     let rig = Rig::detached();
     let spec = rig.spec("app.web.r1", "");
     let pid = start(&rig, &spec).await;
     kill_shim(&rig).await;
-    // As if the app had ended and its number had gone to a stranger: same number, another start time.
+    kill(pid, "KILL");
+    until("the app is gone", async || rig.apps(&spec.name).is_empty().then_some(())).await;
+    // As if the app's number had gone to a stranger, which leads a group of its own and started at another time.
+    let mut stranger = std::process::Command::new("sleep").arg("1000").process_group(0).spawn().unwrap();
+    let of_stranger = safelight_drivers::host::proc::stat(stranger.id()).unwrap();
     let file = rig.path("run/app.web.r1/state.json");
     let mut state: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
-    let ticks = state["app"]["start_ticks"].as_u64().unwrap();
-    state["app"]["start_ticks"] = (ticks + 1).into();
+    for who in ["app", "shim"] {
+        state[who]["pid"] = stranger.id().into();
+        state[who]["session"] = of_stranger.session.into();
+        state[who]["start_ticks"] = (of_stranger.start_ticks - 1).into();
+    }
     fs::write(&file, state.to_string()).unwrap();
     let status = rig.manager.status(&spec.name).await.unwrap().unwrap();
     assert_eq!((status.state, status.pid), (ProcessState::Stopped, None));
     rig.manager.stop(&spec.name, Duration::from_secs(1)).await.unwrap();
-    assert_eq!(rig.apps(&spec.name), [pid], "a process that is not ours was signalled");
+    assert!(stranger.try_wait().unwrap().is_none(), "a process that is not ours was signalled");
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
 }
 
 #[tokio::test]
