@@ -41,6 +41,8 @@ pub struct Plan {
     pub slow: usize,
     /// E-mail and password of an account that uploads, with the photo.
     pub upload: Option<Upload>,
+    /// Visitors who upload with it.
+    pub uploaders: usize,
     /// Pause of each visitor between two requests.
     pub pause: Duration,
 }
@@ -80,6 +82,7 @@ pub struct Counts {
 /// Traffic that runs until it is stopped.
 pub struct Traffic {
     stop: Arc<AtomicBool>,
+    crowd_stop: Arc<AtomicBool>,
     shared: Arc<Shared>,
     visitors: JoinSet<()>,
 }
@@ -110,24 +113,44 @@ impl Traffic {
     /// Starts all visitors; counts go under `mark`.
     #[must_use]
     pub fn start(plan: Plan, mark: &str) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let shared = Arc::new(Shared::default());
-        let plan = Arc::new(plan);
-        let mut t = Self { stop, shared, visitors: JoinSet::new() };
+        let mut t = Self {
+            stop: Arc::default(),
+            crowd_stop: Arc::default(),
+            shared: Arc::default(),
+            visitors: JoinSet::new(),
+        };
         t.mark(mark);
+        let stop = t.stop.clone();
+        t.visit(plan, &stop);
+        t
+    }
+
+    fn visit(&mut self, plan: Plan, stop: &Arc<AtomicBool>) {
+        let plan = Arc::new(plan);
         for i in 0..plan.keep_alive {
-            t.visitors.spawn(keep_alive(plan.clone(), t.shared.clone(), t.stop.clone(), i));
+            self.visitors.spawn(keep_alive(plan.clone(), self.shared.clone(), stop.clone(), i));
         }
         for i in 0..plan.fresh {
-            t.visitors.spawn(fresh(plan.clone(), t.shared.clone(), t.stop.clone(), i));
+            self.visitors.spawn(fresh(plan.clone(), self.shared.clone(), stop.clone(), i));
         }
         for _ in 0..plan.slow {
-            t.visitors.spawn(slow(plan.clone(), t.shared.clone(), t.stop.clone()));
+            self.visitors.spawn(slow(plan.clone(), self.shared.clone(), stop.clone()));
         }
-        if let Some(u) = plan.upload.clone() {
-            t.visitors.spawn(uploads(plan.clone(), u, t.shared.clone(), t.stop.clone()));
+        for u in plan.upload.iter().cycle().take(plan.uploaders * usize::from(plan.upload.is_some())) {
+            self.visitors.spawn(uploads(plan.clone(), u.clone(), self.shared.clone(), stop.clone()));
         }
-        t
+    }
+
+    /// Many more visitors come, until [`Traffic::disperse`].
+    pub fn crowd(&mut self, plan: Plan) {
+        self.crowd_stop = Arc::default();
+        let stop = self.crowd_stop.clone();
+        self.visit(plan, &stop);
+    }
+
+    /// The crowd leaves.
+    pub fn disperse(&self) {
+        self.crowd_stop.store(true, Ordering::SeqCst);
     }
 
     /// From here on counts go under another mark.
@@ -144,6 +167,7 @@ impl Traffic {
 
     /// Lets every visitor finish what it is doing; then the counts.
     pub async fn finish(mut self) -> Vec<(String, Counts)> {
+        self.disperse();
         self.stop.store(true, Ordering::SeqCst);
         while self.visitors.join_next().await.is_some() {}
         self.counts()
@@ -151,7 +175,11 @@ impl Traffic {
 }
 
 fn judge(status: StatusCode) -> Result<(), String> {
-    if status.is_server_error() || status == StatusCode::MISDIRECTED_REQUEST { Err(status.to_string()) } else { Ok(()) }
+    if status.is_server_error() || status == StatusCode::MISDIRECTED_REQUEST {
+        Err(status.to_string())
+    } else {
+        Ok(())
+    }
 }
 
 type Sender = SendRequest<Full<Bytes>>;
@@ -176,7 +204,9 @@ async fn get(sender: &mut Sender, host: &str, path: &str) -> Result<StatusCode, 
         response.into_body().collect().await.map_err(|e| format!("body: {e}"))?;
         Ok(status)
     };
-    tokio::time::timeout(Duration::from_secs(60), exchange).await.map_err(|_| "no answer in 60 s".to_owned())?
+    tokio::time::timeout(Duration::from_secs(60), exchange)
+        .await
+        .map_err(|_| "no answer in 60 s".to_owned())?
 }
 
 async fn keep_alive(plan: Arc<Plan>, shared: Arc<Shared>, stop: Arc<AtomicBool>, i: usize) {
@@ -254,7 +284,8 @@ async fn slow_once(plan: &Plan, path: &str) -> Result<(), String> {
         tokio::time::sleep(Duration::from_millis(4)).await;
     }
     let head = String::from_utf8_lossy(&answer[..answer.len().min(64)]).into_owned();
-    let status: u16 = head.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or(format!("no status in {head:?}"))?;
+    let status: u16 =
+        head.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or(format!("no status in {head:?}"))?;
     judge(StatusCode::from_u16(status).map_err(|e| e.to_string())?)
 }
 
@@ -271,7 +302,8 @@ async fn uploads(plan: Arc<Plan>, upload: Upload, shared: Arc<Shared>, stop: Arc
             upload_once(&mut sender, &plan.host, cookie, csrf, &upload.photo).await
         }
         .await;
-        if result.is_err() {
+        // Only a refused session is renewed: an editor does not log in again because a page was busy.
+        if result.as_ref().is_err_and(|e| e.contains("401") || e.contains("403")) {
             session = None;
         }
         shared.count("upload", result);
@@ -283,7 +315,10 @@ async fn uploads(plan: Arc<Plan>, upload: Upload, shared: Arc<Shared>, stop: Arc
     }
 }
 
-async fn send(sender: &mut Sender, request: Request<Full<Bytes>>) -> Result<(StatusCode, Option<String>, Bytes), String> {
+async fn send(
+    sender: &mut Sender,
+    request: Request<Full<Bytes>>,
+) -> Result<(StatusCode, Option<String>, Bytes), String> {
     let exchange = async {
         sender.ready().await.map_err(|e| format!("ready: {e}"))?;
         let response = sender.send_request(request).await.map_err(|e| format!("send: {e}"))?;
@@ -297,7 +332,9 @@ async fn send(sender: &mut Sender, request: Request<Full<Bytes>>) -> Result<(Sta
         let body = response.into_body().collect().await.map_err(|e| format!("body: {e}"))?.to_bytes();
         Ok((status, cookie, body))
     };
-    tokio::time::timeout(Duration::from_secs(60), exchange).await.map_err(|_| "no answer in 60 s".to_owned())?
+    tokio::time::timeout(Duration::from_secs(60), exchange)
+        .await
+        .map_err(|_| "no answer in 60 s".to_owned())?
 }
 
 async fn login(sender: &mut Sender, host: &str, u: &Upload) -> Result<(String, String), String> {
@@ -315,7 +352,13 @@ async fn login(sender: &mut Sender, host: &str, u: &Upload) -> Result<(String, S
     }
 }
 
-async fn upload_once(sender: &mut Sender, host: &str, cookie: &str, csrf: &str, photo: &[u8]) -> Result<(), String> {
+async fn upload_once(
+    sender: &mut Sender,
+    host: &str,
+    cookie: &str,
+    csrf: &str,
+    photo: &[u8],
+) -> Result<(), String> {
     let mut body = b"--frame\r\ncontent-disposition: form-data; name=\"visibility\"\r\n\r\npublic\r\n--frame\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.jpg\"\r\ncontent-type: image/jpeg\r\n\r\n".to_vec();
     body.extend_from_slice(photo);
     body.extend_from_slice(b"\r\n--frame--\r\n");

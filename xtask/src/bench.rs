@@ -17,7 +17,18 @@ pub(crate) fn run_one(which: &str) -> Outcome {
 
 /// False alarms, power and delay of the judge beside other judges; writes the tables and curves of docs/judge.md.
 fn judge() -> Outcome {
-    run(&mut cargo(&["run", "--release", "--quiet", "--package", "safelight-judge", "--example", "simulate", "--", "--out", "docs/judge"]))
+    run(&mut cargo(&[
+        "run",
+        "--release",
+        "--quiet",
+        "--package",
+        "safelight-judge",
+        "--example",
+        "simulate",
+        "--",
+        "--out",
+        "docs/judge",
+    ]))
 }
 
 /// Throughput, latency and memory of the proxy beside nginx.

@@ -27,7 +27,17 @@ struct Demo {
 pub(crate) fn run_demo(fast: bool, keep: bool) -> Outcome {
     setup::for_build()?;
     println!("building Safelight and FilmTrip");
-    run(&mut cargo(&["build", "--quiet", "--package", "safelight", "--package", "filmtrip", "--package", "safelight-testkit", "--bins"]))?;
+    run(&mut cargo(&[
+        "build",
+        "--quiet",
+        "--package",
+        "safelight",
+        "--package",
+        "filmtrip",
+        "--package",
+        "safelight-testkit",
+        "--bins",
+    ]))?;
     let mut demo = Demo::prepare(fast)?;
     let result = demo.play();
     demo.close(keep);
@@ -40,7 +50,8 @@ impl Demo {
         let dir = std::env::temp_dir().join(format!("safelight-demo-{}", std::process::id()));
         let project = dir.join("filmtrip");
         fs::create_dir_all(project.join("app")).map_err(|e| format!("{}: {e}", project.display()))?;
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).map_err(|e| e.to_string())?.port();
+        let port =
+            TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).map_err(|e| e.to_string())?.port();
         let demo = Self { dir, project, bin: target().join("debug"), port, traffic: None, fast };
         demo.write_project()?;
         Ok(demo)
@@ -55,8 +66,10 @@ impl Demo {
     }
 
     fn write_project(&self) -> Outcome {
-        let watch = if self.fast { 5 } else { 20 };
-        let toml = include_str!("demo.toml").replace("@PORT@", &self.port.to_string()).replace("@WATCH@", &watch.to_string());
+        let watch = if self.fast { 6 } else { 20 };
+        let toml = include_str!("demo.toml")
+            .replace("@PORT@", &self.port.to_string())
+            .replace("@WATCH@", &watch.to_string());
         self.write("safelight.toml", &toml)?;
         let journeys = root().join("apps/filmtrip/journeys");
         for e in fs::read_dir(&journeys).map_err(|e| format!("{}: {e}", journeys.display()))?.flatten() {
@@ -71,7 +84,8 @@ impl Demo {
             .args(["make-photo", "--width", "900", "--height", "600", "--out"])
             .arg(&photo)
             .stdout(Stdio::null()))?;
-        fs::copy(self.bin.join("filmtrip"), self.project.join("app/filmtrip")).map_err(|e| format!("app/filmtrip: {e}"))?;
+        fs::copy(self.bin.join("filmtrip"), self.project.join("app/filmtrip"))
+            .map_err(|e| format!("app/filmtrip: {e}"))?;
         self.env(&[])
     }
 
@@ -90,7 +104,7 @@ impl Demo {
         self.write("app/VERSION", version)?;
         self.write(
             "app/migrate.sh",
-            &format!("set -e\n./filmtrip migrate --to {schema}\n./filmtrip admin create --email \"$FILMTRIP_ADMIN_EMAIL\" || true\n"),
+            &format!("set -e\n./filmtrip migrate --to {schema}\n./filmtrip admin create --email \"$FILMTRIP_ADMIN_EMAIL\" 2>/dev/null || echo the admin is there already\n"),
         )
     }
 
@@ -103,13 +117,17 @@ impl Demo {
     fn play(&mut self) -> Outcome {
         let began = Instant::now();
         let listen = format!("127.0.0.1:{}", self.port);
-        say("A production of its own", &format!("http://filmtrip.localhost:{}, everything below {}", self.port, self.dir.display()));
+        say(
+            "A production of its own",
+            &format!("http://filmtrip.localhost:{}, everything below {}", self.port, self.dir.display()),
+        );
         self.expect(&["host", "start", "--listen", &listen], 0)?;
 
         say("v1", "the first release: schema 2, two services, backend before frontend");
         self.release("v1", 2)?;
         self.expect(&["deploy"], 0)?;
         self.start_traffic()?;
+        self.mark("+day");
         self.mark("v1 serves");
         std::thread::sleep(Duration::from_secs(if self.fast { 1 } else { 4 }));
 
@@ -124,13 +142,19 @@ impl Demo {
         self.mark("v3 is stopped before any user meets it");
         self.expect(&["deploy"], 3)?;
 
-        say("v4", "passes every test, and fails under real traffic: a limit is set too low");
+        say("v4", "passes every test in the quiet of the night; a limit is set too low for the day");
         self.release("v4", 3)?;
-        self.env(&["FILMTRIP_MAX_IN_FLIGHT=1"])?;
-        self.mark("v4 meets users and is undone");
-        self.expect(&["deploy"], 3)?;
-        self.mark("v2 serves again");
+        self.env(&["FILMTRIP_MAX_IN_FLIGHT=4"])?;
+        self.mark("-");
+        self.mark("v4 deploys and serves at night");
+        self.expect(&["deploy", "--detach"], 0)?;
+        say("morning", "many more visitors come; nobody is at the keyboard but the watch");
+        self.mark("v4 meets the crowd and is undone by the watch");
+        self.mark("+crowd");
+        self.expect(&["watch"], 3)?;
+        self.mark("v2 serves the crowd again");
         std::thread::sleep(Duration::from_secs(if self.fast { 2 } else { 5 }));
+        self.mark("-");
 
         let counts = self.stop_traffic()?;
         say("What is there now", "");
@@ -151,12 +175,23 @@ impl Demo {
         let log = fs::read_to_string(self.dir.join("host/logs/host.log")).unwrap_or_default();
         let tail: Vec<&str> = log.lines().rev().take(20).collect();
         let tail: Vec<&str> = tail.into_iter().rev().collect();
-        Err(format!("`safelight {}` ended with {got}, not {code}. The host's log ends:\n{}", args.join(" "), tail.join("\n")))
+        Err(format!(
+            "`safelight {}` ended with {got}, not {code}. The host's log ends:\n{}",
+            args.join(" "),
+            tail.join("\n")
+        ))
     }
 
     fn start_traffic(&mut self) -> Outcome {
         let child = Command::new(self.bin.join("safelight-traffic"))
-            .args(["--addr", &format!("127.0.0.1:{}", self.port), "--host", "filmtrip.localhost", "--email", EMAIL])
+            .args([
+                "--addr",
+                &format!("127.0.0.1:{}", self.port),
+                "--host",
+                "filmtrip.localhost",
+                "--email",
+                EMAIL,
+            ])
             .arg("--photo")
             .arg(self.project.join("journeys/test-photo.jpg"))
             .args(["--paths", "/", "/api/photos?limit=20", "/?lang=zh-CN", "/api/health", "/login"])
@@ -188,7 +223,10 @@ impl Demo {
             }
             if failed != "0" {
                 let why = line.split("\"samples\":").nth(1).unwrap_or("");
-                table.push_str(&format!("           for example {}\n", why.chars().take(160).collect::<String>()));
+                table.push_str(&format!(
+                    "           for example {}\n",
+                    why.chars().take(160).collect::<String>()
+                ));
             }
         }
         Ok(table)
@@ -219,7 +257,11 @@ impl Demo {
             let _ = c.wait();
         }
         if keep {
-            println!("\nleft running: http://filmtrip.localhost:{} (SAFELIGHT_HOME={})", self.port, self.dir.join("host").display());
+            println!(
+                "\nleft running: http://filmtrip.localhost:{} (SAFELIGHT_HOME={})",
+                self.port,
+                self.dir.join("host").display()
+            );
             return;
         }
         let _ = self.safelight(&["host", "stop", "--proxy"]);
@@ -232,9 +274,9 @@ impl Demo {
 fn judge(counts: &str) -> Outcome {
     let bad: Vec<&str> = counts
         .lines()
-        .filter(|l| l.contains(" sent ") && !l.contains("v4 meets users") && !l.contains(" 0 failed"))
+        .filter(|l| l.contains(" sent ") && !l.contains("v4 meets the crowd") && !l.contains(" 0 failed"))
         .collect();
-    if !counts.contains("v4 meets users") {
+    if !counts.contains("v4 meets the crowd") {
         return Err("no traffic was counted".to_owned());
     }
     if bad.is_empty() {
@@ -262,7 +304,8 @@ fn stop_processes(dir: &Path) {
         for e in entries.flatten() {
             let path = e.path();
             let inside = fs::read_link(path.join("cwd")).is_ok_and(|c| c.starts_with(dir))
-                || fs::read(path.join("cmdline")).is_ok_and(|c| String::from_utf8_lossy(&c).contains(&*dir.to_string_lossy()));
+                || fs::read(path.join("cmdline"))
+                    .is_ok_and(|c| String::from_utf8_lossy(&c).contains(&*dir.to_string_lossy()));
             let pid = e.file_name().to_string_lossy().into_owned();
             if inside && pid != std::process::id().to_string() && pid.bytes().all(|b| b.is_ascii_digit()) {
                 found = true;

@@ -6,7 +6,16 @@ use crate::{Outcome, cargo, run, setup};
 pub(crate) fn all(extra: &[String]) -> Outcome {
     setup::for_tests()?;
     run(&mut cargo(&["build", "--workspace", "--bins", "--examples", "--keep-going"]))?;
-    let mut nextest = cargo(&["nextest", "run", "--workspace", "--no-fail-fast", "--status-level", "fail", "--final-status-level", "flaky"]);
+    let mut nextest = cargo(&[
+        "nextest",
+        "run",
+        "--workspace",
+        "--no-fail-fast",
+        "--status-level",
+        "fail",
+        "--final-status-level",
+        "flaky",
+    ]);
     nextest.args(extra);
     run(&mut nextest)?;
     run(&mut cargo(&["test", "--workspace", "--doc", "--quiet"]))

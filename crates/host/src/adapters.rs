@@ -32,7 +32,7 @@ impl ProxyTraffic {
 
     async fn find(&self, app: &str, service: &str) -> Result<Option<ServiceState>, HostError> {
         let state = self.client.state().await.map_err(|e| trouble("ask the proxy for its routes", &e))?;
-        Ok(state.services.into_iter().find(|s| s.app == own(app, service) && s.service == service))
+        Ok(state.services.into_iter().find(|s| s.app == app && s.service == service))
     }
 }
 
@@ -43,11 +43,6 @@ fn trouble(op: &str, e: &ControlError) -> HostError {
         HostErrorKind::Other
     };
     HostError::new(kind, op, e)
-}
-
-/// Each service is an app of its own to the proxy, so that one can be taken out without the others.
-fn own(app: &str, service: &str) -> String {
-    format!("{app}.{service}")
 }
 
 fn release(t: &Target) -> Release {
@@ -102,20 +97,12 @@ impl Traffic for ProxyTraffic {
                     salt: String::new(),
                 };
                 let body = SetCandidate { candidate: Some(candidate), probe: None, drain: Drain::default() };
-                self.client
-                    .candidate(&own(app, service), service, &body)
-                    .await
-                    .map(drop)
-                    .map_err(|e| trouble(op, &e))
+                self.client.candidate(app, service, &body).await.map(drop).map_err(|e| trouble(op, &e))
             }
             (Some(_), None) => {
                 let body =
                     SetCandidate { candidate: None, probe: None, drain: drain(Duration::from_secs(5)) };
-                self.client
-                    .candidate(&own(app, service), service, &body)
-                    .await
-                    .map(drop)
-                    .map_err(|e| trouble(op, &e))
+                self.client.candidate(app, service, &body).await.map(drop).map_err(|e| trouble(op, &e))
             }
             (_, Some(t)) => {
                 let body = PutService {
@@ -126,11 +113,7 @@ impl Traffic for ProxyTraffic {
                     split_cookie: None,
                     drain: Drain::default(),
                 };
-                self.client
-                    .put(&own(app, service), service, &body)
-                    .await
-                    .map(drop)
-                    .map_err(|e| trouble(op, &e))
+                self.client.put(app, service, &body).await.map(drop).map_err(|e| trouble(op, &e))
             }
         }
     }
@@ -148,7 +131,7 @@ impl Traffic for ProxyTraffic {
         let same_routes = self.find(app, service).await?.is_some_and(|s| s.routes == wanted);
         let report = if same_routes {
             let body = Switch { to: release(to), then_candidate: None, probe: None, drain: drain(limit) };
-            self.client.switch(&own(app, service), service, &body).await
+            self.client.switch(app, service, &body).await
         } else {
             let body = PutService {
                 routes: wanted,
@@ -158,7 +141,7 @@ impl Traffic for ProxyTraffic {
                 split_cookie: None,
                 drain: drain(limit),
             };
-            self.client.put(&own(app, service), service, &body).await
+            self.client.put(app, service, &body).await
         }
         .map_err(|e| trouble(op, &e))?;
         let d = report.drained;
@@ -175,7 +158,7 @@ impl Traffic for ProxyTraffic {
             return Ok(());
         }
         self.client
-            .delete_app(&own(app, service))
+            .delete_service(app, service)
             .await
             .map(drop)
             .map_err(|e| trouble("take the service out of the proxy", &e))
@@ -188,7 +171,7 @@ impl Traffic for ProxyTraffic {
             ..Hold::default()
         };
         self.client
-            .hold(&own(app, service), service, &body)
+            .hold(app, service, &body)
             .await
             .map(drop)
             .map_err(|e| trouble("hold requests in the proxy", &e))
@@ -199,7 +182,7 @@ impl Traffic for ProxyTraffic {
             return Ok(());
         }
         self.client
-            .release(&own(app, service), service)
+            .release(app, service)
             .await
             .map(drop)
             .map_err(|e| trouble("release held requests in the proxy", &e))
@@ -207,11 +190,8 @@ impl Traffic for ProxyTraffic {
 
     async fn counts(&self, app: &str, service: &str) -> Result<ServiceCounts, HostError> {
         let m = self.client.metrics().await.map_err(|e| trouble("read the proxy's counts", &e))?;
-        let versions = m
-            .services
-            .iter()
-            .find(|s| s.app == own(app, service) && s.service == service)
-            .map_or_else(Vec::new, |s| {
+        let versions =
+            m.services.iter().find(|s| s.app == app && s.service == service).map_or_else(Vec::new, |s| {
                 s.versions
                     .iter()
                     .map(|(version, c)| {
@@ -270,14 +250,14 @@ impl Journeys for HurlJourneys {
             let started = Instant::now();
             let outcome = safelight_journeys::run(&journey, &options).await;
             let failure = outcome.failure.as_ref().map(|f| {
-                let mut s = format!("{}:{} {}: {}", f.file, f.line, f.request, f.what);
+                let mut s = format!("{}:{} {}: {}", base(&f.file), f.line, f.request, f.what);
                 if let (Some(e), Some(a)) = (&f.expected, &f.actual) {
                     s.push_str(&format!(" (expected {e}, got {a})"));
                 }
                 s
             });
             results.push(JourneyResult {
-                name: outcome.name.clone(),
+                name: stem(&outcome.name),
                 ok: outcome.success,
                 steps: outcome.steps.len(),
                 millis: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -286,4 +266,14 @@ impl Journeys for HurlJourneys {
         }
         Ok(results)
     }
+}
+
+/// `photo.hurl` of a path.
+fn base(file: &str) -> &str {
+    file.rsplit('/').next().unwrap_or(file)
+}
+
+/// `photo` of a path.
+fn stem(file: &str) -> String {
+    base(file).trim_end_matches(".hurl").to_owned()
 }

@@ -122,7 +122,8 @@ impl Context {
                     tracing::warn!("{}: {e}", path.display());
                 }
                 let live = d.url.replace("{path}", &path.to_string_lossy());
-                let sqlite = Sqlite::new(path, d.schema_query.clone(), d.proof_queries.clone()).with_url(live);
+                let sqlite =
+                    Sqlite::new(path, d.schema_query.clone(), d.proof_queries.clone()).with_url(live);
                 Arc::new(sqlite) as Arc<dyn Database>
             }
         });
@@ -134,8 +135,10 @@ impl Context {
             }
         };
         // Validated with the rest of the configuration.
-        let resolvers: Vec<std::net::SocketAddr> = env.resolvers.iter().filter_map(|r| r.parse().ok()).collect();
-        let net = if resolvers.is_empty() { SystemNet::new() } else { SystemNet::new().with_resolvers(resolvers) };
+        let resolvers: Vec<std::net::SocketAddr> =
+            env.resolvers.iter().filter_map(|r| r.parse().ok()).collect();
+        let net =
+            if resolvers.is_empty() { SystemNet::new() } else { SystemNet::new().with_resolvers(resolvers) };
         Ok(Self {
             home: home.clone(),
             dirs,

@@ -114,6 +114,14 @@ impl ControlClient {
         self.post(app, service, "release", &ReleaseHold {}).await
     }
 
+    /// Removes a service with its routes; returns when its requests are done.
+    ///
+    /// # Errors
+    /// See [`ControlError`].
+    pub async fn delete_service(&self, app: &str, service: &str) -> Result<ChangeReport, ControlError> {
+        self.call(Method::DELETE, &format!("/v1/services/{app}/{service}"), None::<&()>).await
+    }
+
     /// Removes an app; returns when its requests are done.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ pub(crate) fn router(control: Control) -> Router {
     Router::new()
         .route("/v1/state", get(state))
         .route("/v1/metrics", get(metrics))
-        .route("/v1/services/{app}/{service}", put(put_service))
+        .route("/v1/services/{app}/{service}", put(put_service).delete(delete_service))
         .route("/v1/services/{app}/{service}/switch", post(switch))
         .route("/v1/services/{app}/{service}/candidate", post(candidate))
         .route("/v1/services/{app}/{service}/share", post(share))
@@ -109,6 +109,10 @@ async fn release(
     body: Body<ReleaseHold>,
 ) -> Response {
     finish(c, body, |ops, _| async move { ops.release(&app, &name, None).await }).await
+}
+
+async fn delete_service(AxumState(c): AxumState<Control>, Path((app, name)): Names) -> Response {
+    finish(c, Ok(Json(())), |ops, ()| async move { ops.delete_service(&app, &name).await }).await
 }
 
 async fn delete_app(AxumState(c): AxumState<Control>, Path(app): Path<String>) -> Response {

@@ -140,6 +140,14 @@ impl Ops {
         self.drain(report, leaving, &Drain::default()).await
     }
 
+    pub(crate) async fn delete_service(&self, app: &str, name: &str) -> Result<ChangeReport, OpError> {
+        let report = self.change(|table| table.remove_service(app, name));
+        let report = report.await?;
+        let leaving =
+            self.live.leaving(None).into_iter().filter(|l| l.app == app && l.service == name).collect();
+        self.drain(report, leaving, &Drain::default()).await
+    }
+
     /// Holds new requests and waits for those in flight.
     pub(crate) async fn hold(
         self: &Arc<Self>,

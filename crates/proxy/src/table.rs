@@ -192,6 +192,19 @@ impl RouteTable {
         Ok(())
     }
 
+    /// Removes a service with its routes; an app without services goes too.
+    ///
+    /// # Errors
+    /// When there is no such service.
+    pub fn remove_service(&mut self, app: &str, service: &str) -> Result<(), TableError> {
+        let missing = || TableError::NoService { app: app.into(), service: service.into() };
+        let found = self.apps.iter_mut().find(|a| a.name == app).ok_or_else(missing)?;
+        found.services.remove(service).ok_or_else(missing)?;
+        found.routes.retain(|r| r.service != service);
+        self.apps.retain(|a| !a.services.is_empty());
+        Ok(())
+    }
+
     /// Brings hosts and prefixes into their one spelling: lower case, no trailing dot or slash.
     pub fn normalise(&mut self) {
         for app in &mut self.apps {

@@ -26,6 +26,8 @@ pub(crate) struct Follow<'f> {
     pub(crate) leave_at_commit: bool,
     /// Show every finding.
     pub(crate) verbose: bool,
+    /// The run began long before: what is past is not shown again.
+    pub(crate) late: bool,
     /// Where to write the HTML report at the end.
     pub(crate) report_dir: Option<PathBuf>,
 }
@@ -33,6 +35,7 @@ pub(crate) struct Follow<'f> {
 /// Follows to the end; returns the exit code.
 pub(crate) async fn follow(f: Follow<'_>, out: &Output) -> Result<u8, CommandError> {
     let mut live = Live::new(out, f.verbose);
+    let attached = jiff::Timestamp::now();
     let mut events: Vec<Event> = Vec::new();
     let mut committed = false;
     let mut interrupts = 0;
@@ -51,7 +54,11 @@ pub(crate) async fn follow(f: Follow<'_>, out: &Output) -> Result<u8, CommandErr
             }
         };
         if lost.take().is_some() {
-            out.say(word(out.lang, "the host daemon is back; going on with the run", "主机守护进程已恢复，继续运行"));
+            out.say(word(
+                out.lang,
+                "the host daemon is back; going on with the run",
+                "主机守护进程已恢复，继续运行",
+            ));
             // It is going on already when it was the watch; asking again does no harm.
             let _ = f.client.resume(f.run, &RunOrder { who: f.who.clone(), forget: false }).await;
             continue;
@@ -74,7 +81,12 @@ pub(crate) async fn follow(f: Follow<'_>, out: &Output) -> Result<u8, CommandErr
                             }
                         }
                     };
-                    live.event(&e);
+                    // Whoever joins later is told what the run is, and then what happens from now on.
+                    if !f.late || e.at >= attached || matches!(e.kind, EventKind::RunStarted { .. }) {
+                        live.event(&e);
+                    } else {
+                        live.catch_up(&e);
+                    }
                     committed |= is_commit(&events, &e);
                     let end = matches!(e.kind, EventKind::RunEnded { .. });
                     events.push(e);
@@ -120,8 +132,14 @@ async fn ended_or_waiting(f: &Follow<'_>, events: &[Event]) -> State {
 }
 
 fn waiting(run: &str) -> CommandError {
-    CommandError::refused(safelight_engine::text!("run {run} is interrupted and waits", "运行 {run} 已中断，正在等待"))
-        .with_help(Text::new("`safelight resume` goes on, `safelight abort` takes back", "`safelight resume` 继续，`safelight abort` 撤销"))
+    CommandError::refused(safelight_engine::text!(
+        "run {run} is interrupted and waits",
+        "运行 {run} 已中断，正在等待"
+    ))
+    .with_help(Text::new(
+        "`safelight resume` goes on, `safelight abort` takes back",
+        "`safelight resume` 继续，`safelight abort` 撤销",
+    ))
 }
 
 fn word(lang: Lang, en: &'static str, zh: &'static str) -> &'static str {

@@ -5,7 +5,7 @@ use crate::output::{Format, Output};
 use indicatif::{ProgressBar, ProgressStyle};
 use safelight_engine::{
     event::{Event, EventKind},
-    plan::{Plan, PlanKind},
+    plan::{Plan, PlanKind, UndoPlan},
     report::{duration, terminal},
     text::Lang,
 };
@@ -29,7 +29,8 @@ impl<'o> Live<'o> {
         let bar = (out.live && out.format != Format::Json).then(|| {
             let bar = ProgressBar::new_spinner();
             bar.set_style(
-                ProgressStyle::with_template("{spinner:.red} {msg} {elapsed:.dim}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
+                ProgressStyle::with_template("{spinner:.red} {msg} {elapsed:.dim}")
+                    .unwrap_or_else(|_| ProgressStyle::default_spinner()),
             );
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
@@ -53,7 +54,14 @@ impl<'o> Live<'o> {
 
     fn title(&self, step: u32) -> String {
         let step = self.plan.as_ref().and_then(|p| p.step(step));
-        step.map(|s| format!("{} {}", terminal::pad(self.out.t(&s.phase.word()), 10), self.out.t(&s.title))).unwrap_or_default()
+        step.map(|s| format!("{} {}", terminal::pad(self.out.t(&s.phase.word()), 10), self.out.t(&s.title)))
+            .unwrap_or_default()
+    }
+
+    /// True for steps whose undo is not worth a line.
+    fn needs_no_undo(&self, step: u32) -> bool {
+        let step = self.plan.as_ref().and_then(|p| p.step(step));
+        step.is_some_and(|s| matches!(s.undo, UndoPlan::NothingToDo))
     }
 
     /// Called when nothing came for a while.
@@ -64,6 +72,20 @@ impl<'o> Live<'o> {
                 let title = self.title(step);
                 self.say(&format!("  … {title} ({s} s)"));
             }
+        }
+    }
+
+    /// Takes in a past event without showing it.
+    pub(crate) fn catch_up(&mut self, e: &Event) {
+        match &e.kind {
+            EventKind::StepStarted { step } => {
+                self.step = Some((*step, Instant::now()));
+                self.message(self.title(*step));
+            }
+            EventKind::StepDone { .. } | EventKind::StepFailed { .. } | EventKind::StepWarned { .. } => {
+                self.step = None
+            }
+            _ => {}
         }
     }
 
@@ -84,8 +106,13 @@ impl<'o> Live<'o> {
                     (PlanKind::Rollback, false) => "rolling back to",
                     (PlanKind::Rollback, true) => "回滚到",
                 };
-                let (app, env, rev, id, run) = (&plan.app, &plan.env, &plan.to.revision, &plan.to.id, &plan.run);
-                self.say(&format!("{} {app} · {env} · {rev} · {id}  {}", style.paint("1", verb), style.paint("90", run)));
+                let (app, env, rev, id, run) =
+                    (&plan.app, &plan.env, &plan.to.revision, &plan.to.id, &plan.run);
+                self.say(&format!(
+                    "{} {app} · {env} · {rev} · {id}  {}",
+                    style.paint("1", verb),
+                    style.paint("90", run)
+                ));
                 self.plan = Some(plan.clone());
             }
             EventKind::RunResumed { who, undoing } => {
@@ -98,7 +125,10 @@ impl<'o> Live<'o> {
                 self.say(&style.paint("36", &format!("{what} {who}")));
             }
             EventKind::Checked { finding } => {
-                if self.verbose || finding.outcome.blocks() || finding.outcome == safelight_engine::finding::Outcome::Warn {
+                if self.verbose
+                    || finding.outcome.blocks()
+                    || finding.outcome == safelight_engine::finding::Outcome::Warn
+                {
                     self.say(&format!("  {}", terminal::finding(finding, style, self.verbose)));
                 }
             }
@@ -106,9 +136,15 @@ impl<'o> Live<'o> {
                 let code = if verdict.may_go() { "1;32" } else { "1;31" };
                 let c = verdict.counts;
                 let counts = if zh {
-                    format!("{} 通过，{} 警告，{} 失败，{} 未知，{} 跳过", c.pass, c.warn, c.fail, c.unknown, c.skipped)
+                    format!(
+                        "{} 通过，{} 警告，{} 失败，{} 未知，{} 跳过",
+                        c.pass, c.warn, c.fail, c.unknown, c.skipped
+                    )
                 } else {
-                    format!("{} pass, {} warn, {} fail, {} unknown, {} skipped", c.pass, c.warn, c.fail, c.unknown, c.skipped)
+                    format!(
+                        "{} pass, {} warn, {} fail, {} unknown, {} skipped",
+                        c.pass, c.warn, c.fail, c.unknown, c.skipped
+                    )
                 };
                 self.say(&format!("  {}  {counts}", style.paint(code, self.out.t(&verdict.word()))));
             }
@@ -132,17 +168,30 @@ impl<'o> Live<'o> {
             }
             EventKind::Journey { result, .. } => {
                 let mark = if result.ok { style.paint("32", "✓") } else { style.paint("31", "✗") };
-                self.say(&format!("    {mark} {} ({}, {})", result.name, result.steps, duration(result.millis)));
+                self.say(&format!(
+                    "    {mark} {} ({}, {})",
+                    result.name,
+                    result.steps,
+                    duration(result.millis)
+                ));
             }
             EventKind::StepDone { step, millis, summary } => {
                 let (title, text) = (self.title(*step), self.out.t(summary).to_owned());
                 self.step = None;
-                self.say(&format!("{} {title} {}", style.paint("32", "✓"), style.paint("90", &format!("· {text} · {}", duration(*millis)))));
+                self.say(&format!(
+                    "{} {title} {}",
+                    style.paint("32", "✓"),
+                    style.paint("90", &format!("· {text} · {}", duration(*millis)))
+                ));
             }
             EventKind::StepFailed { step, millis, error, help } => {
                 let title = self.title(*step);
                 self.step = None;
-                self.say(&format!("{} {title} {}", style.paint("31", "✗"), style.paint("90", &duration(*millis))));
+                self.say(&format!(
+                    "{} {title} {}",
+                    style.paint("31", "✗"),
+                    style.paint("90", &duration(*millis))
+                ));
                 for line in self.out.t(error).to_owned().lines() {
                     self.say(&format!("    {}", style.paint("31", line)));
                 }
@@ -154,16 +203,20 @@ impl<'o> Live<'o> {
                 let title = self.title(*step);
                 self.say(&format!("{} {title} · {}", style.paint("33", "!"), self.out.t(error)));
             }
-            EventKind::UndoStarted { reason } => {
+            EventKind::UndoStarted { .. } => {
                 let word = if zh { "撤销" } else { "undoing" };
-                let first = self.out.t(reason).lines().next().unwrap_or("").to_owned();
-                self.say(&format!("{} · {first}", style.paint("1;33", word)));
+                self.say(&style.paint("1;33", word));
                 self.message(word.to_owned());
             }
+            EventKind::StepUndone { step, .. } if self.needs_no_undo(*step) => {}
             EventKind::StepUndone { step, millis, summary } => {
                 let title = self.title(*step);
                 let text = self.out.t(summary).to_owned();
-                self.say(&format!("{} {title} {}", style.paint("33", "↶"), style.paint("90", &format!("· {text} · {}", duration(*millis)))));
+                self.say(&format!(
+                    "{} {title} {}",
+                    style.paint("33", "↶"),
+                    style.paint("90", &format!("· {text} · {}", duration(*millis)))
+                ));
             }
             EventKind::UndoFailed { step, error } => {
                 let title = self.title(*step);
@@ -182,7 +235,8 @@ impl<'o> Live<'o> {
     fn looked(&mut self, look: &safelight_engine::watch::Look, breaches: &[safelight_engine::watch::Breach]) {
         let style = self.out.progress_style();
         let zh = self.out.lang == Lang::Zh;
-        let (requests, errors) = look.services.iter().fold((0, 0), |(r, e), s| (r + s.requests, e + s.errors));
+        let (requests, errors) =
+            look.services.iter().fold((0, 0), |(r, e), s| (r + s.requests, e + s.errors));
         let left = look.total_s.saturating_sub(look.elapsed_s);
         let p95 = look.services.iter().filter_map(|s| s.p95_ms).fold(0.0_f64, f64::max);
         let line = if zh {
@@ -196,7 +250,13 @@ impl<'o> Live<'o> {
             self.say(&format!("  … {line}"));
         }
         for b in breaches {
-            self.say(&format!("  {} {} ({}/{})", style.paint("31", "●"), self.out.t(&b.what), b.in_a_row, b.of));
+            self.say(&format!(
+                "  {} {} ({}/{})",
+                style.paint("31", "●"),
+                self.out.t(&b.what),
+                b.in_a_row,
+                b.of
+            ));
         }
         for t in &look.blind {
             self.say(&format!("  {} {}", style.paint("35", "??"), self.out.t(t)));

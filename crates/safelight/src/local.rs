@@ -13,10 +13,21 @@ use std::{
 
 /// Who gives orders, for the record: user and machine.
 pub(crate) fn who() -> String {
-    let user = std::env::var("SAFELIGHT_WHO").ok().filter(|u| !u.is_empty()).or_else(|| std::env::var("USER").ok().filter(|u| !u.is_empty()));
-    let user = user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
+    let user = std::env::var("SAFELIGHT_WHO")
+        .ok()
+        .filter(|u| !u.is_empty())
+        .or_else(|| std::env::var("USER").ok().filter(|u| !u.is_empty()));
+    let user = user.unwrap_or_else(|| user_name(rustix::process::getuid().as_raw()));
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     format!("{user}@{host}")
+}
+
+/// The name of a user id, or the id.
+fn user_name(uid: u32) -> String {
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let mut lines = passwd.lines().map(|l| l.split(':').collect::<Vec<_>>());
+    let found = lines.find(|f| f.get(2).is_some_and(|u| *u == uid.to_string()));
+    found.and_then(|f| f.first().map(|n| (*n).to_owned())).unwrap_or_else(|| format!("uid {uid}"))
 }
 
 /// This program, for starting its other halves.
@@ -38,7 +49,11 @@ pub(crate) async fn daemon(out: &Output) -> Result<HostClient, CommandError> {
     if client.status().await.is_ok() {
         return Ok(client);
     }
-    out.say(if out.lang == safelight_engine::text::Lang::Zh { "启动主机守护进程 …" } else { "starting the host daemon …" });
+    out.say(if out.lang == safelight_engine::text::Lang::Zh {
+        "启动主机守护进程 …"
+    } else {
+        "starting the host daemon …"
+    });
     start_keeper(&home, &[])?;
     wait_for(&client, &home).await?;
     Ok(client)
@@ -80,15 +95,19 @@ pub(crate) async fn wait_for(client: &HostClient, home: &Home) -> Result<(), Com
     let path = home.logs().join("host.log");
     let said = safelight_host::logs::tail(&path, 600).unwrap_or_default();
     let shown = path.display();
-    Err(CommandError::refused(safelight_engine::text!("the host daemon did not come up:\n{said}", "主机守护进程未能启动：\n{said}"))
-        .with_help(safelight_engine::text!("its whole log is {shown}", "完整日志：{shown}")))
+    Err(CommandError::refused(safelight_engine::text!(
+        "the host daemon did not come up:\n{said}",
+        "主机守护进程未能启动：\n{said}"
+    ))
+    .with_help(safelight_engine::text!("its whole log is {shown}", "完整日志：{shown}")))
 }
 
 /// The host's memory, without the daemon.
 pub(crate) fn store() -> Result<(Home, Arc<Store>), CommandError> {
     let home = Home::from_env();
     home.create().map_err(|e| CommandError::io(&home.root.to_string_lossy(), &e))?;
-    let store = Store::open(&home.database()).map_err(|e| CommandError::refused(Text::same(e.to_string())))?;
+    let store =
+        Store::open(&home.database()).map_err(|e| CommandError::refused(Text::same(e.to_string())))?;
     Ok((home, Arc::new(store)))
 }
 
@@ -104,7 +123,12 @@ pub(crate) fn project(dir: &Path) -> Result<PathBuf, CommandError> {
 }
 
 /// The run to act on: the named one, or the open one of this app and environment.
-pub(crate) async fn open_run(client: &HostClient, named: Option<&str>, app: &str, env: &str) -> Result<String, CommandError> {
+pub(crate) async fn open_run(
+    client: &HostClient,
+    named: Option<&str>,
+    app: &str,
+    env: &str,
+) -> Result<String, CommandError> {
     let runs = client.runs().await?;
     let found = match named {
         Some(id) => runs.iter().find(|r| r.run == id || r.run.ends_with(id)),
@@ -112,7 +136,10 @@ pub(crate) async fn open_run(client: &HostClient, named: Option<&str>, app: &str
     };
     found.map(|r| r.run.clone()).ok_or_else(|| match named {
         Some(id) => CommandError::usage(safelight_engine::text!("there is no run {id}", "没有运行 {id}")),
-        None => CommandError::usage(safelight_engine::text!("no run of {app} in {env} is open", "{env} 的 {app} 没有进行中的运行"))
-            .with_help(Text::new("`safelight history` lists past runs", "`safelight history` 可查看历史")),
+        None => CommandError::usage(safelight_engine::text!(
+            "no run of {app} in {env} is open",
+            "{env} 的 {app} 没有进行中的运行"
+        ))
+        .with_help(Text::new("`safelight history` lists past runs", "`safelight history` 可查看历史")),
     })
 }

@@ -3,8 +3,8 @@
 mod commands;
 mod error;
 mod follow;
-mod local;
 mod live;
+mod local;
 mod output;
 
 use clap::{Parser, Subcommand};
@@ -157,5 +157,9 @@ fn start_logging() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("SAFELIGHT_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,safelight=info,safelight_host=info"));
     // Another subscriber cannot be there yet; if it is, its output is as good.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .try_init();
 }

@@ -66,7 +66,8 @@ impl Output {
     pub(crate) fn error(&self, e: &CommandError) {
         let style = self.progress_style();
         if self.format == Format::Json {
-            let body = serde_json::json!({"schema": 1, "error": e.message, "help": e.help, "exit": e.exit_code()});
+            let body =
+                serde_json::json!({"schema": 1, "error": e.message, "help": e.help, "exit": e.exit_code()});
             self.line(&body.to_string());
         }
         let word = if self.lang == Lang::Zh { "错误" } else { "error" };

@@ -1,5 +1,5 @@
-//! Traffic for the demo: runs until standard input ends. Each line there is a mark; at the end the counts are printed as
-//! JSON, one line per mark.
+//! Traffic for the demo: runs until standard input ends. Each line there is a mark, but for `+day` and `+crowd` (more, and
+//! many more, visitors come) and `-` (they leave again). At the end the counts are printed as JSON, one line per mark.
 
 use safelight_testkit::traffic::{Plan, Traffic, Upload};
 use std::{io::BufRead as _, time::Duration};
@@ -26,16 +26,27 @@ fn main() {
         }),
         host: need("--host"),
         paths: std::env::args().skip_while(|a| a != "--paths").skip(1).collect(),
-        keep_alive: number("--keep-alive", 12),
-        fresh: number("--fresh", 4),
-        slow: number("--slow", 3),
+        keep_alive: number("--keep-alive", 2),
+        fresh: number("--fresh", 1),
+        slow: number("--slow", 1),
         upload,
-        pause: Duration::from_millis(u64::try_from(number("--pause-ms", 20)).unwrap_or(20)),
+        uploaders: 1,
+        pause: Duration::from_millis(u64::try_from(number("--pause-ms", 100)).unwrap_or(100)),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let Ok(runtime) = runtime else { std::process::exit(1) };
     let counts = runtime.block_on(async {
-        let traffic = Traffic::start(plan, "start");
+        let day = Plan {
+            keep_alive: 12,
+            fresh: 4,
+            slow: 3,
+            uploaders: 0,
+            pause: Duration::from_millis(20),
+            ..plan.clone()
+        };
+        let often = plan.upload.clone().map(|u| Upload { every: Duration::ZERO, ..u });
+        let crowd = Plan { keep_alive: 20, fresh: 4, slow: 2, uploaders: 8, upload: often, ..day.clone() };
+        let mut traffic = Traffic::start(plan, "start");
         // Standard input blocks, so it is read elsewhere.
         let (tx, mut rx) = tokio::sync::mpsc::unbounded_channel();
         std::thread::spawn(move || {
@@ -44,11 +55,19 @@ fn main() {
             }
         });
         while let Some(mark) = rx.recv().await {
-            traffic.mark(mark.trim());
+            match mark.trim() {
+                "+day" => traffic.crowd(day.clone()),
+                "+crowd" => traffic.crowd(crowd.clone()),
+                "-" => traffic.disperse(),
+                name => traffic.mark(name),
+            }
         }
         traffic.finish().await
     });
     for (mark, c) in counts {
-        println!("{}", serde_json::json!({"mark": mark, "sent": c.sent, "failed": c.failed, "kinds": c.kinds, "samples": c.samples}));
+        println!(
+            "{}",
+            serde_json::json!({"mark": mark, "sent": c.sent, "failed": c.failed, "kinds": c.kinds, "samples": c.samples})
+        );
     }
 }

@@ -181,6 +181,24 @@ pub(super) fn link_entry(path: String, target: &str) -> ManifestEntry {
     }
 }
 
+/// What the directory calls itself: the first line of `VERSION`, the version in `package.json`, or its own name.
+fn version_of(root: &Path) -> String {
+    let plain = |v: &str| {
+        let v = v.trim();
+        (!v.is_empty() && v.len() <= 64 && v.chars().all(|c| c.is_ascii_graphic())).then(|| v.to_owned())
+    };
+    let file = || plain(fs::read_to_string(root.join("VERSION")).ok()?.lines().next()?);
+    let package = || {
+        let json: serde_json::Value =
+            serde_json::from_slice(&fs::read(root.join("package.json")).ok()?).ok()?;
+        plain(json.get("version")?.as_str()?)
+    };
+    file()
+        .or_else(package)
+        .or_else(|| Some(root.file_name()?.to_string_lossy().into_owned()))
+        .unwrap_or_else(|| root.display().to_string())
+}
+
 fn refuse(path: &Path, why: &str) -> HostError {
     HostError::new(HostErrorKind::Other, format!("take {} into a release", path.display()), why)
 }
@@ -189,7 +207,7 @@ fn refuse(path: &Path, why: &str) -> HostError {
 impl Source for Dir {
     async fn resolve(&self, asked: Option<&str>) -> Result<Revision, HostError> {
         let here = self.root.display().to_string();
-        if let Some(asked) = asked.filter(|a| *a != here) {
+        if let Some(asked) = asked.filter(|a| *a != here && *a != version_of(&self.root)) {
             return Err(HostError::new(
                 HostErrorKind::NotFound,
                 format!("find the revision {asked:?}"),
@@ -202,7 +220,7 @@ impl Source for Dir {
         if !meta.is_dir() {
             return Err(refuse(&self.root, "it is not a directory"));
         }
-        Ok(Revision { asked: here, commit: None, tags: Vec::new(), subject: None })
+        Ok(Revision { asked: version_of(&self.root), commit: None, tags: Vec::new(), subject: None })
     }
 
     async fn git_state(&self) -> Result<Option<GitState>, HostError> {

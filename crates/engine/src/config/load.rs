@@ -467,7 +467,9 @@ impl Validation<'_, '_> {
                     );
                 }
             }
-            for (i, r) in e.resolvers.iter().enumerate().filter(|(_, r)| r.parse::<std::net::SocketAddr>().is_err()) {
+            for (i, r) in
+                e.resolvers.iter().enumerate().filter(|(_, r)| r.parse::<std::net::SocketAddr>().is_err())
+            {
                 self.add(
                     &format!("env.{name}.resolvers.{i}"),
                     crate::text!("`{r}` is not address:port", "`{r}` 不是 地址:端口"),

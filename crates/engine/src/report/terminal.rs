@@ -27,7 +27,7 @@ impl Style {
 
     /// A sentence in the reader's language.
     #[must_use]
-    pub fn t<'t>(self, text: &'t Text) -> &'t str {
+    pub fn t(self, text: &Text) -> &str {
         text.get(self.lang)
     }
 }

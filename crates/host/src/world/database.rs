@@ -153,10 +153,17 @@ impl HostWorld {
     pub(super) async fn undo_migrate(&self, run: &RunState, step: &Step) -> Result<Text, StepError> {
         let (config, db) = self.database()?;
         let Some(unmigrate) = &config.unmigrate else {
-            return Ok(Text::new(
-                "the new schema stays; the old release was proven on it",
-                "保留新表结构；已验证旧版本可在其上运行",
-            ));
+            return Ok(if run.plan.from.is_some() {
+                Text::new(
+                    "the new schema stays; the old release was proven on it",
+                    "保留新表结构；已验证旧版本可在其上运行",
+                )
+            } else {
+                Text::new(
+                    "the database stays as it is; nothing used it before",
+                    "数据库保持现状；此前没有版本使用它",
+                )
+            });
         };
         let release = self.new_release(run)?;
         let env: EnvFile = self.env_of(&release).await?;

@@ -77,9 +77,11 @@ impl HostWorld {
                 .iter()
                 .map(|id| {
                     let path = dirs.ready(id);
-                    let bytes = std::fs::read(&path).map_err(|e| HostError::io(format!("read {}", path.display()), &e))?;
-                    serde_json::from_slice(&bytes)
-                        .map_err(|e| HostError::new(HostErrorKind::Other, format!("read {}", path.display()), e))
+                    let bytes = std::fs::read(&path)
+                        .map_err(|e| HostError::io(format!("read {}", path.display()), &e))?;
+                    serde_json::from_slice(&bytes).map_err(|e| {
+                        HostError::new(HostErrorKind::Other, format!("read {}", path.display()), e)
+                    })
                 })
                 .collect::<Result<_, HostError>>()?;
             let store = ContentStore::open(dirs.store())?;

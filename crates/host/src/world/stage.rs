@@ -1,8 +1,6 @@
 //! Stage: content, dependencies, build, shared links and environment of a release, on the host.
 
-use super::{
-    Applied, HostWorld, Observed, Step, StepError, failed, redact, secret_values, to_record,
-};
+use super::{Applied, HostWorld, Observed, Step, StepError, failed, redact, secret_values, to_record};
 use crate::paths::{private_dir, write_whole};
 use safelight_drivers::source::{
     deps::{DepsInput, deps_key},
@@ -148,15 +146,12 @@ impl HostWorld {
         } else {
             build.lock_files.clone()
         };
-        let locks: Vec<(String, Vec<u8>)> =
-            locks.into_iter().filter_map(|l| Some((l.clone(), std::fs::read(target.join(&l)).ok()?))).collect();
+        let locks: Vec<(String, Vec<u8>)> = locks
+            .into_iter()
+            .filter_map(|l| Some((l.clone(), std::fs::read(target.join(&l)).ok()?)))
+            .collect();
         let (runtime, line) = (self.runtime_version().await, install.display());
-        let key = deps_key(&DepsInput {
-            lock_files: &locks,
-            runtime: &runtime,
-            install: &line,
-            env: &[],
-        });
+        let key = deps_key(&DepsInput { lock_files: &locks, runtime: &runtime, install: &line, env: &[] });
         let dirs = if build.dependency_dirs.is_empty() {
             vec!["node_modules".to_owned()]
         } else {

@@ -212,10 +212,10 @@ impl HostWorld {
             .switch(&app, service, &rules, &target, s.drain_timeout.0)
             .await
             .map_err(failed)?;
-        let (us, n, cut) = (switched.switch_micros, switched.in_flight, switched.cut);
+        let (n, cut) = (switched.in_flight, switched.cut);
         let summary = safelight_engine::text!(
-            "switched in {us} µs; {n} requests under way were drained, {cut} cut",
-            "{us} 微秒完成切换；{n} 个进行中的请求已排空，{cut} 个被中断"
+            "users are moved; {n} requests under way were drained, {cut} cut",
+            "用户已切换；{n} 个进行中的请求已排空，{cut} 个被中断"
         );
         Ok((to_record(&Promoted { before, latency, switched }), summary))
     }
@@ -239,17 +239,13 @@ impl HostWorld {
             Some(old) => {
                 self.ensure_warm(run, &old, s).await?;
                 let target = self.target(&self.known(&old.id)?, s)?;
-                let done = self
-                    .ctx
+                self.ctx
                     .traffic
                     .switch(&app, service, &rules, &target, s.drain_timeout.0)
                     .await
                     .map_err(failed)?;
-                let (id, us) = (&old.id, done.switch_micros);
-                Ok(safelight_engine::text!(
-                    "users are back on {id}, switched in {us} µs",
-                    "用户已切回 {id}，切换用时 {us} 微秒"
-                ))
+                let id = &old.id;
+                Ok(safelight_engine::text!("users are back on {id}", "用户已切回 {id}"))
             }
             None => {
                 self.ctx.traffic.remove(&app, service).await.map_err(failed)?;

@@ -36,9 +36,19 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
         out.say(if out.lang == Lang::Zh { "记录已关闭" } else { "the record is closed" });
         return Ok(0);
     }
-    let code =
-        follow(Follow { client: &client, run: &run, who, leave_at_commit: false, verbose: false, report_dir: None }, out)
-            .await?;
+    let code = follow(
+        Follow {
+            client: &client,
+            run: &run,
+            who,
+            leave_at_commit: false,
+            verbose: false,
+            late: true,
+            report_dir: Some(local::project(&g.dir)?.join("safelight-reports")),
+        },
+        out,
+    )
+    .await?;
     // What was asked for is that the run is taken back: that is success here.
     Ok(if matches!(code, 1 | 3 | 5) { 0 } else { code })
 }

@@ -47,7 +47,15 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
     let started = client.begin(&request).await?;
     let report_dir = Some(project.join(&args.reports));
     follow(
-        Follow { client: &client, run: &started.run, who, leave_at_commit: args.detach, verbose: args.verbose, report_dir },
+        Follow {
+            client: &client,
+            run: &started.run,
+            who,
+            leave_at_commit: args.detach,
+            verbose: args.verbose,
+            late: false,
+            report_dir,
+        },
         out,
     )
     .await

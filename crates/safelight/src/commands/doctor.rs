@@ -6,8 +6,11 @@ use crate::{
     local,
     output::{Format, Output},
 };
-use safelight_engine::{driver::host::{Cmd, Host as _}, text::Text};
 use safelight_drivers::host::local::LocalHost;
+use safelight_engine::{
+    driver::host::{Cmd, Host as _},
+    text::Text,
+};
 use safelight_host::{client::HostClient, paths::Home};
 
 #[derive(clap::Args)]
@@ -33,10 +36,17 @@ pub(crate) async fn run(_: &Args, _: &Global, out: &Output) -> Result<u8, Comman
     match HostClient::new(home.socket()).status().await {
         Ok(s) => {
             lines.push((true, Text::new("host daemon", "主机守护进程"), format!("pid {}", s.pid)));
-            let proxy = s.proxy.pid.map_or_else(|| s.proxy.trouble.clone().unwrap_or_default(), |p| format!("pid {p}"));
+            let proxy = s
+                .proxy
+                .pid
+                .map_or_else(|| s.proxy.trouble.clone().unwrap_or_default(), |p| format!("pid {p}"));
             lines.push((s.proxy.pid.is_some(), Text::new("proxy", "代理"), proxy));
         }
-        Err(_) => lines.push((true, Text::new("host daemon", "主机守护进程"), out.t(&Text::new("not started yet; a deploy starts it", "尚未启动；部署时会自动启动")).to_owned())),
+        Err(_) => lines.push((
+            true,
+            Text::new("host daemon", "主机守护进程"),
+            out.t(&Text::new("not started yet; a deploy starts it", "尚未启动；部署时会自动启动")).to_owned(),
+        )),
     }
     let host = LocalHost::new();
     for (program, args) in [("git", "--version"), ("node", "--version")] {
@@ -45,13 +55,20 @@ pub(crate) async fn run(_: &Args, _: &Global, out: &Output) -> Result<u8, Comman
             Ok(o) if o.ok() => (true, o.text().trim().to_owned()),
             Ok(o) => (false, o.complaint()),
             // Not every app needs it.
-            Err(_) => (true, out.t(&Text::new("not here; only apps that need it care", "未安装；仅相关应用需要")).to_owned()),
+            Err(_) => (
+                true,
+                out.t(&Text::new("not here; only apps that need it care", "未安装；仅相关应用需要"))
+                    .to_owned(),
+            ),
         };
         lines.push((ok, Text::same(program), text));
     }
     let all = lines.iter().all(|(ok, ..)| *ok);
     if out.format == Format::Json {
-        let items: Vec<_> = lines.iter().map(|(ok, what, is)| serde_json::json!({"ok": ok, "what": what, "is": is})).collect();
+        let items: Vec<_> = lines
+            .iter()
+            .map(|(ok, what, is)| serde_json::json!({"ok": ok, "what": what, "is": is}))
+            .collect();
         out.line(&serde_json::json!({"schema": 1, "ok": all, "items": items}).to_string());
     } else {
         let style = out.style();

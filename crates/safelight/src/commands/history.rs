@@ -22,7 +22,10 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: &Args, _: &Global, out: &Output) -> Result<u8, CommandError> {
     let runs = local::runs()?;
-    let rows = runs.store().runs(false, args.number).map_err(|e| CommandError::refused(Text::same(e.to_string())))?;
+    let rows = runs
+        .store()
+        .runs(false, args.number)
+        .map_err(|e| CommandError::refused(Text::same(e.to_string())))?;
     let list: Vec<_> = rows.iter().map(|r| runs.summary(r)).collect();
     if out.format == Format::Json {
         out.line(&serde_json::json!({"schema": 1, "runs": list}).to_string());

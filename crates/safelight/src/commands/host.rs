@@ -78,7 +78,10 @@ async fn start(home: &Home, listen: &[SocketAddr], out: &Output) -> Result<u8, C
                 "the daemon runs with other addresses",
                 "守护进程正以其他监听地址运行",
             ))
-            .with_help(Text::new("first `safelight host stop --proxy`", "先运行 `safelight host stop --proxy`")));
+            .with_help(Text::new(
+                "first `safelight host stop --proxy`",
+                "先运行 `safelight host stop --proxy`",
+            )));
         }
         out.say(if out.lang == Lang::Zh { "已在运行" } else { "it runs already" });
         return Ok(0);
@@ -99,11 +102,14 @@ async fn start(home: &Home, listen: &[SocketAddr], out: &Output) -> Result<u8, C
         }
         if Instant::now() > until {
             let why = s.proxy.trouble.unwrap_or_default();
-            return Err(CommandError::refused(safelight_engine::text!("the proxy does not start: {why}", "代理无法启动：{why}"))
-                .with_help(Text::new(
-                    "`safelight host stop`, then start with another --listen",
-                    "先 `safelight host stop`，再用其他 --listen 启动",
-                )));
+            return Err(CommandError::refused(safelight_engine::text!(
+                "the proxy does not start: {why}",
+                "代理无法启动：{why}"
+            ))
+            .with_help(Text::new(
+                "`safelight host stop`, then start with another --listen",
+                "先 `safelight host stop`，再用其他 --listen 启动",
+            )));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

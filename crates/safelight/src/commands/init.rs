@@ -51,9 +51,8 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
     let found = look(&dir);
     let text = write(&found, &args.url);
     // What this writes must load; anything else is a bug worth hearing about.
-    load::parse("safelight.toml", &text).map_err(|e| {
-        CommandError::usage(Text::new(e.render(Lang::En), e.render(Lang::Zh)))
-    })?;
+    load::parse("safelight.toml", &text)
+        .map_err(|e| CommandError::usage(Text::new(e.render(Lang::En), e.render(Lang::Zh))))?;
     std::fs::write(&file, &text).map_err(|e| CommandError::io(&file.to_string_lossy(), &e))?;
     let journey = dir.join("journeys/site.hurl");
     let wrote_journey = !journey.exists();
@@ -74,7 +73,11 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
             "no start command was found: set `command` of [[service]]"
         });
     }
-    out.line(if zh { "下一步：safelight check，然后 safelight deploy" } else { "next: safelight check, then safelight deploy" });
+    out.line(if zh {
+        "下一步：safelight check，然后 safelight deploy"
+    } else {
+        "next: safelight check, then safelight deploy"
+    });
     Ok(0)
 }
 
@@ -85,7 +88,9 @@ fn look(dir: &Path) -> Found {
         git: has(".git"),
         ..Found::default()
     };
-    if let Some(p) = std::fs::read(dir.join("package.json")).ok().and_then(|b| serde_json::from_slice::<Value>(&b).ok()) {
+    if let Some(p) =
+        std::fs::read(dir.join("package.json")).ok().and_then(|b| serde_json::from_slice::<Value>(&b).ok())
+    {
         if let Some(n) = p["name"].as_str() {
             f.name = slug(n.rsplit('/').next().unwrap_or(n));
         }
@@ -94,7 +99,9 @@ fn look(dir: &Path) -> Found {
             (Some(s), _) if s.starts_with("node ") => Some(s.to_owned()),
             (Some(_), _) => Some("npm start".to_owned()),
             (None, Some(main)) => Some(format!("node {main}")),
-            (None, None) => ["server.js", "index.js", "app.js"].iter().find(|n| has(n)).map(|n| format!("node {n}")),
+            (None, None) => {
+                ["server.js", "index.js", "app.js"].iter().find(|n| has(n)).map(|n| format!("node {n}"))
+            }
         };
         f.build = p["scripts"]["build"].as_str().map(|_| "npm run build".to_owned());
         f.node = Some(p["engines"]["node"].as_str().unwrap_or(">=18").to_owned());
@@ -120,7 +127,10 @@ fn look(dir: &Path) -> Found {
     let is_database = |n: &str| [".db", ".sqlite", ".sqlite3"].iter().any(|e| n.ends_with(e));
     for sub in ["", "data", "db", "prisma"] {
         let entries = std::fs::read_dir(dir.join(sub)).into_iter().flatten().flatten();
-        let mut names: Vec<String> = entries.map(|e| e.file_name().to_string_lossy().into_owned()).filter(|n| is_database(n)).collect();
+        let mut names: Vec<String> = entries
+            .map(|e| e.file_name().to_string_lossy().into_owned())
+            .filter(|n| is_database(n))
+            .collect();
         names.sort();
         if let Some(n) = names.first() {
             f.database = Some(if sub.is_empty() { n.clone() } else { format!("{sub}/{n}") });
@@ -132,7 +142,8 @@ fn look(dir: &Path) -> Found {
 }
 
 fn slug(name: &str) -> String {
-    let s: String = name.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let s: String =
+        name.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let s: String = s.trim_matches('-').chars().take(40).collect();
     if s.is_empty() { "app".to_owned() } else { s }
 }
@@ -142,10 +153,14 @@ fn quoted(s: &str) -> String {
 }
 
 fn write(f: &Found, url: &str) -> String {
-    let mut o = String::from("# What Safelight deploys, and how. Every key is explained in docs/config.md;\n# `safelight init --schema` prints a schema for editors.\n\n");
+    let mut o = String::from(
+        "# What Safelight deploys, and how. Every key is explained in docs/config.md;\n# `safelight init --schema` prints a schema for editors.\n\n",
+    );
     let _ = write!(o, "[app]\nname = {}\n\n", quoted(&f.name));
     if !f.git {
-        o.push_str("[source]\ndir = \".\"\nexclude = [\"node_modules\", \".env*\", \"safelight-reports\"]\n\n");
+        o.push_str(
+            "[source]\ndir = \".\"\nexclude = [\"node_modules\", \".env*\", \"safelight-reports\"]\n\n",
+        );
     }
     if f.install.is_some() || f.build.is_some() || f.database.is_some() {
         o.push_str("[build]\n");
@@ -178,7 +193,11 @@ fn write(f: &Found, url: &str) -> String {
     o.push_str("[watch]\nduration = \"1h\"\n\n# When production may be touched.\n# [window]\n# from = \"02:00\"\n# to = \"04:00\"\n# zone = \"Asia/Shanghai\"\n\n");
     let _ = write!(o, "[env.production]\nurl = {}\n", quoted(url));
     if let Some(p) = safelight_engine::config::value::url_parts(url) {
-        let _ = writeln!(o, "# Reaches a new release before users do.\ntest-host = {}", quoted(&format!("test.{}", p.host)));
+        let _ = writeln!(
+            o,
+            "# Reaches a new release before users do.\ntest-host = {}",
+            quoted(&format!("test.{}", p.host))
+        );
     }
     let _ = writeln!(o, "process = {}", quoted(if f.pm2 { "pm2" } else { "detached" }));
     if let Some(e) = f.env_file {

@@ -20,7 +20,8 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
     let (config, _) = safelight_host::runs::load_config(&local::project(&g.dir)?)?;
     let client = local::daemon(out).await?;
     let detail = client.app(&config.app.name, &g.env).await?;
-    let wanted = |name: &str| args.service.as_ref().is_none_or(|s| name.split('.').nth(2) == Some(s.as_str()));
+    let wanted =
+        |name: &str| args.service.as_ref().is_none_or(|s| name.split('.').nth(2) == Some(s.as_str()));
     let files: Vec<_> = detail.logs.into_iter().filter(|(name, _)| wanted(name)).collect();
     let style = out.style();
     let mut followers = Vec::new();

@@ -65,7 +65,8 @@ pub(crate) async fn run(args: &Args, _: &Global, out: &Output) -> Result<u8, Com
         }
         ProxyCommand::Upgrade => upgrade(&home, &client, out).await,
         ProxyCommand::Repair => {
-            let done = safelight_proxy::repair(&home.routes()).map_err(|e| CommandError::refused(Text::same(e.to_string())))?;
+            let done = safelight_proxy::repair(&home.routes())
+                .map_err(|e| CommandError::refused(Text::same(e.to_string())))?;
             out.say(&format!("{done:?}"));
             Ok(0)
         }
@@ -108,6 +109,9 @@ async fn upgrade(home: &Home, client: &ControlClient, out: &Output) -> Result<u8
         }
     }
     let shown = path.display();
-    Err(CommandError::refused(Text::new("the new proxy did not take over; the old one goes on", "新代理未能接管；旧代理继续运行"))
-        .with_help(safelight_engine::text!("{shown} says why", "原因见 {shown}")))
+    Err(CommandError::refused(Text::new(
+        "the new proxy did not take over; the old one goes on",
+        "新代理未能接管；旧代理继续运行",
+    ))
+    .with_help(safelight_engine::text!("{shown} says why", "原因见 {shown}")))
 }

@@ -21,5 +21,17 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
     let run = local::open_run(&client, args.run.as_deref(), &config.app.name, &g.env).await?;
     let who = local::who();
     client.resume(&run, &RunOrder { who: who.clone(), forget: false }).await?;
-    follow(Follow { client: &client, run: &run, who, leave_at_commit: false, verbose: false, report_dir: None }, out).await
+    follow(
+        Follow {
+            client: &client,
+            run: &run,
+            who,
+            leave_at_commit: false,
+            verbose: false,
+            late: true,
+            report_dir: Some(local::project(&g.dir)?.join("safelight-reports")),
+        },
+        out,
+    )
+    .await
 }

@@ -42,7 +42,15 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
         lease_s: None,
     };
     let started = client.begin(&request).await?;
-    let follow_run = Follow { client: &client, run: &started.run, who, leave_at_commit: false, verbose: false, report_dir: None };
+    let follow_run = Follow {
+        client: &client,
+        run: &started.run,
+        who,
+        leave_at_commit: false,
+        verbose: false,
+        late: false,
+        report_dir: Some(local::project(&g.dir)?.join("safelight-reports")),
+    };
     follow(follow_run, out).await
 }
 
@@ -51,7 +59,10 @@ fn agree_to_loss(app: &str, g: &Global, out: &Output) -> Result<(), CommandError
     let (_, store) = local::store()?;
     let backups = store.backups(app, &g.env).map_err(|e| CommandError::refused(Text::same(e.to_string())))?;
     let Some((_, b)) = backups.iter().find(|(_, b)| b.level == BackupLevel::RestoredAndQueried) else {
-        return Err(CommandError::refused(Text::new("there is no proven backup to restore", "没有经过验证的备份可恢复")));
+        return Err(CommandError::refused(Text::new(
+            "there is no proven backup to restore",
+            "没有经过验证的备份可恢复",
+        )));
     };
     let (at, window) = (b.taken_at, ago(b.taken_at));
     out.say(&match out.lang {

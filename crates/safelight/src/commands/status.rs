@@ -6,7 +6,11 @@ use crate::{
     output::{Format, Output, ago},
 };
 use safelight_engine::{driver::process::ProcessState, text::Lang};
-use safelight_host::{api::{AppStatus, Status}, client::HostClient, paths::Home};
+use safelight_host::{
+    api::{AppStatus, Status},
+    client::HostClient,
+    paths::Home,
+};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {}
@@ -27,11 +31,19 @@ pub(crate) async fn run(_: &Args, _: &Global, out: &Output) -> Result<u8, Comman
 fn show(s: &Status, out: &Output) {
     let style = out.style();
     let zh = out.lang == Lang::Zh;
-    out.line(&format!("{} safelight {} · pid {}", style.paint("1", if zh { "主机" } else { "host " }), s.program, s.pid));
+    out.line(&format!(
+        "{} safelight {} · pid {}",
+        style.paint("1", if zh { "主机" } else { "host " }),
+        s.program,
+        s.pid
+    ));
     let listen = s.proxy.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let proxy = match (s.proxy.pid, &s.proxy.trouble) {
         (Some(pid), _) => format!("{listen} · pid {pid}"),
-        (None, trouble) => style.paint("31", &format!("{}: {}", if zh { "未运行" } else { "not running" }, trouble.as_deref().unwrap_or("?"))),
+        (None, trouble) => style.paint(
+            "31",
+            &format!("{}: {}", if zh { "未运行" } else { "not running" }, trouble.as_deref().unwrap_or("?")),
+        ),
     };
     out.line(&format!("{} {proxy}", style.paint("1", if zh { "代理" } else { "proxy" })));
     for a in &s.apps {
@@ -50,14 +62,19 @@ fn app(a: &AppStatus, out: &Output) {
         Some(r) => {
             let since = r.verified.map(ago).unwrap_or_default();
             let (id, rev) = (&r.id, &r.revision);
-            if zh { format!("{id}（{rev}）已验证 {since}") } else { format!("{id} ({rev}), verified {since} ago") }
+            if zh {
+                format!("{id}（{rev}）已验证 {since}")
+            } else {
+                format!("{id} ({rev}), verified {since} ago")
+            }
         }
         None => (if zh { "没有版本在服务" } else { "nothing serves" }).to_owned(),
     };
     out.line(&format!("{}  {current}", style.paint("1", &format!("{} · {}", a.app, a.env))));
     if let Some(p) = &a.previous {
         let (id, rev) = (&p.id, &p.revision);
-        let line = if zh { format!("可回滚到 {id}（{rev}）") } else { format!("can go back to {id} ({rev})") };
+        let line =
+            if zh { format!("可回滚到 {id}（{rev}）") } else { format!("can go back to {id} ({rev})") };
         out.line(&format!("  {}", style.paint("90", &line)));
     }
     for p in &a.processes {
@@ -68,7 +85,11 @@ fn app(a: &AppStatus, out: &Output) {
         };
         let pid = p.pid.map(|p| format!("pid {p}")).unwrap_or_default();
         let memory = p.memory.map(|m| format!("{} MB", m / 1_000_000)).unwrap_or_default();
-        let restarts = if p.restarts == 0 { String::new() } else { format!(" · {}× {}", p.restarts, if zh { "重启" } else { "restarted" }) };
+        let restarts = if p.restarts == 0 {
+            String::new()
+        } else {
+            format!(" · {}× {}", p.restarts, if zh { "重启" } else { "restarted" })
+        };
         out.line(&format!("  {} {} {pid} {memory}{restarts}", style.paint(code, state), p.name));
     }
     if let Some(r) = &a.run {
@@ -80,6 +101,9 @@ fn app(a: &AppStatus, out: &Output) {
             (false, true) => "等待 `safelight resume` 或 `safelight abort`",
         };
         let (run, who, since) = (&r.run, &r.who, ago(r.began));
-        out.line(&format!("  {} {run} · {who} · {since} · {state} · {at}", style.paint("36", if zh { "运行" } else { "run" })));
+        out.line(&format!(
+            "  {} {run} · {who} · {since} · {state} · {at}",
+            style.paint("36", if zh { "运行" } else { "run" })
+        ));
     }
 }

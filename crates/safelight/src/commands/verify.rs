@@ -35,9 +35,14 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
     }
     let mut results: Vec<JourneyResult> = Vec::new();
     for file in world.journey_files() {
-        let run = world.journey_run(vec![file], &url, connect).await.map_err(|e| CommandError::refused(e.what))?;
-        let list =
-            world.ctx.journeys.run(&run).await.map_err(|e| CommandError::refused(Text::same(e.to_string())))?;
+        let run =
+            world.journey_run(vec![file], &url, connect).await.map_err(|e| CommandError::refused(e.what))?;
+        let list = world
+            .ctx
+            .journeys
+            .run(&run)
+            .await
+            .map_err(|e| CommandError::refused(Text::same(e.to_string())))?;
         for r in list {
             ok &= r.ok;
             if out.format == Format::Human {
@@ -48,7 +53,8 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
         }
     }
     if out.format != Format::Human {
-        let body = serde_json::json!({"schema": 1, "url": url, "ok": ok, "front": shown, "journeys": results});
+        let body =
+            serde_json::json!({"schema": 1, "url": url, "ok": ok, "front": shown, "journeys": results});
         out.line(&body.to_string());
     }
     Ok(u8::from(!ok))

@@ -20,7 +20,15 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
     let client = local::daemon(out).await?;
     let run = local::open_run(&client, args.run.as_deref(), &config.app.name, &g.env).await?;
     follow(
-        Follow { client: &client, run: &run, who: local::who(), leave_at_commit: false, verbose: false, report_dir: None },
+        Follow {
+            client: &client,
+            run: &run,
+            who: local::who(),
+            leave_at_commit: false,
+            verbose: false,
+            late: true,
+            report_dir: Some(local::project(&g.dir)?.join("safelight-reports")),
+        },
         out,
     )
     .await
