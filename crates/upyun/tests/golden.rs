@@ -1,4 +1,6 @@
 //! Every group of `vectors.json`, counted, so that a vector that is added is a vector that is tested.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 use std::time::{Duration, SystemTime};
 
 use safelight_upyun::{

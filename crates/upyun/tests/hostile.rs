@@ -1,4 +1,6 @@
 //! What arrives from the internet: nothing may panic, nothing unproved may pass, nothing secret may be printed.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
