@@ -162,12 +162,22 @@ fn finish(f: &Follow<'_>, out: &Output, events: &[Event], interrupted: bool) -> 
     if let Some(dir) = &f.report_dir {
         let path = dir.join(format!("{}.html", f.run));
         let html = safelight_engine::report::html::render(&report, out.lang);
-        match std::fs::create_dir_all(dir).and_then(|()| std::fs::write(&path, html)) {
+        match report_dir(dir).and_then(|()| std::fs::write(&path, html)) {
             Ok(()) => out.say(&format!("{} {}", word(out.lang, "report:", "报告："), path.display())),
             Err(e) => out.say(&format!("{}: {e}", path.display())),
         }
     }
     Ok(if interrupted { 130 } else { exit_code(&report) })
+}
+
+/// Makes the directory of reports, and has git ignore it: the next deploy would be refused for a file that this one
+/// left in the working copy.
+fn report_dir(dir: &std::path::Path) -> std::io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(dir)?;
+    std::fs::write(dir.join(".gitignore"), "*\n")
 }
 
 /// The public meaning of a run's end.
