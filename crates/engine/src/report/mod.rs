@@ -5,6 +5,8 @@ pub mod html;
 pub mod junit;
 pub mod markdown;
 pub mod terminal;
+#[cfg(test)]
+mod tests;
 
 use crate::{
     driver::journey::JourneyResult,
