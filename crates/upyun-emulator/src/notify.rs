@@ -27,12 +27,7 @@ pub(crate) struct Notice {
 }
 
 impl Notice {
-    pub(crate) fn form(
-        url: &str,
-        _bucket: &str,
-        operator: Option<&str>,
-        answer: &Map<String, Value>,
-    ) -> Self {
+    pub(crate) fn form(url: &str, operator: Option<&str>, answer: &Map<String, Value>) -> Self {
         Self {
             url: url.to_owned(),
             operator: operator.map(str::to_owned),

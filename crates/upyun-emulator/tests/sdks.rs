@@ -36,7 +36,7 @@ async fn official_node_sdk_works_against_the_emulator() {
     let folder = tempfile::tempdir().unwrap();
     let command = command("node", "suite.cjs", &sdk, &emulator, folder.path());
     let steps = tokio::task::spawn_blocking(move || suite(command)).await.unwrap();
-    assert_eq!(steps.len(), 25, "{steps:#?}");
+    assert_eq!(steps.len(), 26, "{steps:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -66,8 +66,13 @@ pub fn tool(relative: &str, what: &str) -> PathBuf {
 }
 
 /// Runs a suite and returns the names of the steps it reports as `ok <name>`.
-pub fn suite(mut command: std::process::Command) -> Vec<String> {
-    let output = command.output().unwrap();
+pub fn suite(command: std::process::Command) -> Vec<String> {
+    // coreutils' timeout, so that a suite that hangs cannot outlive the test.
+    let mut bounded = std::process::Command::new("timeout");
+    bounded.args(["--kill-after=5", "120"]).arg(command.get_program()).args(command.get_args()).env_clear();
+    bounded.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    bounded.current_dir(command.get_current_dir().unwrap());
+    let output = bounded.output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "the suite failed with {}:\n{out}\n{err}", output.status);
     out.lines().filter_map(|line| line.strip_prefix("ok ")).map(str::to_owned).collect()

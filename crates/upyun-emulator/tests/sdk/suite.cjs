@@ -186,4 +186,5 @@ async function main () {
     }
   }
 }
-main()
+// The SDK leaves the answer to a refused form unread, and with it a socket that keeps the process alive.
+main().then(() => process.exit())
