@@ -66,7 +66,8 @@ fn answer(
     };
     let (file, parameters) = match target {
         Ok(found) => found,
-        Err(missing) => return missing,
+        Err(Miss::File) => return edge(404, "40400001", "file or directory not found"),
+        Err(Miss::Style) => return (StatusCode::NOT_FOUND, "Not Profile").into_response(),
     };
     let made = match parameters {
         None => Cached {
@@ -123,13 +124,18 @@ fn fresh(shared: &Shared, bucket: &Bucket, path: &str, cached: &Cached) -> bool 
 
 type Found = (Arc<File>, Option<String>);
 
+/// What a URL asks for and is not there.
+enum Miss {
+    File,
+    Style,
+}
+
 /// The file and how to process it.
-fn find(bucket: &Bucket, path: &str) -> Result<Found, Response> {
-    let missing = || edge(404, "40400001", "file or directory not found");
+fn find(bucket: &Bucket, path: &str) -> Result<Found, Miss> {
     let bare = path.trim_start_matches('/');
     if let Ok(file) = bucket.file(bare) {
         // Which answer a protected original gets without its secret is unverified.
-        return if file.secret.is_some() { Err(missing()) } else { Ok((file, None)) };
+        return if file.secret.is_some() { Err(Miss::File) } else { Ok((file, None)) };
     }
     // With `-` and `_` as separators a name may contain them, so the longest existing name wins.
     let cuts: Vec<usize> = bare.match_indices(bucket.separator.as_char()).map(|(at, _)| at).collect();
@@ -146,10 +152,10 @@ fn find(bucket: &Bucket, path: &str) -> Result<Found, Response> {
         return match bucket.styles.get(style) {
             // What follows a style wins over it, so it comes last.
             Some(parameters) => Ok((file, Some(format!("{parameters}/{more}")))),
-            None => Err((StatusCode::NOT_FOUND, "Not Profile").into_response()),
+            None => Err(Miss::Style),
         };
     }
-    Err(missing())
+    Err(Miss::File)
 }
 
 fn image_error(refusal: &ImageRefusal) -> Response {

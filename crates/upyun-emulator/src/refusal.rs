@@ -1,6 +1,6 @@
 //! Answers that refuse: a code, a message, the documented JSON.
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use rand::Rng as _;
 use safelight_upyun::ErrorCode;
@@ -12,7 +12,8 @@ pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     pub(crate) code: u32,
     pub(crate) message: String,
-    pub(crate) headers: HeaderMap,
+    /// One more header, which is all that any refusal needs.
+    pub(crate) header: Option<(&'static str, String)>,
 }
 
 impl Refusal {
@@ -25,20 +26,18 @@ impl Refusal {
     pub(crate) fn because(code: ErrorCode, message: &str) -> Self {
         let status = code.http_status().and_then(|status| StatusCode::from_u16(status).ok());
         let status = status.unwrap_or(StatusCode::BAD_REQUEST);
-        Self { status, code: code.0, message: message.to_owned(), headers: HeaderMap::new() }
+        Self { status, code: code.0, message: message.to_owned(), header: None }
     }
 
     /// Something went wrong on purpose.
     pub(crate) fn outage(status: u16) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
         let code = u32::from(status.as_u16()) * 100_000;
-        Self { status, code, message: "unknown error".into(), headers: HeaderMap::new() }
+        Self { status, code, message: "unknown error".into(), header: None }
     }
 
     pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.insert(name, value);
-        }
+        self.header = Some((name, value.to_owned()));
         self
     }
 }
@@ -55,8 +54,12 @@ impl IntoResponse for Refusal {
         let body = json!({ "msg": self.message, "code": self.code, "id": id }).to_string();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers;
         let headers = response.headers_mut();
+        if let Some((name, value)) = self.header
+            && let Ok(value) = HeaderValue::from_str(&value)
+        {
+            headers.insert(name, value);
+        }
         headers.insert("content-type", HeaderValue::from_static("application/json"));
         headers.insert("x-error-code", HeaderValue::from(self.code));
         if let Ok(id) = HeaderValue::from_str(&id) {

@@ -8,7 +8,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, Method};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use safelight_upyun::ErrorCode;
 use tokio::task::JoinSet;
 
@@ -19,6 +19,9 @@ use crate::notify::CallbackLog;
 use crate::refusal::{Refusal, random_hex};
 use crate::world::{RequestRecord, World};
 use crate::{cdn, rest};
+
+/// Enough for half a body to leave.
+const CUT_PAUSE: Duration = Duration::from_millis(50);
 
 pub(crate) struct Shared {
     pub(crate) config: Config,
@@ -174,6 +177,10 @@ async fn cut_in_half(response: Response) -> Response {
     }
     parts.headers.insert("content-length", HeaderValue::from(whole.len()));
     let half = whole.slice(..whole.len() / 2);
-    let pieces = [Ok(half), Err(std::io::Error::other("cut on purpose"))];
-    Response::from_parts(parts, Body::from_stream(stream::iter(pieces)))
+    let pieces = stream::once(async { Ok(half) }).chain(stream::once(async {
+        // Without a pause the connection would break before the first half is on its way.
+        tokio::time::sleep(CUT_PAUSE).await;
+        Err(std::io::Error::other("cut on purpose"))
+    }));
+    Response::from_parts(parts, Body::from_stream(pieces))
 }

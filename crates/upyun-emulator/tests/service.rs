@@ -113,7 +113,9 @@ async fn styles_process_the_image_and_missing_ones_are_not_profile() {
         let cdn = CdnUrls::new(emulator.cdn_endpoint()).separator(separator);
         let get = |url: String| async move { reqwest::get(url).await.unwrap() };
         let sides = [("thumb", (600, 400)), ("preview", (1024, 683)), ("large", (1500, 1000))];
-        for (style, expected) in sides {
+        // Unoptimised encoders are slow, so all styles are made with one separator only.
+        let all = separator == Separator::Exclamation;
+        for (style, expected) in sides.into_iter().take(if all { 3 } else { 1 }) {
             let answer = get(cdn.style("/照/a-1.jpg", style)).await;
             assert_eq!(answer.headers()["content-type"], "image/jpeg");
             assert_eq!(size(&answer.bytes().await.unwrap()), expected, "{style}");

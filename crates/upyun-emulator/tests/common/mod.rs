@@ -1,5 +1,6 @@
 //! Helpers of the integration tests.
-#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses some; helpers of tests fail the test")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses some of it")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
