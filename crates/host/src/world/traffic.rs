@@ -64,8 +64,10 @@ impl HostWorld {
         let host = self.ctx.env.test_host.clone().unwrap_or_default();
         let proxy = self.proxy_addr().await?;
         let base = format!("http://{host}:{}", proxy.port());
-        let results = self.journeys(step, &base, Some(proxy)).await?;
-        let n = results.len();
+        let results = self.journeys(step, &base, Some(proxy)).await;
+        // A process that has died says more than the journey that met it.
+        self.still_well(run).await?;
+        let n = results?.len();
         Ok((
             Record::Null,
             safelight_engine::text!("{n} journeys passed on {host}", "{host} 上 {n} 条用户路径通过"),
@@ -187,6 +189,8 @@ impl HostWorld {
     pub(super) async fn promote(&self, run: &RunState, service: &str) -> Applied {
         let s = self.service(service)?;
         let release = self.new_release(run)?;
+        // Looked at again: what died after its health check must not meet users.
+        self.still_well(run).await?;
         let target = self.target(&release, s)?;
         let app = self.ctx.route_name();
         let Some(rules) = self.rules(s) else {
