@@ -556,15 +556,6 @@ impl Bed {
     pub fn forget_points(&self) {
         let _ = fs::remove_file(self.faults().join("points"));
     }
-
-    /// Waits until a run has come to a point.
-    ///
-    /// # Panics
-    /// When none comes.
-    #[track_caller]
-    pub fn wait_for_point(&self, point: &str) {
-        self.wait_until(&format!("the run comes to {point}"), |b| b.points().iter().any(|p| p == point));
-    }
 }
 
 impl Default for Bed {
@@ -601,8 +592,29 @@ pub struct Background {
 impl Background {
     /// Kills it with SIGKILL.
     pub fn kill(&mut self) {
+        // One that has ended already has its code read elsewhere.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// Waits until its run has come to a point.
+    ///
+    /// # Panics
+    /// When the command ends before, or the run never comes there.
+    #[track_caller]
+    pub fn comes_to(&mut self, bed: &Bed, point: &str) {
+        let until = Instant::now() + PATIENCE;
+        while !bed.points().iter().any(|p| p == point) {
+            let ended = matches!(self.child.try_wait(), Ok(Some(_)));
+            let late = Instant::now() >= until;
+            assert!(
+                !ended && !late,
+                "the run never came to {point}; it said:\n{}\n{}",
+                self.so_far(),
+                bed.host_log()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// What Ctrl-C does.

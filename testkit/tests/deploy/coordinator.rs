@@ -16,8 +16,8 @@ fn waiting_deploy(bed: &mut Bed, args: &[&str]) -> safelight_testkit::bed::Backg
     bed.traffic_begins();
     bed.prepare(&Release::new("v2", 2).with_env(&["APP_MODE=never-listens"]));
     bed.forget_points();
-    let cli = bed.background(args);
-    bed.wait_for_point("intent:start:api");
+    let mut cli = bed.background(args);
+    cli.comes_to(bed, "intent:start:api");
     cli
 }
 
@@ -50,7 +50,7 @@ fn the_watch_goes_on_when_the_command_line_is_killed() {
     bed.prepare(&Release::new("v2", 1));
     bed.forget_points();
     let mut cli = bed.background(&["deploy", "--lease", "1"]);
-    bed.wait_for_point("intent:watch");
+    cli.comes_to(&bed, "intent:watch");
     cli.kill();
     bed.wait_until("the watch ends", nothing_is_open);
     bed.serves_exactly("v2");
@@ -75,7 +75,7 @@ fn a_fault_that_shows_during_the_watch_is_undone_with_nobody_there() {
     bed.prepare(&Release::new("v2", 1).with_env(&[line.as_str()]));
     bed.forget_points();
     let mut cli = bed.background(&["deploy"]);
-    bed.wait_for_point("intent:watch");
+    cli.comes_to(&bed, "intent:watch");
     cli.kill();
     bed.mark("fault");
     std::fs::write(&fault, "").unwrap();

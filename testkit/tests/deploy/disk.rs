@@ -64,7 +64,7 @@ fn full_at(point: &str, big_file: bool, words: &[&str]) {
     bed.forget_points();
     bed.order(point, "pause");
     let mut cli = bed.background(&["deploy"]);
-    bed.wait_for_point(point);
+    cli.comes_to(&bed, point);
     let ballast = disk.fill(1500);
     bed.release(point);
     cli.end().ended(1).says(words).says(&["the disk is full"]);

@@ -125,7 +125,7 @@ fn the_second_of_two_deploys_is_told_who_holds_the_host_and_since_when() {
     bed.forget_points();
     bed.order("intent:stage", "pause");
     let mut first = bed.background(&["deploy"]);
-    bed.wait_for_point("intent:stage");
+    first.comes_to(&bed, "intent:stage");
     let run = bed.app()["run"].clone();
     let (id, began) = (run["run"].as_str().unwrap(), run["began"].as_str().unwrap());
     bed.safelight(&["deploy"]).ended(1).says(&["held by tester@", began, id, "safelight abort"]);

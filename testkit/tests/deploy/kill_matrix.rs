@@ -153,9 +153,9 @@ fn after_a_kill_in_the_middle_of_any_step_resume_leads_to_exactly_the_new_releas
     bed.prepare(&Release::new("v2", 2));
     bed.forget_points();
     let mut cli = bed.background(&["deploy"]);
-    bed.wait_for_point("done:assess");
+    cli.comes_to(&bed, "done:assess");
     let began = Instant::now();
-    bed.wait_for_point("done:commit");
+    cli.comes_to(&bed, "done:commit");
     let span = began.elapsed();
     cli.end().ended(0);
     for n in 0..KILLS {
@@ -164,7 +164,7 @@ fn after_a_kill_in_the_middle_of_any_step_resume_leads_to_exactly_the_new_releas
         bed.prepare(&Release::new(&version, n + 3));
         bed.forget_points();
         let mut cli = bed.background(&["deploy"]);
-        bed.wait_for_point("done:assess");
+        cli.comes_to(&bed, "done:assess");
         std::thread::sleep(span * n / KILLS);
         let pid = bed.status().and_then(|s| s["pid"].as_u64()).expect("the daemon runs");
         let at = bed.points().last().cloned().unwrap_or_default();

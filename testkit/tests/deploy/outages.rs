@@ -23,7 +23,7 @@ fn a_killed_proxy_is_back_at_once_and_the_deploy_goes_on() {
         bed.forget_points();
         bed.order(point, "pause");
         let mut cli = bed.background(&["deploy"]);
-        bed.wait_for_point(point);
+        cli.comes_to(&bed, point);
         let pid = bed.status().unwrap()["proxy"]["pid"].as_u64().unwrap();
         bed.mark(&format!("outage at {point}"));
         processes::kill(u32::try_from(pid).unwrap(), Signal::KILL);
@@ -72,7 +72,7 @@ fn a_new_release_that_dies_before_users_meet_it_is_undone() {
         bed.forget_points();
         bed.order(point, "pause");
         let mut cli = bed.background(&["deploy"]);
-        bed.wait_for_point(point);
+        cli.comes_to(&bed, point);
         let (app, shim) = pids(&bed, &format!("shop.production.web.r{}", n + 2));
         if *shim_too {
             processes::kill(shim, Signal::KILL);
@@ -100,7 +100,7 @@ fn an_app_that_is_killed_during_the_watch_is_started_again() {
     bed.prepare(&Release::new("v2", 1));
     bed.forget_points();
     let mut cli = bed.background(&["deploy"]);
-    bed.wait_for_point("intent:watch");
+    cli.comes_to(&bed, "intent:watch");
     let (app, _) = pids(&bed, "shop.production.web.r2");
     bed.mark("killed");
     processes::kill(app, Signal::KILL);

@@ -371,6 +371,37 @@ impl HostWorld {
         ))
     }
 
+    /// Leads users to the release on record where the proxy leads them elsewhere, and closes test routes.
+    ///
+    /// # Errors
+    /// When the proxy does not do it.
+    pub(crate) async fn mend_routes(&self, run_is_open: impl Fn() -> bool) -> Result<(), StepError> {
+        let (current, _) =
+            self.ctx.store.serving(self.ctx.app(), &self.ctx.env_name).map_err(store_failed)?;
+        let Some(release) = current.map(|id| self.known(&id)).transpose()? else { return Ok(()) };
+        let app = self.ctx.route_name();
+        for s in &self.ctx.config.services {
+            let (Some(rules), Ok(target)) = (self.rules(s), self.target(&release, s)) else { continue };
+            let route = self.ctx.traffic.route(&app, &s.name).await.map_err(failed)?;
+            if run_is_open() {
+                return Ok(());
+            }
+            if route.as_ref().and_then(|r| r.stable.as_ref()) != Some(&target) {
+                self.ctx
+                    .traffic
+                    .switch(&app, &s.name, &rules, &target, s.drain_timeout.0)
+                    .await
+                    .map_err(failed)?;
+                let (name, id) = (&s.name, &release.id);
+                tracing::warn!("users of {name} were not led to {id}, which is on record; now they are");
+            }
+            if route.is_some_and(|r| r.candidate.is_some()) {
+                self.ctx.traffic.set_candidate(&app, &s.name, &rules, None).await.map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn observe_commit(&self, run: &RunState) -> Result<Observed, StepError> {
         let (current, _) =
             self.ctx.store.serving(self.ctx.app(), &self.ctx.env_name).map_err(store_failed)?;
