@@ -8,7 +8,7 @@ use safelight_engine::{
         process::{ProcessSpec, ProcessState},
         state::ReleaseRecord,
     },
-    plan::Action,
+    plan::{Action, PlanKind},
     run::journal::RunState,
     text::Text,
 };
@@ -29,7 +29,12 @@ struct Started {
     addr: SocketAddr,
     /// How often it had to be started again before it was healthy.
     restarts: u32,
+    /// When it was.
+    healthy: jiff::Timestamp,
 }
+
+/// How long a new process lives on after its health check before users meet it: some die of their first work.
+const SETTLE: Duration = Duration::from_secs(1);
 
 impl HostWorld {
     pub(super) fn service(&self, name: &str) -> Result<&Service, StepError> {
@@ -54,7 +59,7 @@ impl HostWorld {
         let name = self.ctx.process_name(service, &release.id);
         let restarts = self.ctx.manager.status(&name).await.map_err(failed)?.map_or(0, |p| p.restarts);
         Ok((
-            to_record(&Started { addr, restarts }),
+            to_record(&Started { addr, restarts, healthy: jiff::Timestamp::now() }),
             safelight_engine::text!("healthy at {addr} after {millis} ms", "{addr} 健康，用时 {millis} 毫秒"),
         ))
     }
@@ -110,6 +115,12 @@ impl HostWorld {
                 .record_of(|a| *a == Action::Start { service: s.name.clone() })
                 .and_then(from_record::<Started>);
             let Some(started) = started else { continue };
+            // A release that is gone back to has served before.
+            if run.plan.kind == PlanKind::Deploy {
+                let lived = jiff::Timestamp::now().duration_since(started.healthy);
+                let lived = Duration::try_from(lived).unwrap_or_default();
+                tokio::time::sleep(SETTLE.saturating_sub(lived)).await;
+            }
             let name = self.ctx.process_name(&s.name, &release.id);
             let now = self.ctx.manager.status(&name).await.map_err(failed)?;
             let runs = now.as_ref().is_some_and(|p| p.state == ProcessState::Running);
