@@ -9,7 +9,7 @@ const TESTS: &[(&str, &str)] = &[
     ("git", "git"),
     ("node", "nodejs"),
     ("npm", "npm"),
-    ("dnsmasq", "dnsmasq-base"),
+    ("knotd", "knot"),
     ("setsid", "util-linux"),
     ("mount", "mount"),
 ];

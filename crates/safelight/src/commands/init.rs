@@ -13,9 +13,9 @@ pub(crate) struct Args {
     /// Replace an existing safelight.toml.
     #[arg(long)]
     force: bool,
-    /// Address that users type.
-    #[arg(long, value_name = "URL", default_value = "http://app.localhost:8080")]
-    url: String,
+    /// Address that users type; `http://<app>.localhost:8080`, where the proxy listens, when absent.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
     /// Print the JSON schema of safelight.toml instead, for editors.
     #[arg(long)]
     schema: bool,
@@ -32,7 +32,14 @@ struct Found {
     node: Option<String>,
     env_file: Option<&'static str>,
     env_keys: Vec<String>,
+    /// File of a SQLite database.
     database: Option<String>,
+    /// Variable under which the app looks for it.
+    database_variable: Option<String>,
+    migrate: Option<String>,
+    health: Option<String>,
+    /// False when the sources were read and none of them mentions the variable PORT.
+    reads_port: bool,
     pm2: bool,
 }
 
@@ -49,7 +56,8 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
             .with_help(Text::new("--force replaces it", "--force 可覆盖")));
     }
     let found = look(&dir);
-    let text = write(&found, &args.url);
+    let url = args.url.clone().unwrap_or_else(|| format!("http://{}.localhost:8080", found.name));
+    let text = write(&found, &url);
     // What this writes must load; anything else is a bug worth hearing about.
     load::parse("safelight.toml", &text)
         .map_err(|e| CommandError::usage(Text::new(e.render(Lang::En), e.render(Lang::Zh))))?;
@@ -73,10 +81,20 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
             "no start command was found: set `command` of [[service]]"
         });
     }
-    out.line(if zh {
-        "下一步：safelight check，然后 safelight deploy"
-    } else {
-        "next: safelight check, then safelight deploy"
+    if !found.reads_port {
+        out.line(if zh {
+            "源码中没有用到变量 PORT：应用必须在该端口监听；也可在 command 中用 {port}，或设置 fixed-port"
+        } else {
+            "no source mentions the variable PORT: the app must listen there; or pass {port} in `command`, or set `fixed-port`"
+        });
+    }
+    out.line(match (found.git, zh) {
+        (true, false) => {
+            "next: look through both, commit and push them, then safelight check and safelight deploy"
+        }
+        (true, true) => "下一步：检查并提交、推送这些文件，然后运行 safelight check 和 safelight deploy",
+        (false, false) => "next: look through both, then safelight check and safelight deploy",
+        (false, true) => "下一步：检查这些文件，然后运行 safelight check 和 safelight deploy",
     });
     Ok(0)
 }
@@ -103,6 +121,10 @@ fn look(dir: &Path) -> Found {
                 ["server.js", "index.js", "app.js"].iter().find(|n| has(n)).map(|n| format!("node {n}"))
             }
         };
+        f.migrate = match p["scripts"]["migrate"].as_str() {
+            Some(s) if s.starts_with("node ") => Some(s.to_owned()),
+            other => other.map(|_| "npm run migrate".to_owned()),
+        };
         f.build = p["scripts"]["build"].as_str().map(|_| "npm run build".to_owned());
         f.node = Some(p["engines"]["node"].as_str().unwrap_or(">=18").to_owned());
         f.install = if has("pnpm-lock.yaml") {
@@ -118,13 +140,15 @@ fn look(dir: &Path) -> Found {
         };
     }
     f.env_file = [".env.production", ".env"].into_iter().find(|n| has(n));
-    let example = [".env.example", ".env.sample"].into_iter().find(|n| has(n)).or(f.env_file);
+    let example = [".env.production.example", ".env.example", ".env.sample"]
+        .into_iter()
+        .find(|n| has(n))
+        .or(f.env_file);
     if let Some(raw) = example.and_then(|n| std::fs::read(dir.join(n)).ok())
         && let Ok(env) = safelight_engine::driver::env::EnvFile::parse(&raw)
     {
         f.env_keys = env.vars.keys().filter(|k| *k != "PORT").cloned().collect();
     }
-    let is_database = |n: &str| [".db", ".sqlite", ".sqlite3"].iter().any(|e| n.ends_with(e));
     for sub in ["", "data", "db", "prisma"] {
         let entries = std::fs::read_dir(dir.join(sub)).into_iter().flatten().flatten();
         let mut names: Vec<String> = entries
@@ -137,8 +161,54 @@ fn look(dir: &Path) -> Found {
             break;
         }
     }
-    f.pm2 = ["ecosystem.config.js", "ecosystem.config.cjs", "ecosystem.json"].iter().any(|n| has(n));
+    f.pm2 = ["ecosystem.config.js", "ecosystem.config.cjs", "ecosystem.json"].iter().any(|n| has(n))
+        || on_path("pm2");
+    read_sources(dir, &mut f);
     f
+}
+
+/// Is there such a program on the PATH? Asking `pm2` itself would start its daemon.
+fn on_path(program: &str) -> bool {
+    std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|d| d.join(program).is_file()))
+}
+
+/// What the app's own sources give away: where its health is asked, where its database is. Only an outline: a person
+/// looks through the result.
+fn read_sources(dir: &Path, f: &mut Found) {
+    const MOST_FILES: usize = 200;
+    const MOST_BYTES: u64 = 512 * 1024;
+    let mut files: Vec<_> = ["", "src", "lib", "server"]
+        .iter()
+        .flat_map(|sub| std::fs::read_dir(dir.join(sub)).into_iter().flatten().flatten())
+        .map(|e| e.path())
+        .filter(|p| {
+            p.extension().is_some_and(|x| ["js", "mjs", "cjs", "ts"].iter().any(|k| x == *k))
+                && p.metadata().is_ok_and(|m| m.is_file() && m.len() < MOST_BYTES)
+        })
+        .collect();
+    files.sort();
+    files.truncate(MOST_FILES);
+    let text: String = files.iter().filter_map(|p| std::fs::read_to_string(p).ok()).collect();
+    f.reads_port =
+        files.is_empty() || text.contains("env.PORT") || f.start.as_ref().is_some_and(|s| s.contains("PORT"));
+    let literals: Vec<&str> =
+        text.split(['"', '\'', '`']).filter(|s| !s.contains(char::is_whitespace)).collect();
+    let health = ["/health", "/healthz", "/api/health", "/_health", "/-/ping"];
+    f.health = health.iter().find(|h| literals.contains(h)).map(|h| (*h).to_owned());
+    f.database_variable =
+        ["DATABASE_URL", "DATABASE_PATH", "DATABASE_FILE", "DB_PATH", "DB_FILE", "SQLITE_PATH"]
+            .iter()
+            .find(|v| text.contains(&format!("env.{v}")))
+            .map(|v| (*v).to_owned());
+    let inside = |s: &str| !s.starts_with(['/', '.']) && !s.contains("..") && s.len() > 3;
+    if f.database.is_none() && f.database_variable.is_some() {
+        f.database = literals.iter().find(|s| is_database(s) && inside(s)).map(|s| (*s).to_owned());
+    }
+}
+
+fn is_database(name: &str) -> bool {
+    [".db", ".sqlite", ".sqlite3"].iter().any(|e| name.ends_with(e))
 }
 
 fn slug(name: &str) -> String {
@@ -179,15 +249,24 @@ fn write(f: &Found, url: &str) -> String {
     let start = f.start.as_deref().unwrap_or("node server.js");
     let _ = write!(
         o,
-        "# It must listen on 127.0.0.1 at the port in the variable PORT.\ncommand = {}\nhealth = \"/\"\npath = \"/\"\n\n",
-        quoted(start)
+        "# It must listen on 127.0.0.1 at the port in the variable PORT.\ncommand = {}\nhealth = {}\npath = \"/\"\n\n",
+        quoted(start),
+        quoted(f.health.as_deref().unwrap_or("/"))
     );
     if let Some(db) = &f.database {
         let _ = write!(
             o,
-            "# Kept outside of releases, in the shared directory; the app finds it by the variable.\n[database]\nkind = \"sqlite\"\npath = {}\nurl-variable = \"DATABASE_URL\"\n# migrate = \"npm run migrate\"\n# schema-query = \"PRAGMA user_version\"\n\n",
-            quoted(db)
+            "# Kept outside of releases, in the shared directory; the app finds it by the variable.\n[database]\nkind = \"sqlite\"\npath = {}\nurl-variable = {}\n",
+            quoted(db),
+            quoted(f.database_variable.as_deref().unwrap_or("DATABASE_URL"))
         );
+        match &f.migrate {
+            Some(m) => {
+                let _ = writeln!(o, "migrate = {}", quoted(m));
+            }
+            None => o.push_str("# migrate = \"npm run migrate\"\n"),
+        }
+        o.push_str("# schema-query = \"PRAGMA user_version\"\n\n");
     }
     o.push_str("# What a user does: tried on the test host name before users are moved, and again afterwards.\n[journeys]\nfiles = [\"journeys/site.hurl\"]\n\n");
     o.push_str("[watch]\nduration = \"1h\"\n\n# When production may be touched.\n# [window]\n# from = \"02:00\"\n# to = \"04:00\"\n# zone = \"Asia/Shanghai\"\n\n");
