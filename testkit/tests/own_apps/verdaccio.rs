@@ -27,6 +27,7 @@ async fn a_public_server_changes_its_major_version_and_back_without_a_failed_req
     bed.hurry("4s");
     bed.release("v5.33.0");
     bed.start_host();
+    a_wrong_port_is_noticed_before_users_are_moved(&bed);
     bed.expect(&["deploy", "v5.33.0"], 0);
     assert_eq!(version(&bed), "5");
 
@@ -82,4 +83,18 @@ fn publish(bed: &Bed, registry: &str) {
     let key = format!("--//{}/:_authToken={token}", registry.trim_start_matches("http://"));
     let said = bed.npm(&["publish", "./node_modules/hello", "--registry", registry, &key]);
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+}
+
+fn a_wrong_port_is_noticed_before_users_are_moved(bed: &Bed) {
+    let (right, wrong) = (format!("{HOST}:{}", bed.port), format!("{HOST}:1"));
+    bed.edit("safelight.toml", &right, &wrong);
+    bed.git(&["commit", "-q", "-a", "-m", "a wrong port"]);
+    bed.git(&["push", "-q", "origin", "main"]);
+    let said = bed.expect(&["deploy"], 3);
+    assert!(said.err.contains("nothing listens at 127.0.0.1:1"), "{}", said.err);
+    assert!(!said.err.contains("promote"), "{}", said.err);
+    assert!(bed.online().is_empty());
+    bed.edit("safelight.toml", &wrong, &right);
+    bed.git(&["commit", "-q", "-a", "-m", "the right port"]);
+    bed.git(&["push", "-q", "origin", "main"]);
 }

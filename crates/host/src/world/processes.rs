@@ -57,7 +57,7 @@ impl HostWorld {
         let service = self.service(service)?;
         let name = self.ctx.process_name(&service.name, &release.id);
         let running = self.ctx.manager.status(&name).await.map_err(failed)?;
-        let alive = running.is_some_and(|p| p.state == ProcessState::Running);
+        let (known, alive) = running.map_or((false, false), |p| (true, p.state == ProcessState::Running));
         let mut release = release.clone();
         let addr = match self.addr_of(&release, service).filter(|_| alive || service.fixed_port.is_some()) {
             Some(addr) => addr,
@@ -72,7 +72,10 @@ impl HostWorld {
         };
         let spec = self.spec(&release, service, addr, name, &[]).await?;
         if !alive {
-            self.ctx.manager.stop(&spec.name, service.stop_timeout.0).await.map_err(failed)?;
+            // A process manager may take long to answer: what is not there needs no stopping.
+            if known {
+                self.ctx.manager.stop(&spec.name, service.stop_timeout.0).await.map_err(failed)?;
+            }
             self.ctx.manager.start(&spec).await.map_err(failed)?;
         }
         let millis = self.wait_healthy(step, &spec, service, addr).await?;
