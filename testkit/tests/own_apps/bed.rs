@@ -8,7 +8,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// What a program said.
@@ -100,7 +100,9 @@ impl Bed {
 
     /// The same, and it must end with `code`.
     pub(crate) fn expect(&self, args: &[&str], code: i32) -> Said {
+        let began = Instant::now();
         let said = self.safelight(args);
+        println!("{:>6} ms  safelight {}", began.elapsed().as_millis(), args.join(" "));
         let log = fs::read_to_string(self.dir.path().join("h/logs/host.log")).unwrap_or_default();
         assert_eq!(
             said.code,
@@ -191,12 +193,12 @@ impl Bed {
             addr: SocketAddr::from(([127, 0, 0, 1], self.port)),
             host: format!("{host}:{}", self.port),
             paths: paths.iter().map(|p| (*p).to_owned()).collect(),
-            keep_alive: 4,
-            fresh: 2,
+            keep_alive: 3,
+            fresh: 1,
             slow: 1,
             upload: None,
             uploaders: 0,
-            pause: Duration::from_millis(15),
+            pause: Duration::from_millis(25),
         };
         Traffic::start(plan, "start")
     }

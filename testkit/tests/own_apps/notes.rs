@@ -27,6 +27,7 @@ async fn an_app_with_a_migration_goes_forward_and_back_without_a_failed_request(
     }
     assert!(bed.online().is_empty(), "a plan starts nothing");
     bed.start_host();
+    a_wrong_port_is_noticed_before_users_are_moved(&bed);
     bed.expect(&["deploy", "v1.0.0"], 0);
     assert_eq!(bed.serving(), "v1.0.0");
     assert_eq!(bed.http("POST", HOST, "/api/notes", r#"{"text": "kept through all of it"}"#).0, 201);
@@ -79,7 +80,17 @@ async fn an_app_with_a_migration_goes_forward_and_back_without_a_failed_request(
         .rev()
         .map(|r| format!("{} {}", r["kind"].as_str().unwrap(), r["revision"].as_str().unwrap()))
         .collect();
-    assert_eq!(runs, ["deploy v1.0.0", "deploy v2.0.0", "rollback v1.0.0", "deploy v2.0.0", "deploy v2.0.1"]);
+    assert_eq!(
+        runs,
+        [
+            "deploy HEAD",
+            "deploy v1.0.0",
+            "deploy v2.0.0",
+            "rollback v1.0.0",
+            "deploy v2.0.0",
+            "deploy v2.0.1"
+        ]
+    );
     let online = bed.online();
     assert!(online.len() == 1 && online[0].starts_with("notes.production.web."), "{online:?}");
     bed.assert_foreign_untouched();
@@ -170,4 +181,18 @@ async fn kill_the_daemon(bed: &Bed) {
         }
     }
     panic!("the daemon did not come back");
+}
+
+fn a_wrong_port_is_noticed_before_users_are_moved(bed: &Bed) {
+    let (right, wrong) = (format!("{HOST}:{}", bed.port), format!("{HOST}:1"));
+    bed.edit("safelight.toml", &right, &wrong);
+    bed.git(&["commit", "-q", "-a", "-m", "a wrong port"]);
+    bed.git(&["push", "-q", "origin", "main"]);
+    let said = bed.expect(&["deploy"], 3);
+    assert!(said.err.contains("nothing listens at 127.0.0.1:1"), "{}", said.err);
+    assert!(!said.err.contains("promote"), "{}", said.err);
+    assert!(bed.online().is_empty());
+    bed.edit("safelight.toml", &wrong, &right);
+    bed.git(&["commit", "-q", "-a", "-m", "the right port"]);
+    bed.git(&["push", "-q", "origin", "main"]);
 }

@@ -27,7 +27,6 @@ async fn a_public_server_changes_its_major_version_and_back_without_a_failed_req
     bed.hurry("4s");
     bed.release("v5.33.0");
     bed.start_host();
-    a_wrong_port_is_noticed_before_users_are_moved(&bed);
     bed.expect(&["deploy", "v5.33.0"], 0);
     assert_eq!(version(&bed), "5");
 
@@ -35,8 +34,8 @@ async fn a_public_server_changes_its_major_version_and_back_without_a_failed_req
     let registry = format!("http://127.0.0.1:{}", bed.port);
     publish(&bed, &registry);
     let seen = |at: &str| {
-        let said = bed.npm(&["view", "hello-safelight", "version", "--registry", &registry]);
-        assert_eq!(said.out.trim(), "1.0.0", "{at}: {}", said.err);
+        let (status, body) = bed.http("GET", HOST, "/hello-safelight", "");
+        assert!(status == 200 && body.contains("hello-safelight-1.0.0.tgz"), "{at}: {status} {body}");
     };
     seen("v5");
 
@@ -47,12 +46,12 @@ async fn a_public_server_changes_its_major_version_and_back_without_a_failed_req
     bed.expect(&["deploy", "v6.1.6"], 0);
     assert_eq!(version(&bed), "6");
     seen("v6");
+    let said = bed.npm(&["view", "hello-safelight", "version", "--registry", &registry]);
+    assert_eq!(said.out.trim(), "1.0.0", "{}", said.err);
     bed.expect(&["verify"], 0);
 
     traffic.mark("back to v5");
-    let began = std::time::Instant::now();
     bed.expect(&["rollback"], 0);
-    println!("rollback took {} ms", began.elapsed().as_millis());
     assert_eq!(version(&bed), "5");
     seen("v5 again");
     traffic.mark("forward again: dependencies are there");
@@ -83,18 +82,4 @@ fn publish(bed: &Bed, registry: &str) {
     let key = format!("--//{}/:_authToken={token}", registry.trim_start_matches("http://"));
     let said = bed.npm(&["publish", "./node_modules/hello", "--registry", registry, &key]);
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
-}
-
-fn a_wrong_port_is_noticed_before_users_are_moved(bed: &Bed) {
-    let (right, wrong) = (format!("{HOST}:{}", bed.port), format!("{HOST}:1"));
-    bed.edit("safelight.toml", &right, &wrong);
-    bed.git(&["commit", "-q", "-a", "-m", "a wrong port"]);
-    bed.git(&["push", "-q", "origin", "main"]);
-    let said = bed.expect(&["deploy"], 3);
-    assert!(said.err.contains("nothing listens at 127.0.0.1:1"), "{}", said.err);
-    assert!(!said.err.contains("promote"), "{}", said.err);
-    assert!(bed.online().is_empty());
-    bed.edit("safelight.toml", &wrong, &right);
-    bed.git(&["commit", "-q", "-a", "-m", "the right port"]);
-    bed.git(&["push", "-q", "origin", "main"]);
 }
