@@ -88,7 +88,9 @@ fn npm(wanted: &[&str]) -> Outcome {
     println!("installing {} into .tools with npm", missing.join(", "));
     std::fs::create_dir_all(&tools).map_err(|e| format!("{}: {e}", tools.display()))?;
     let mut c = Command::new("npm");
-    c.args(["install", "--no-audit", "--no-fund", "--save-exact", "--loglevel=error", "--prefix"]).arg(&tools).args(&missing);
+    c.args(["install", "--no-audit", "--no-fund", "--save-exact", "--loglevel=error", "--prefix"])
+        .arg(&tools)
+        .args(&missing);
     run(&mut c)
 }
 

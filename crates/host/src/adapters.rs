@@ -252,7 +252,7 @@ impl Journeys for HurlJourneys {
             let failure = outcome.failure.as_ref().map(|f| {
                 let mut s = format!("{}:{} {}: {}", base(&f.file), f.line, f.request, f.what);
                 if let (Some(e), Some(a)) = (&f.expected, &f.actual) {
-                    s.push_str(&format!(" (expected {e}, got {a})"));
+                    s.push_str(&format!(" (expected {}, got {})", excerpt(e), excerpt(a)));
                 }
                 // Secrets are redacted already; what a server answered must not steer a terminal.
                 crate::world::redact(&s, &[])
@@ -269,6 +269,17 @@ impl Journeys for HurlJourneys {
     }
 }
 
+/// One line, and short: what came may be a whole page.
+fn excerpt(value: &str) -> String {
+    const MOST: usize = 160;
+    // Values come quoted, with their line ends written as `\n`.
+    let line = value.replace("\\n", " ").split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= MOST {
+        return line;
+    }
+    format!("{}…", line.chars().take(MOST).collect::<String>())
+}
+
 /// `photo.hurl` of a path.
 fn base(file: &str) -> &str {
     file.rsplit('/').next().unwrap_or(file)
@@ -277,4 +288,17 @@ fn base(file: &str) -> &str {
 /// `photo` of a path.
 fn stem(file: &str) -> String {
     base(file).trim_end_matches(".hurl").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::excerpt;
+
+    #[test]
+    fn a_page_that_came_instead_is_shown_as_one_short_line() {
+        assert_eq!(excerpt("status 404"), "status 404");
+        assert_eq!(excerpt(r#"string "\n  <!DOCTYPE html>\n""#), r#"string " <!DOCTYPE html> ""#);
+        let shown = excerpt(&"页".repeat(5000));
+        assert_eq!((shown.chars().count(), shown.ends_with('…')), (161, true));
+    }
 }

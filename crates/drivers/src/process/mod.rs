@@ -5,6 +5,7 @@ pub mod detached;
 mod group;
 pub mod pm2;
 mod pm2_list;
+mod pm2_rpc;
 mod record;
 mod rotate;
 pub mod shim;

@@ -9,6 +9,7 @@
 use super::{
     log_files,
     pm2_list::{self, Entry},
+    pm2_rpc,
     record::make_private_dir,
     resolve_program, validate_name, validate_spec,
 };
@@ -158,6 +159,9 @@ impl Pm2 {
         if !self.daemon_runs()? {
             return Ok(Vec::new());
         }
+        if let Some(list) = pm2_rpc::list(&self.home).await {
+            return Ok(list);
+        }
         let output = self.call(&["jlist"], CALL_LIMIT).await?;
         if let Some(list) = pm2_list::parse(&output.text()) {
             return Ok(list);
@@ -170,11 +174,15 @@ impl Pm2 {
         ))
     }
 
-    /// Ours by exact name. A process of that name outside our namespace is the user's, and an error.
     async fn find(&self, name: &str) -> Result<Option<Entry>, HostError> {
         validate_name(name)?;
-        let mut named = self.entries().await?.into_iter().filter(|e| e.name == name);
-        let Some(entry) = named.next() else { return Ok(None) };
+        Self::pick(&self.entries().await?, name)
+    }
+
+    /// Ours by exact name. A process of that name outside our namespace is the user's, and an error.
+    fn pick(all: &[Entry], name: &str) -> Result<Option<Entry>, HostError> {
+        let mut named = all.iter().filter(|e| e.name == name);
+        let Some(entry) = named.next().cloned() else { return Ok(None) };
         let foreign = |e: &Entry| e.namespace() != NAMESPACE;
         if foreign(&entry) || named.next().is_some() {
             return Err(HostError::new(
@@ -215,9 +223,9 @@ impl Pm2 {
         }
     }
 
-    async fn delete(&self, entry: &Entry, stop_timeout: Duration) -> Result<(), HostError> {
+    /// `all` is the list that `entry` comes from; the lock keeps it true as far as we are concerned.
+    async fn delete(&self, all: &[Entry], entry: &Entry, stop_timeout: Duration) -> Result<(), HostError> {
         let op = || format!("stop {}", entry.name);
-        let all = self.entries().await?;
         // PM2 tries every argument as a name and as a namespace before it takes it for an id.
         let taken = |word: &str| {
             all.iter().any(|e| e.pm_id != entry.pm_id && (e.name == word || e.namespace() == word))
@@ -337,12 +345,13 @@ impl ProcessManager for Pm2 {
         }
         let program = resolve_program(spec)?;
         let _lock = self.lock().await?;
-        if let Some(entry) = self.find(&spec.name).await? {
+        let all = self.entries().await?;
+        if let Some(entry) = Self::pick(&all, &spec.name)? {
             let status = entry.status();
             if status.state != ProcessState::Stopped {
                 return Ok(status);
             }
-            self.delete(&entry, spec.stop_timeout).await?;
+            self.delete(&all, &entry, spec.stop_timeout).await?;
         }
         make_private_dir(&spec.log_dir).map_err(|e| HostError::io(op(), &e))?;
         let text = self.declaration(spec, &program).to_string();
@@ -362,8 +371,9 @@ impl ProcessManager for Pm2 {
             return Ok(());
         }
         let _lock = self.lock().await?;
-        match self.find(name).await? {
-            Some(entry) => self.delete(&entry, stop_timeout).await,
+        let all = self.entries().await?;
+        match Self::pick(&all, name)? {
+            Some(entry) => self.delete(&all, &entry, stop_timeout).await,
             None => Ok(()),
         }
     }

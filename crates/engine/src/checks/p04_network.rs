@@ -170,8 +170,8 @@ async fn own_setup(spec: &CheckSpec, ctx: &CheckContext, name: Option<&str>) -> 
             ),
         ))
         .with_help(Text::new(
-            "name what the host must reach in `checks.reach`, for example [\"registry.npmjs.org:443\"]",
-            "在 `checks.reach` 中写明主机必须能访问的地址，例如 [\"registry.npmjs.org:443\"]",
+            "name what the host must reach in `checks.reach`, for example [\"api.example.com:443\"]",
+            "在 `checks.reach` 中写明主机必须能访问的地址，例如 [\"api.example.com:443\"]",
         ));
     };
     let server = ctx.env.resolvers.iter().find_map(|r| names::dns_server(r));
@@ -228,7 +228,7 @@ async fn reachable(spec: &CheckSpec, ctx: &CheckContext, target: &str) -> Findin
                 "`{target}` in `checks.reach` is not `host:port`",
                 "`checks.reach` 中的 `{target}` 不是 `主机:端口`"
             ),
-            Text::new("write it as `registry.npmjs.org:443`", "请写成 `registry.npmjs.org:443` 的形式"),
+            Text::new("write it as `api.example.com:443`", "请写成 `api.example.com:443` 的形式"),
         );
     };
     let addresses = match host.parse::<IpAddr>() {

@@ -389,7 +389,7 @@ pub struct Environment {
     /// Other addresses of the app (API, images) for the checks of names and certificates.
     #[serde(default)]
     pub urls: Vec<String>,
-    /// Reach `url` at this `address:port` instead of where DNS says, for journeys. A `localhost` name reaches the proxy
+    /// Reach `url` at this `address:port` instead of where DNS says, for journeys. A `localhost` name is this machine
     /// without it.
     pub connect: Option<String>,
     /// Host name that reaches a new release before users do.

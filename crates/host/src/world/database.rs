@@ -178,7 +178,7 @@ impl HostWorld {
         let (_, db) = self.database()?;
         let backup = self.backup_to_restore(run)?;
         let replaced = db.restore(&backup).await.map_err(database_failed)?;
-        let at = backup.taken_at;
+        let at = backup.taken_at.strftime("%Y-%m-%d %H:%M:%S UTC");
         Ok((
             to_record(&replaced),
             safelight_engine::text!(

@@ -68,10 +68,28 @@ impl HostWorld {
         // A process that has died says more than the journey that met it.
         self.still_well(run).await?;
         let n = results?.len();
+        self.reachable(proxy).await?;
         Ok((
             Record::Null,
             safelight_engine::text!("{n} journeys passed on {host}", "{host} 上 {n} 条用户路径通过"),
         ))
+    }
+
+    /// Users have to find something at their address; said before they are moved rather than after. Only where the
+    /// address is this machine for certain, and without asking for a page: nothing may serve there yet.
+    async fn reachable(&self, proxy: SocketAddr) -> Result<(), StepError> {
+        let (url, Some(at)) = self.public_address().await? else { return Ok(()) };
+        if at == proxy || self.ctx.net.connect(at, Duration::from_secs(5)).await.is_ok() {
+            return Ok(());
+        }
+        Err(StepError::new(safelight_engine::text!(
+            "nothing listens at {at}, where users of {url} go; the proxy listens at {proxy}",
+            "{url} 的用户会访问 {at}，但那里没有任何监听；代理监听的是 {proxy}"
+        ))
+        .with_help(safelight_engine::text!(
+            "correct `url` in safelight.toml, or `safelight host stop --proxy` and `safelight host start --listen {at}`",
+            "修改 safelight.toml 的 `url`，或先 `safelight host stop --proxy` 再 `safelight host start --listen {at}`"
+        )))
     }
 
     pub(super) async fn close_dark_route(&self, _: &RunState) -> Result<Text, StepError> {
@@ -178,7 +196,12 @@ impl HostWorld {
             })?),
             None => match url_of(&self.ctx.env) {
                 Some(u) if u.host == "localhost" || u.host.ends_with(".localhost") => {
-                    Some(self.proxy_addr().await?)
+                    // This machine, at the port that users type: many resolvers do not know such names.
+                    let own = self.ctx.traffic.listen().await.map_err(failed)?;
+                    Some(match own.into_iter().find(|a| a.port() == u.port) {
+                        Some(a) if !a.ip().is_unspecified() => a,
+                        _ => SocketAddr::from(([127, 0, 0, 1], u.port)),
+                    })
                 }
                 _ => None,
             },

@@ -288,3 +288,64 @@ fn write(f: &Found, url: &str) -> String {
     }
     o
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{look, write};
+    use safelight_engine::config::{ProcessKind, load};
+
+    fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        dir
+    }
+
+    #[test]
+    fn what_the_sources_give_away_is_written() {
+        let dir = project(&[
+            (
+                "package.json",
+                r#"{"name": "@me/Notes", "scripts": {"start": "node server.js", "migrate": "node m.js", "build": "tsc"}, "engines": {"node": ">=20"}}"#,
+            ),
+            ("package-lock.json", "{}"),
+            (
+                "server.js",
+                r#"open(process.env.DB_PATH || "data/notes.db"); at("/healthz"); listen(process.env.PORT)"#,
+            ),
+            (".env.production", "TITLE=x\nPORT=1\n"),
+            (".env.production.example", "TITLE=\nTOKEN=\n"),
+            ("ecosystem.config.js", ""),
+        ]);
+        let found = look(dir.path());
+        assert!(found.reads_port);
+        let c = load::parse("safelight.toml", &write(&found, "http://notes.localhost:8080")).unwrap();
+        let (web, db, env) = (&c.services[0], c.database.as_ref().unwrap(), &c.environments["production"]);
+        assert_eq!((c.app.name.as_str(), web.health.as_str()), ("notes", "/healthz"));
+        assert_eq!(web.command.display(), "node server.js");
+        assert_eq!(c.build.install.as_ref().unwrap().display(), "npm ci");
+        assert_eq!((db.path.to_str(), db.url_variable.as_str()), (Some("data/notes.db"), "DB_PATH"));
+        assert_eq!(db.migrate.as_ref().unwrap().display(), "node m.js");
+        assert_eq!(env.required, ["TITLE", "TOKEN"]);
+        assert_eq!((env.process, env.test_host.as_deref()), (ProcessKind::Pm2, Some("test.notes.localhost")));
+    }
+
+    #[test]
+    fn an_app_that_shows_nothing_gets_a_file_that_loads_and_is_told_what_is_missing() {
+        let dir = project(&[("main.js", "listen(3000)")]);
+        let found = look(dir.path());
+        assert!(found.start.is_none() && !found.reads_port && found.database.is_none());
+        let c = load::parse("safelight.toml", &write(&found, "https://example.com")).unwrap();
+        assert!(c.database.is_none() && c.source.dir.is_some());
+        assert_eq!(c.services[0].health, "/");
+    }
+
+    #[test]
+    fn a_database_outside_of_the_project_is_not_taken_for_its_own() {
+        let dir = project(&[("server.js", r#"process.env.DATABASE_URL || "/var/lib/x.db" || "../x.db""#)]);
+        assert_eq!(look(dir.path()).database, None);
+    }
+}

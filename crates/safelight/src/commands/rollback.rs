@@ -64,7 +64,8 @@ fn agree_to_loss(app: &str, g: &Global, out: &Output) -> Result<(), CommandError
             "没有经过验证的备份可恢复",
         )));
     };
-    let (at, window) = (b.taken_at, ago(b.taken_at));
+    let at = b.taken_at.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %Z");
+    let window = ago(b.taken_at);
     out.say(&match out.lang {
         Lang::En => format!("The database goes back to {at}. Everything written since then, {window}, is lost (a copy of the present database is kept)."),
         Lang::Zh => format!("数据库将回到 {at}。此后 {window} 内的写入都会丢失（当前数据库会另存一份）。"),

@@ -1,0 +1,6 @@
+//! Apps of one's own, as a user deploys them: the real `safelight` program, a real PM2 in which an app of somebody else
+//! runs, git tags, and visitors all the while.
+
+mod bed;
+mod notes;
+mod verdaccio;
