@@ -1,5 +1,7 @@
 //! Whole deploys with the real programs: what users get while things break.
 
+#![expect(clippy::unwrap_used, reason = "a test that unwraps fails with the line")]
+
 mod bad_releases;
 mod coordinator;
 mod damage;
