@@ -34,7 +34,10 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
             out.line(&format!("{label} {l}"));
         }
     }
-    while args.follow {
+    if !args.follow {
+        return Ok(0);
+    }
+    loop {
         for ((name, path), f) in files.iter().zip(&mut followers) {
             for l in f.new_lines(path) {
                 out.line(&format!("{} {l}", style.paint("36", &short(name))));
@@ -45,7 +48,6 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
             _ = tokio::signal::ctrl_c() => return Ok(130),
         }
     }
-    Ok(0)
 }
 
 /// `web.r12` of `filmtrip.production.web.r12`.
