@@ -1,3 +1,5 @@
-//! Test-beds that several crates share: traffic as users make it, and (in `tests/`) whole deploys with the real programs.
+//! Test-beds that several crates share: traffic as users make it, and whole deploys with the real programs.
 
+pub mod bed;
+pub mod processes;
 pub mod traffic;

@@ -71,7 +71,7 @@ impl std::fmt::Debug for Upload {
 pub struct Counts {
     /// Requests sent.
     pub sent: u64,
-    /// Requests that failed: no answer, a broken one, or a status of 500 and above.
+    /// Requests that failed: no answer, a broken one, 404, 421, or a status of 500 and above.
     pub failed: u64,
     /// Kinds of visitor: sent and failed.
     pub kinds: BTreeMap<&'static str, (u64, u64)>,
@@ -174,12 +174,10 @@ impl Traffic {
     }
 }
 
+/// A page that has gone is a failure like a broken one: that is what a lost route looks like.
 fn judge(status: StatusCode) -> Result<(), String> {
-    if status.is_server_error() || status == StatusCode::MISDIRECTED_REQUEST {
-        Err(status.to_string())
-    } else {
-        Ok(())
-    }
+    let lost = [StatusCode::MISDIRECTED_REQUEST, StatusCode::NOT_FOUND].contains(&status);
+    if status.is_server_error() || lost { Err(status.to_string()) } else { Ok(()) }
 }
 
 type Sender = SendRequest<Full<Bytes>>;

@@ -1,15 +1,17 @@
 //! `cargo xtask bench`: the figures, beside a peer in the same run. Ratios and medians; these machines are noisy.
 
-use crate::{Outcome, cargo, run, setup};
+use crate::{Outcome, cargo, root, run, setup, target};
 
 /// Runs one benchmark, or all.
 pub(crate) fn run_one(which: &str) -> Outcome {
     match which {
         "judge" => judge(),
         "proxy" => proxy(),
+        "switch" => switch(),
         "all" => {
             judge()?;
-            proxy()
+            proxy()?;
+            switch()
         }
         other => Err(format!("there is no benchmark `{other}`")),
     }
@@ -35,4 +37,22 @@ fn judge() -> Outcome {
 fn proxy() -> Outcome {
     setup::for_bench()?;
     run(&mut cargo(&["run", "--release", "--quiet", "--package", "safelight-proxy", "--example", "bench"]))
+}
+
+/// Failed requests over repeated exchanges of a release under load, beside `pm2 reload` and a reload of nginx.
+fn switch() -> Outcome {
+    setup::for_bench()?;
+    run(&mut cargo(&["build", "--release", "--quiet", "--package", "safelight"]))?;
+    let mut c = cargo(&[
+        "run",
+        "--release",
+        "--quiet",
+        "--package",
+        "safelight-testkit",
+        "--example",
+        "figures",
+        "--",
+    ]);
+    c.arg(target().join("release/safelight")).arg(root().join(".tools/node_modules/.bin/pm2"));
+    run(&mut c)
 }

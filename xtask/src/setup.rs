@@ -9,7 +9,8 @@ const TESTS: &[(&str, &str)] = &[
     ("git", "git"),
     ("node", "nodejs"),
     ("npm", "npm"),
-    ("dnsmasq", "dnsmasq-base"),
+    ("knotd", "knot"),
+    ("python3", "python3"),
     ("setsid", "util-linux"),
     ("mount", "mount"),
 ];
@@ -25,7 +26,8 @@ pub(crate) fn for_build() -> Outcome {
 pub(crate) fn for_tests() -> Outcome {
     apt(BUILD)?;
     apt(TESTS)?;
-    npm(&["pm2@7.0.4"])?;
+    npm(&["pm2@7.0.4", "upyun@3.4.6"])?;
+    pip("upyun", "2.5.5")?;
     cargo_tool("cargo-nextest", "cargo-nextest")?;
     Ok(())
 }
@@ -86,8 +88,25 @@ fn npm(wanted: &[&str]) -> Outcome {
     println!("installing {} into .tools with npm", missing.join(", "));
     std::fs::create_dir_all(&tools).map_err(|e| format!("{}: {e}", tools.display()))?;
     let mut c = Command::new("npm");
-    c.args(["install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix"]).arg(&tools).args(&missing);
+    c.args(["install", "--no-audit", "--no-fund", "--save-exact", "--loglevel=error", "--prefix"])
+        .arg(&tools)
+        .args(&missing);
     run(&mut c)
+}
+
+/// A Python package, into `.tools/python`.
+fn pip(name: &str, version: &str) -> Outcome {
+    let tools = root().join(".tools/python");
+    if tools.join(format!("{name}-{version}.dist-info")).is_dir() {
+        return Ok(());
+    }
+    println!("installing {name} {version} into .tools/python with pip");
+    if !Command::new("python3").args(["-m", "pip", "--version"]).output().is_ok_and(|o| o.status.success()) {
+        apt(&[("pip3", "python3-pip")])?;
+    }
+    let mut c = Command::new("python3");
+    c.args(["-m", "pip", "install", "--quiet", "--no-cache-dir", "--root-user-action=ignore", "--target"]);
+    run(c.arg(&tools).arg(format!("{name}=={version}")))
 }
 
 /// A cargo program, built once.

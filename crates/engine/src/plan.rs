@@ -390,7 +390,9 @@ fn start_and_promote(b: &mut Builder, c: &Config, env: &Environment, release: &s
             UndoPlan::Automatic(Text::new("stop it", "停止该进程")),
         );
     }
-    if let Some(host) = env.test_host.as_ref().filter(|_| !c.journeys.files.is_empty()) {
+    // A service on its one port cannot run beside the old one, so the test host would show half a release.
+    let side_by_side = c.services.iter().all(|s| s.path.is_none() || s.fixed_port.is_none());
+    if let Some(host) = env.test_host.as_ref().filter(|_| side_by_side && !c.journeys.files.is_empty()) {
         let n = c.journeys.files.len();
         b.add(
             Phase::DarkTest,

@@ -254,7 +254,8 @@ impl Journeys for HurlJourneys {
                 if let (Some(e), Some(a)) = (&f.expected, &f.actual) {
                     s.push_str(&format!(" (expected {}, got {})", excerpt(e), excerpt(a)));
                 }
-                s
+                // Secrets are redacted already; what a server answered must not steer a terminal.
+                crate::world::redact(&s, &[])
             });
             results.push(JourneyResult {
                 name: stem(&outcome.name),

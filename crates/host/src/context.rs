@@ -14,7 +14,7 @@ use safelight_drivers::{
 };
 use safelight_engine::{
     check::CheckContext,
-    config::{Config, DatabaseKind, Environment, ProcessKind},
+    config::{Config, DatabaseKind, Environment, ProcessKind, value},
     driver::{
         database::Database,
         env::EnvFile,
@@ -136,7 +136,7 @@ impl Context {
         };
         // Validated with the rest of the configuration.
         let resolvers: Vec<std::net::SocketAddr> =
-            env.resolvers.iter().filter_map(|r| r.parse().ok()).collect();
+            env.resolvers.iter().filter_map(|r| value::resolver(r)).collect();
         let net =
             if resolvers.is_empty() { SystemNet::new() } else { SystemNet::new().with_resolvers(resolvers) };
         Ok(Self {

@@ -13,19 +13,22 @@ pub(crate) fn from_env() -> Option<FaultPoint> {
             let _ = writeln!(f, "{point}");
         }
         let order = dir.join(point.replace(':', "_"));
-        loop {
-            match std::fs::read_to_string(&order).as_deref().map(str::trim) {
-                Ok("kill") => {
-                    let _ = std::fs::remove_file(&order);
-                    let _ = rustix::process::kill_process(
-                        rustix::process::getpid(),
-                        rustix::process::Signal::KILL,
-                    );
+        // The daemon goes on answering while a run is paused.
+        tokio::task::block_in_place(|| {
+            loop {
+                match std::fs::read_to_string(&order).as_deref().map(str::trim) {
+                    Ok("kill") => {
+                        let _ = std::fs::remove_file(&order);
+                        let _ = rustix::process::kill_process(
+                            rustix::process::getpid(),
+                            rustix::process::Signal::KILL,
+                        );
+                    }
+                    Ok("pause") => std::thread::sleep(Duration::from_millis(10)),
+                    _ => return,
                 }
-                Ok("pause") => std::thread::sleep(Duration::from_millis(10)),
-                _ => return,
             }
-        }
+        });
     }))
 }
 

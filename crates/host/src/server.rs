@@ -93,6 +93,16 @@ pub async fn serve(options: DaemonOptions) -> Result<(), ApiError> {
             runs.recover();
         });
     }
+    {
+        // A table that was repaired is one change behind: what is on record decides where users go.
+        let (runs, supervisor) = (runs.clone(), supervisor.clone());
+        tokio::spawn(async move {
+            loop {
+                supervisor.started().await;
+                runs.revive().await;
+            }
+        });
+    }
     let daemon = Daemon { runs, supervisor: supervisor.clone(), stop: stop.clone() };
     let app = Router::new()
         .route("/v1/status", get(status))

@@ -23,7 +23,11 @@ pub struct Supervisor {
     stopping: AtomicBool,
     starts: AtomicU32,
     trouble: Mutex<Option<String>>,
+    fresh: tokio::sync::Notify,
 }
+
+/// A proxy that could not start is waited for no longer than this: its trouble is told instead.
+const TROUBLE_PATIENCE: Duration = Duration::from_millis(1500);
 
 impl Supervisor {
     /// Keeps the proxy that `command` starts, at `listen`.
@@ -39,6 +43,7 @@ impl Supervisor {
             stopping: false.into(),
             starts: 0.into(),
             trouble: Mutex::default(),
+            fresh: tokio::sync::Notify::new(),
         })
     }
 
@@ -74,6 +79,7 @@ impl Supervisor {
                 while Instant::now() < until && !self.stopping.load(Ordering::SeqCst) {
                     if self.client.state().await.is_ok() {
                         self.up.store(true, Ordering::SeqCst);
+                        self.fresh.notify_one();
                         break;
                     }
                     if let Some(c) = child.as_mut()
@@ -121,14 +127,21 @@ impl Supervisor {
         *self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = t;
     }
 
-    /// Waits until the proxy answers, at most `limit`.
+    /// Returns when a proxy has been started. What it routes is what its table on disk said.
+    pub async fn started(&self) {
+        self.fresh.notified().await;
+    }
+
+    /// Waits until the proxy answers, at most `limit`, and less when it cannot even start.
     pub async fn ready(&self, limit: Duration) -> bool {
-        let until = Instant::now() + limit;
+        let began = Instant::now();
+        let until = began + limit;
         loop {
             if self.client.state().await.is_ok() {
                 return true;
             }
-            if Instant::now() >= until {
+            let trouble = self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_some();
+            if Instant::now() >= until || (trouble && began.elapsed() >= TROUBLE_PATIENCE.min(limit)) {
                 return false;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;

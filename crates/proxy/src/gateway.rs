@@ -218,10 +218,15 @@ impl ProxyHttp for Gateway {
         peer.options.read_timeout = Some(Duration::from_millis(read));
         peer.options.write_timeout = Some(Duration::from_millis(limits.read_ms));
         peer.options.idle_timeout = Some(Duration::from_millis(limits.idle_ms));
-        if session.req_header().headers.contains_key(http::header::UPGRADE) {
-            // Never pooled, before or after: see `upgrade`.
+        let upgrade = session.req_header().headers.contains_key(http::header::UPGRADE);
+        if upgrade || !session.req_header().method.is_idempotent() {
+            // Never pooled, before or after. A request that may not be repeated must not meet a connection that the
+            // release is just closing; and one that refused a body without reading it closes right after its answer.
+            // For upgrades see `upgrade`.
             peer.group_key = admitted.claim.id | 1 << 63;
             peer.options.idle_timeout = Some(Duration::from_millis(1));
+        }
+        if upgrade {
             let timeout = Duration::from_millis(limits.connect_ms);
             peer.options.custom_l4 = Some(Arc::new(UpgradeConnect { timeout }));
         }

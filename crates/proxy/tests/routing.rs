@@ -294,3 +294,48 @@ async fn bodies_stream_both_ways_without_being_collected() {
     let grown = rss_kib(proxy.child.id()).saturating_sub(before);
     assert!(grown < 16 * 1024, "{grown} KiB more after an upload of 64 MiB");
 }
+
+#[tokio::test]
+async fn a_post_never_meets_a_connection_that_a_refused_upload_left_behind() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    // Refuses each upload without reading all of it, keeps the connection for a moment, then closes it.
+    tokio::spawn(async move {
+        while let Ok((mut tcp, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut head = [0; 512];
+                let _ = tcp.read(&mut head).await;
+                let _ = tcp.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno").await;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            });
+        }
+    });
+    let files = Files::new();
+    let proxy = Proxy::start(&files).await;
+    proxy.route("v1", address).await;
+    let request = format!(
+        "POST / HTTP/1.1\r\nhost: example.com\r\ncontent-length: 20000\r\nconnection: close\r\n\r\n{}",
+        "x".repeat(20_000)
+    );
+    for i in 0..60 {
+        let answer = raw(proxy.address, request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 403"), "upload {i}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn one_service_is_removed_and_the_others_of_its_app_stay() {
+    let files = Files::new();
+    let proxy = Proxy::start(&files).await;
+    let (site, api) = (Backend::start("site").await, Backend::start("api").await);
+    proxy.control.put("shop", "site", &routed("site", &site, &[("example.com", "/")])).await.unwrap();
+    proxy.control.put("shop", "api", &routed("api", &api, &[("example.com", "/api")])).await.unwrap();
+    proxy.control.delete_service("shop", "api").await.unwrap();
+    let answer = get(proxy.address, "/api", &[("host", "example.com")]).await;
+    assert!(answer.body.contains("site"), "{}", answer.body);
+    proxy.control.delete_service("shop", "site").await.unwrap();
+    assert!(proxy.control.state().await.unwrap().services.is_empty());
+    let gone = proxy.control.delete_service("shop", "site").await.unwrap_err();
+    assert!(gone.to_string().contains("refused"), "{gone}");
+}

@@ -1,8 +1,10 @@
 //! Follows a run to its end: shows events, survives a restart of the daemon, and turns Ctrl-C into what the user means.
 
 use crate::{
+    Global,
     error::CommandError,
     live::Live,
+    local,
     output::{Format, Output},
 };
 use safelight_engine::{
@@ -30,6 +32,44 @@ pub(crate) struct Follow<'f> {
     pub(crate) late: bool,
     /// Where to write the HTML report at the end.
     pub(crate) report_dir: Option<PathBuf>,
+}
+
+/// An open run that a command joins.
+pub(crate) struct Joined {
+    pub(crate) client: HostClient,
+    pub(crate) run: String,
+    pub(crate) who: String,
+    project: PathBuf,
+}
+
+impl Joined {
+    /// The named run, or the open one of this project's app and environment.
+    pub(crate) async fn find(named: Option<&str>, g: &Global, out: &Output) -> Result<Self, CommandError> {
+        let project = local::project(&g.dir)?;
+        let (config, _) = safelight_host::runs::load_config(&project)?;
+        let client = local::daemon(out).await?;
+        let run = local::open_run(&client, named, &config.app.name, &g.env).await?;
+        Ok(Self { client, run, who: local::who(), project })
+    }
+
+    /// The order to resume or abort it.
+    pub(crate) fn order(&self, forget: bool) -> RunOrder {
+        RunOrder { who: self.who.clone(), forget }
+    }
+
+    /// Follows it from now on.
+    pub(crate) async fn follow(&self, out: &Output) -> Result<u8, CommandError> {
+        let how = Follow {
+            client: &self.client,
+            run: &self.run,
+            who: self.who.clone(),
+            leave_at_commit: false,
+            verbose: false,
+            late: true,
+            report_dir: Some(self.project.join("safelight-reports")),
+        };
+        follow(how, out).await
+    }
 }
 
 /// Follows to the end; returns the exit code.

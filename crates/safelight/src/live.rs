@@ -66,12 +66,14 @@ impl<'o> Live<'o> {
 
     /// Called when nothing came for a while.
     pub(crate) fn tick(&mut self) {
-        if self.bar.is_none() && self.out.format != Format::Json && self.last.elapsed() >= QUIET {
-            if let Some((step, since)) = self.step {
-                let s = since.elapsed().as_secs();
-                let title = self.title(step);
-                self.say(&format!("  … {title} ({s} s)"));
-            }
+        if self.bar.is_none()
+            && self.out.format != Format::Json
+            && self.last.elapsed() >= QUIET
+            && let Some((step, since)) = self.step
+        {
+            let s = since.elapsed().as_secs();
+            let title = self.title(step);
+            self.say(&format!("  … {title} ({s} s)"));
         }
     }
 

@@ -122,8 +122,8 @@ async fn look(spec: &CheckSpec, ctx: &CheckContext) -> Finding {
     }
     let max = ctx.config.checks.cpu_max_percent;
     let judged = tightest.map_or(whole, |(p, _)| p);
-    // 100 is how a person says that any load will do; `<` alone could never be met on a saturated machine.
-    let outcome = if judged >= max && max < 100.0 {
+    // 100 says that any load is fine: a host that is meant to be busy.
+    let outcome = if max < 100.0 && judged >= max {
         Outcome::Fail
     } else if unreadable.is_some() {
         Outcome::Warn
@@ -204,7 +204,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_limit_of_a_hundred_percent_accepts_any_load() {
-        let mut w = World::new("[checks]\ncpu-max-percent = 100\n");
+        let mut w = World::from_toml(
+            "[app]\nname = \"a\"\n[[service]]\nname = \"web\"\ncommand = \"x\"\npath = \"/\"\n\
+             [checks]\ncpu-max-percent = 100\n[env.production]\nurl = \"https://example.com\"\n",
+        );
         w.host = FakeHost::new()
             .file("/proc/stat", "cpu  0 0 0 0 0 0 0 0\n")
             .file("/proc/stat", "cpu  100 0 0 0 0 0 0 0\n");

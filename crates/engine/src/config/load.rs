@@ -467,13 +467,11 @@ impl Validation<'_, '_> {
                     );
                 }
             }
-            for (i, r) in
-                e.resolvers.iter().enumerate().filter(|(_, r)| r.parse::<std::net::SocketAddr>().is_err())
-            {
+            for (i, r) in e.resolvers.iter().enumerate().filter(|(_, r)| value::resolver(r).is_none()) {
                 self.add(
                     &format!("env.{name}.resolvers.{i}"),
-                    crate::text!("`{r}` is not address:port", "`{r}` 不是 地址:端口"),
-                    Some(Text::same("192.0.2.53:53")),
+                    crate::text!("`{r}` is not the address of a DNS server", "`{r}` 不是 DNS 服务器地址"),
+                    Some(Text::same("192.0.2.53, 192.0.2.53:5353")),
                 );
             }
             let host = url_of(e).map(|u| u.host);
@@ -543,6 +541,12 @@ mod tests {
             + "[watch]\nmax-error-rate = 7.0\n[window]\nfrom = \"25:00\"\nto = \"04:00\"\nzone = \"Mars/Base\"\n";
         let e = parse("f", &bad).unwrap_err();
         assert_eq!(e.problems.len(), 5, "{}", e.render(Lang::Zh));
+    }
+
+    #[test]
+    fn a_resolver_is_an_address_with_or_without_a_port() {
+        assert!(parse("f", &format!("{GOOD}resolvers = [\"192.0.2.8\", \"[2001:db8::1]:5353\"]\n")).is_ok());
+        assert!(errors(&format!("{GOOD}resolvers = [\"dns.example.com\"]\n")).contains("DNS server"));
     }
 
     #[test]

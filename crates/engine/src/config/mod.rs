@@ -279,9 +279,9 @@ impl Default for Watch {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Checks {
-    /// P1: busy share of the CPU, in percent, that is too much.
+    /// P1: busy share of the CPU, in percent, that is too much. 100: no limit.
     pub cpu_max_percent: f64,
-    /// P2: used share of memory, in percent, that is too much.
+    /// P2: used share of memory, in percent, that is too much. 100: no limit.
     pub memory_max_percent: f64,
     /// P3: free share of the disk, in percent, that is too little.
     pub disk_min_free_percent: f64,

@@ -222,6 +222,12 @@ pub fn url_parts(url: &str) -> Option<UrlParts> {
     Some(UrlParts { tls, host: host.to_lowercase(), port, path })
 }
 
+/// The address of a DNS server: `ip:port`, or `ip` for port 53.
+#[must_use]
+pub fn resolver(s: &str) -> Option<std::net::SocketAddr> {
+    s.parse().ok().or_else(|| Some(std::net::SocketAddr::new(s.parse().ok()?, 53)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

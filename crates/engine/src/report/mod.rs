@@ -5,12 +5,14 @@ pub mod html;
 pub mod junit;
 pub mod markdown;
 pub mod terminal;
+#[cfg(test)]
+mod tests;
 
 use crate::{
     driver::journey::JourneyResult,
     event::{Event, EventKind},
     finding::Finding,
-    plan::{Plan, PlanKind},
+    plan::{Plan, PlanKind, UndoPlan},
     risk::RiskRegister,
     run::RunEnd,
     text::Text,
@@ -68,6 +70,8 @@ pub struct StepReport {
     pub output: Vec<String>,
     /// Journeys it ran.
     pub journeys: Vec<JourneyResult>,
+    /// It changes something that an undo takes back.
+    pub reversible: bool,
 }
 
 /// One look of the watch with what was out of bounds.
@@ -196,6 +200,7 @@ impl Report {
                     undone: None,
                     output: Vec::new(),
                     journeys: Vec::new(),
+                    reversible: s.undo != UndoPlan::NothingToDo,
                 })
                 .collect(),
             undo_reason: None,
@@ -250,7 +255,7 @@ impl Report {
             }
             EventKind::UndoStarted { reason } => self.undo_reason = Some(reason.clone()),
             EventKind::StepUndone { step, summary, .. } => {
-                if let Some(s) = self.step(*step) {
+                if let Some(s) = self.step(*step).filter(|s| s.reversible) {
                     if s.outcome != StepOutcome::Failed {
                         s.outcome = StepOutcome::Undone;
                     }

@@ -197,7 +197,7 @@ impl Executor<'_> {
                 }
                 _ => {}
             }
-            if self.stop.asked() && !step.tidy {
+            if self.stop.asked() {
                 self.begin_undo(run, self.stop.reason())?;
                 return Ok(None);
             }
@@ -251,6 +251,11 @@ impl Executor<'_> {
                     return Ok(None);
                 }
             }
+        }
+        // Asked during the last step: until the end is written, taking back is what was asked for.
+        if self.stop.asked() {
+            self.begin_undo(run, self.stop.reason())?;
+            return Ok(None);
         }
         self.end(run, RunEnd::Done { warnings }).map(Some)
     }
@@ -519,6 +524,34 @@ mod tests {
         lines[1] = Entry { seq: 2, at: Timestamp::UNIX_EPOCH, kind: EntryKind::Undone { step: 1 } };
         assert!(RunState::replay("run", &lines).is_err());
         assert!(RunState::replay("run", &[]).is_err());
+    }
+
+    /// Asks to stop while the last step, which only tidies, is at work.
+    struct AsksWhileTidying(Numbers, Stop);
+    #[async_trait]
+    impl World for AsksWhileTidying {
+        async fn observe(&self, run: &RunState, step: &Step) -> Result<Observed, StepError> {
+            self.0.observe(run, step).await
+        }
+        async fn apply(&self, run: &RunState, step: &Step, stop: &Stop) -> Result<(Record, Text), StepError> {
+            if step.tidy {
+                self.1.ask(Text::same("abort"));
+            }
+            self.0.apply(run, step, stop).await
+        }
+        async fn undo(&self, run: &RunState, step: &Step, r: Option<&Record>) -> Result<Text, StepError> {
+            self.0.undo(run, step, r).await
+        }
+    }
+
+    #[tokio::test]
+    async fn asking_to_stop_during_the_last_step_still_takes_everything_back() {
+        let (j, stop) = (memory(None), Stop::default());
+        let mut run = begin(&j, plan(3));
+        let w = AsksWhileTidying(Numbers::default(), stop.clone());
+        let ex = Executor { journal: &j, world: &w, on_event: &|_| {}, stop, fault: None };
+        assert!(matches!(ex.drive(&mut run).await.unwrap(), RunEnd::Undone { .. }));
+        assert!(w.0.there.lock().unwrap().is_empty());
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! Starting and stopping the processes of a release, and the health gate.
 
-use super::{Applied, HostWorld, Step, StepError, failed, redact, secret_values, to_record};
+use super::{Applied, HostWorld, Step, StepError, failed, from_record, redact, secret_values, to_record};
 use safelight_engine::{
     config::Service,
     driver::{
@@ -8,9 +8,11 @@ use safelight_engine::{
         process::{ProcessSpec, ProcessState},
         state::ReleaseRecord,
     },
+    plan::{Action, PlanKind},
     run::journal::RunState,
     text::Text,
 };
+use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -20,6 +22,19 @@ use std::{
 /// Private ports are taken from here: below the kernel's ephemeral range, above the ports people choose.
 const PRIVATE_PORTS: std::ops::Range<u16> = 20_000..30_000;
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// What a start remembers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Started {
+    addr: SocketAddr,
+    /// How often it had to be started again before it was healthy.
+    restarts: u32,
+    /// When it was.
+    healthy: jiff::Timestamp,
+}
+
+/// How long a new process lives on after its health check before users meet it: some die of their first work.
+const SETTLE: Duration = Duration::from_secs(1);
 
 impl HostWorld {
     pub(super) fn service(&self, name: &str) -> Result<&Service, StepError> {
@@ -41,8 +56,10 @@ impl HostWorld {
     pub(super) async fn start(&self, run: &RunState, step: &Step, service: &str) -> Applied {
         let release = self.new_release(run)?;
         let (addr, millis) = self.bring_up(step, &release, service).await?;
+        let name = self.ctx.process_name(service, &release.id);
+        let restarts = self.ctx.manager.status(&name).await.map_err(failed)?.map_or(0, |p| p.restarts);
         Ok((
-            to_record(&addr),
+            to_record(&Started { addr, restarts, healthy: jiff::Timestamp::now() }),
             safelight_engine::text!("healthy at {addr} after {millis} ms", "{addr} 健康，用时 {millis} 毫秒"),
         ))
     }
@@ -57,9 +74,21 @@ impl HostWorld {
         let service = self.service(service)?;
         let name = self.ctx.process_name(&service.name, &release.id);
         let running = self.ctx.manager.status(&name).await.map_err(failed)?;
-        let (known, alive) = running.map_or((false, false), |p| (true, p.state == ProcessState::Running));
+        let (listed, alive) = running.map_or((false, false), |p| (true, p.state == ProcessState::Running));
+        // A process manager may take long to answer: what is not there needs no stopping.
+        if listed && !alive {
+            self.ctx.manager.stop(&name, service.stop_timeout.0).await.map_err(failed)?;
+        }
         let mut release = release.clone();
-        let addr = match self.addr_of(&release, service).filter(|_| alive || service.fixed_port.is_some()) {
+        let known = self.addr_of(&release, service);
+        let stays = match known {
+            // The port of a process that has died is taken again when it is free: its fellows were told of it.
+            Some(a) if !alive && service.fixed_port.is_none() => {
+                self.ctx.host.can_bind(LOOPBACK, a.port()).await.map_err(failed)?
+            }
+            _ => true,
+        };
+        let addr = match known.filter(|_| stays) {
             Some(addr) => addr,
             None => {
                 let port = self.free_port(&release).await?;
@@ -72,14 +101,47 @@ impl HostWorld {
         };
         let spec = self.spec(&release, service, addr, name, &[]).await?;
         if !alive {
-            // A process manager may take long to answer: what is not there needs no stopping.
-            if known {
-                self.ctx.manager.stop(&spec.name, service.stop_timeout.0).await.map_err(failed)?;
-            }
             self.ctx.manager.start(&spec).await.map_err(failed)?;
         }
         let millis = self.wait_healthy(step, &spec, service, addr).await?;
         Ok((addr, millis))
+    }
+
+    /// Has every process that this run started lived on since it was healthy? One that died and was started again is
+    /// not fit to meet users.
+    pub(super) async fn still_well(&self, run: &RunState) -> Result<(), StepError> {
+        let release = self.new_release(run)?;
+        for s in self.ctx.config.services.iter().filter(|s| s.fixed_port.is_none()) {
+            let started = run
+                .record_of(|a| *a == Action::Start { service: s.name.clone() })
+                .and_then(from_record::<Started>);
+            let Some(started) = started else { continue };
+            // A release that is gone back to has served before.
+            if run.plan.kind == PlanKind::Deploy {
+                let lived = jiff::Timestamp::now().duration_since(started.healthy);
+                let lived = Duration::try_from(lived).unwrap_or_default();
+                tokio::time::sleep(SETTLE.saturating_sub(lived)).await;
+            }
+            let name = self.ctx.process_name(&s.name, &release.id);
+            let now = self.ctx.manager.status(&name).await.map_err(failed)?;
+            let runs = now.as_ref().is_some_and(|p| p.state == ProcessState::Running);
+            if runs && now.as_ref().is_some_and(|p| p.restarts <= started.restarts) {
+                continue;
+            }
+            let exit = now.and_then(|p| p.last_exit).map(|e| format!(" ({e})")).unwrap_or_default();
+            let spec = self.spec(&release, s, started.addr, name, &[]).await?;
+            let tail = self.log_tail(&spec.name, &spec).await;
+            let name = &s.name;
+            return Err(StepError::new(safelight_engine::text!(
+                "{name} died after it was healthy{exit}\n{tail}",
+                "{name} 在健康之后退出{exit}\n{tail}"
+            ))
+            .with_help(Text::new(
+                "it would have died under users as well; its last log lines stand above, the rest in `safelight logs`",
+                "它在用户面前同样会退出；上面是它最后几行日志，更多见 `safelight logs`",
+            )));
+        }
+        Ok(())
     }
 
     async fn free_port(&self, release: &ReleaseRecord) -> Result<u16, StepError> {
@@ -260,6 +322,8 @@ impl HostWorld {
         let name = self.rehearsal_name(run, &service.name);
         let mut spec = self.spec(&scratch_release, service, addr, name, over).await?;
         spec.env.insert("SAFELIGHT_REHEARSAL".to_owned(), "1".to_owned());
+        // One that an interrupted rehearsal left runs on another port.
+        self.ctx.manager.stop(&spec.name, service.stop_timeout.0).await.map_err(failed)?;
         self.ctx.manager.start(&spec).await.map_err(failed)?;
         let result = self.wait_healthy(step, &spec, service, addr).await;
         if let Err(e) = result {
@@ -302,6 +366,11 @@ impl HostWorld {
             let name = self.ctx.process_name(&s.name, &release.id);
             let known = self.ctx.manager.status(&name).await.map_err(failed)?;
             if known.is_some_and(|p| p.state != ProcessState::Stopped) {
+                continue;
+            }
+            // An exchange that was interrupted has put the new release on the one port of the old one.
+            if !self.ctx.host.can_bind(LOOPBACK, addr.port()).await.map_err(failed)? {
+                tracing::warn!("{name} is not started: port {} is in use", addr.port());
                 continue;
             }
             let spec = self.spec(&release, s, addr, name, &[]).await?;

@@ -64,9 +64,11 @@ impl HostWorld {
         let host = self.ctx.env.test_host.clone().unwrap_or_default();
         let proxy = self.proxy_addr().await?;
         let base = format!("http://{host}:{}", proxy.port());
-        let results = self.journeys(step, &base, Some(proxy)).await?;
+        let results = self.journeys(step, &base, Some(proxy)).await;
+        // A process that has died says more than the journey that met it.
+        self.still_well(run).await?;
+        let n = results?.len();
         self.reachable(proxy).await?;
-        let n = results.len();
         Ok((
             Record::Null,
             safelight_engine::text!("{n} journeys passed on {host}", "{host} 上 {n} 条用户路径通过"),
@@ -210,6 +212,8 @@ impl HostWorld {
     pub(super) async fn promote(&self, run: &RunState, service: &str) -> Applied {
         let s = self.service(service)?;
         let release = self.new_release(run)?;
+        // Looked at again: what died after its health check must not meet users.
+        self.still_well(run).await?;
         let target = self.target(&release, s)?;
         let app = self.ctx.route_name();
         let Some(rules) = self.rules(s) else {
@@ -388,6 +392,37 @@ impl HostWorld {
             Record::Null,
             safelight_engine::text!("{url} answers, {n} journeys passed", "{url} 正常，{n} 条用户路径通过"),
         ))
+    }
+
+    /// Leads users to the release on record where the proxy leads them elsewhere, and closes test routes.
+    ///
+    /// # Errors
+    /// When the proxy does not do it.
+    pub(crate) async fn mend_routes(&self, run_is_open: impl Fn() -> bool) -> Result<(), StepError> {
+        let (current, _) =
+            self.ctx.store.serving(self.ctx.app(), &self.ctx.env_name).map_err(store_failed)?;
+        let Some(release) = current.map(|id| self.known(&id)).transpose()? else { return Ok(()) };
+        let app = self.ctx.route_name();
+        for s in &self.ctx.config.services {
+            let (Some(rules), Ok(target)) = (self.rules(s), self.target(&release, s)) else { continue };
+            let route = self.ctx.traffic.route(&app, &s.name).await.map_err(failed)?;
+            if run_is_open() {
+                return Ok(());
+            }
+            if route.as_ref().and_then(|r| r.stable.as_ref()) != Some(&target) {
+                self.ctx
+                    .traffic
+                    .switch(&app, &s.name, &rules, &target, s.drain_timeout.0)
+                    .await
+                    .map_err(failed)?;
+                let (name, id) = (&s.name, &release.id);
+                tracing::warn!("users of {name} were not led to {id}, which is on record; now they are");
+            }
+            if route.is_some_and(|r| r.candidate.is_some()) {
+                self.ctx.traffic.set_candidate(&app, &s.name, &rules, None).await.map_err(failed)?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn observe_commit(&self, run: &RunState) -> Result<Observed, StepError> {

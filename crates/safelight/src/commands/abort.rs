@@ -1,14 +1,7 @@
 //! `safelight abort`: takes a run back, whether it is under way, interrupted or stuck.
 
-use crate::{
-    Global,
-    error::CommandError,
-    follow::{Follow, follow},
-    local,
-    output::Output,
-};
+use crate::{Global, error::CommandError, follow::Joined, output::Output};
 use safelight_engine::text::{Lang, Text};
-use safelight_host::api::RunOrder;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -21,34 +14,21 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, CommandError> {
-    let (config, _) = safelight_host::runs::load_config(&local::project(&g.dir)?)?;
-    let client = local::daemon(out).await?;
-    let run = local::open_run(&client, args.run.as_deref(), &config.app.name, &g.env).await?;
-    let who = local::who();
+    let joined = Joined::find(args.run.as_deref(), g, out).await?;
     if args.forget && !g.yes {
         return Err(CommandError::refused(Text::new(
             "--forget closes the record and undoes nothing; add --yes when the host is in order",
             "--forget 只关闭记录，不撤销任何东西；确认主机已恢复正常后加 --yes",
         )));
     }
-    client.abort(&run, &RunOrder { who: who.clone(), forget: args.forget }).await?;
+    joined.client.abort(&joined.run, &joined.order(args.forget)).await?;
     if args.forget {
         out.say(if out.lang == Lang::Zh { "记录已关闭" } else { "the record is closed" });
         return Ok(0);
     }
-    let code = follow(
-        Follow {
-            client: &client,
-            run: &run,
-            who,
-            leave_at_commit: false,
-            verbose: false,
-            late: true,
-            report_dir: Some(local::project(&g.dir)?.join("safelight-reports")),
-        },
-        out,
-    )
-    .await?;
     // What was asked for is that the run is taken back: that is success here.
-    Ok(if matches!(code, 1 | 3 | 5) { 0 } else { code })
+    Ok(match joined.follow(out).await? {
+        1 | 3 | 5 => 0,
+        code => code,
+    })
 }

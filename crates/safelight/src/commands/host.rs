@@ -100,7 +100,8 @@ async fn start(home: &Home, listen: &[SocketAddr], out: &Output) -> Result<u8, C
             });
             return Ok(0);
         }
-        if Instant::now() > until {
+        // One that cannot start says why; one that is slow gets its time.
+        if Instant::now() > until || s.proxy.trouble.as_ref().is_some_and(|t| t.contains("ended with")) {
             let why = s.proxy.trouble.unwrap_or_default();
             return Err(CommandError::refused(safelight_engine::text!(
                 "the proxy does not start: {why}",

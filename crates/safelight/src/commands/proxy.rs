@@ -74,44 +74,26 @@ pub(crate) async fn run(args: &Args, _: &Global, out: &Output) -> Result<u8, Com
 }
 
 async fn upgrade(home: &Home, client: &ControlClient, out: &Output) -> Result<u8, CommandError> {
-    use std::os::unix::process::CommandExt as _;
-    let failed = |e: safelight_proxy::ControlError| CommandError::refused(Text::same(e.to_string()));
-    let before = client.state().await.map_err(failed)?;
+    let before = client.state().await.map_err(|e| CommandError::refused(Text::same(e.to_string())))?;
     let path = home.logs().join("proxy.log");
-    let log = std::fs::OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(&path)
-        .map_err(|e| CommandError::io(&path.to_string_lossy(), &e))?;
+    let shown = path.display();
+    let opened = std::fs::OpenOptions::new().append(true).create(true).open(&path);
+    let log = opened.map_err(|e| CommandError::io(&path.to_string_lossy(), &e))?;
     let err = log.try_clone().map_err(|e| CommandError::io("proxy.log", &e))?;
     let mut command = std::process::Command::new(local::program()?);
-    command.args(["proxy", "run", "--take-over"]);
+    command.args(["proxy", "run", "--take-over"]).stdout(log).stderr(err);
     for l in &before.listen {
         command.arg("--listen").arg(l.to_string());
     }
-    command
-        .process_group(0)
-        .stdin(std::process::Stdio::null())
-        .stdout(log)
-        .stderr(err)
-        .spawn()
-        .map_err(|e| CommandError::io("the new proxy could not be started", &e))?;
-    for _ in 0..200 {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        if let Ok(s) = client.state().await
-            && s.pid != before.pid
-        {
-            out.say(&match out.lang {
-                Lang::En => format!("proxy {} ({}) took over from {}", s.pid, s.program, before.pid),
-                Lang::Zh => format!("代理 {}（{}）已接替 {}", s.pid, s.program, before.pid),
-            });
-            return Ok(0);
-        }
-    }
-    let shown = path.display();
-    Err(CommandError::refused(Text::new(
-        "the new proxy did not take over; the old one goes on",
-        "新代理未能接管；旧代理继续运行",
-    ))
-    .with_help(safelight_engine::text!("{shown} says why", "原因见 {shown}")))
+    let done =
+        safelight_proxy::upgrade(client, command, std::time::Duration::from_secs(15)).await.map_err(|e| {
+            CommandError::refused(Text::same(e.to_string()))
+                .with_help(safelight_engine::text!("{shown} says why", "原因见 {shown}"))
+        })?;
+    let (now, program, old) = (done.now.pid, done.now.program, done.before_pid);
+    out.say(&match out.lang {
+        Lang::En => format!("proxy {now} ({program}) took over from {old}, which finishes its requests"),
+        Lang::Zh => format!("代理 {now}（{program}）已接替 {old}；旧进程处理完手头请求后退出"),
+    });
+    Ok(0)
 }

@@ -29,7 +29,7 @@ pub enum Backend {
     /// In this process.
     Local(Router),
     /// Behind an `http://host:port` origin.
-    Remote(Client<HttpConnector, Body>, String),
+    Remote(Box<Client<HttpConnector, Body>>, String),
 }
 
 /// On whose behalf the API is asked.
@@ -71,7 +71,7 @@ impl Backend {
         connector.set_nodelay(true);
         let client =
             Client::builder(TokioExecutor::new()).pool_idle_timeout(Duration::from_secs(20)).build(connector);
-        Self::Remote(client, origin.to_owned())
+        Self::Remote(Box::new(client), origin.to_owned())
     }
 
     /// Sends a request, body and answer streaming. The path and query of its URI count.

@@ -29,13 +29,14 @@ pub(super) fn draw(
         x_max = x_max.max(*x);
         y_max = y_max.max(*y);
     }
-    let y_max = nice(y_max * 1.08);
+    // A share cannot be more than the whole.
+    let y_max = if unit == "%" { nice(y_max).min(100.0) } else { nice(y_max * 1.08) };
     let px = |x: f64| LEFT + x / x_max * (WIDTH - LEFT - 6.0);
-    let py = |y: f64| (HEIGHT - BOTTOM) * (1.0 - y / y_max) + 4.0;
+    let py = |y: f64| (HEIGHT - BOTTOM) * (1.0 - y / y_max) + 10.0;
     let mut o = format!(
         "<figure><figcaption>{}</figcaption><svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-label=\"{}\">",
         escape(caption),
-        HEIGHT + 8.0,
+        HEIGHT + 14.0,
         escape(caption)
     );
     for share in [0.0, 0.5, 1.0] {

@@ -1,0 +1,212 @@
+//! `cargo xtask bench switch`: requests that fail while a release is exchanged again and again under load, with Safelight's
+//! proxy, with `pm2 reload` (cluster mode) and with a new upstream and `nginx -s reload`, the same Node app behind each, in
+//! one run. Then how long the proxy takes to move users, and its memory.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use safelight_proxy::{
+    ControlClient, Release,
+    protocol::{Drain, PutService, RouteMatch, Switch},
+    table::Timeouts,
+};
+use safelight_testkit::traffic::{Counts, Plan, Traffic};
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+const APP: &str = r#"
+const http = require('http');
+const s = http.createServer((q, r) => setTimeout(() => r.end('hello\n'), Math.random() * 4));
+s.keepAliveTimeout = 5000;
+s.listen(Number(process.env.PORT), '127.0.0.1', () => process.send && process.send('ready'));
+process.on('SIGINT', () => s.close(() => process.exit(0)));
+process.on('SIGTERM', () => s.close(() => process.exit(0)));
+"#;
+
+struct Killed(Child);
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn addr(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+fn node(dir: &Path, port: u16) -> Killed {
+    let child = Command::new("node")
+        .arg(dir.join("app.js"))
+        .env("PORT", port.to_string())
+        .stdout(Stdio::null())
+        .spawn();
+    Killed(child.expect("node"))
+}
+
+async fn listening(port: u16) {
+    for _ in 0..400 {
+        if tokio::net::TcpStream::connect(addr(port)).await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("nothing listens at {port}");
+}
+
+fn visitors(port: u16) -> Traffic {
+    let plan = Plan {
+        addr: addr(port),
+        host: "app.localhost".into(),
+        paths: vec!["/".into(), "/a".into(), "/b?c=d".into()],
+        keep_alive: 24,
+        fresh: 8,
+        slow: 4,
+        upload: None,
+        uploaders: 0,
+        pause: Duration::from_millis(2),
+    };
+    Traffic::start(plan, "all")
+}
+
+fn show(name: &str, exchanges: usize, counts: &[(String, Counts)], each: &[Duration]) {
+    let (sent, failed) = counts.iter().fold((0, 0), |(s, f), (_, c)| (s + c.sent, f + c.failed));
+    let mut ms: Vec<u128> = each.iter().map(Duration::as_millis).collect();
+    ms.sort_unstable();
+    let median = ms.get(ms.len() / 2).copied().unwrap_or(0);
+    println!("| {name} | {exchanges} | {sent} | {failed} | {median} ms |");
+    if let Some(s) = counts.iter().flat_map(|(_, c)| &c.samples).next() {
+        eprintln!("  {name}, for example: {s}");
+    }
+}
+
+async fn safelight(dir: &Path, proxy: &Path, exchanges: usize) {
+    let port = free_port();
+    let socket = dir.join("p.sock");
+    let mut command = Command::new(proxy);
+    command
+        .args(["proxy", "run", "--listen", &addr(port).to_string()])
+        .env("SAFELIGHT_HOME", dir.join("h"))
+        .stdout(Stdio::null());
+    let running = Killed(command.spawn().expect("safelight"));
+    drop(socket);
+    listening(port).await;
+    let control = ControlClient::new(dir.join("h/proxy/proxy.sock"));
+    let release = |n: usize, port: u16| Release { version: format!("r{n}"), targets: vec![addr(port)] };
+    let first = free_port();
+    let mut old = node(dir, first);
+    listening(first).await;
+    let put = PutService {
+        routes: vec![RouteMatch { host: "*".into(), prefix: "/".into() }],
+        stable: release(0, first),
+        token: None,
+        timeouts: Timeouts::default(),
+        split_cookie: None,
+        drain: Drain::default(),
+    };
+    control.put("app", "web", &put).await.unwrap();
+    let traffic = visitors(port);
+    let mut each = Vec::new();
+    for n in 1..=exchanges {
+        let next = free_port();
+        let new = node(dir, next);
+        listening(next).await;
+        let began = Instant::now();
+        let to = Switch { to: release(n, next), then_candidate: None, probe: None, drain: Drain::default() };
+        control.switch("app", "web", &to).await.unwrap();
+        each.push(began.elapsed());
+        drop(std::mem::replace(&mut old, new));
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    show("Safelight proxy: switch and drain", exchanges, &traffic.finish().await, &each);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.0.id())).unwrap_or_default();
+    let rss = status.lines().find(|l| l.starts_with("VmRSS")).unwrap_or("").replace("VmRSS:", "");
+    eprintln!("  memory of the proxy after the load: {}", rss.trim());
+}
+
+async fn pm2(dir: &Path, program: &Path, exchanges: usize) {
+    let port = free_port();
+    let run = |args: &[&str]| {
+        let status = Command::new(program)
+            .args(args)
+            .current_dir(dir)
+            .env("PM2_HOME", dir.join("pm2"))
+            .env("PORT", port.to_string())
+            .stdout(Stdio::null())
+            .status();
+        assert!(status.unwrap().success(), "pm2 {args:?}");
+    };
+    run(&["start", "app.js", "--name", "app", "-i", "2", "--wait-ready", "--kill-timeout", "5000"]);
+    listening(port).await;
+    let traffic = visitors(port);
+    let mut each = Vec::new();
+    for _ in 0..exchanges {
+        let began = Instant::now();
+        run(&["reload", "app"]);
+        each.push(began.elapsed());
+    }
+    show("pm2 reload, cluster of 2, wait-ready", exchanges, &traffic.finish().await, &each);
+    run(&["kill"]);
+}
+
+async fn nginx(dir: &Path, exchanges: usize) {
+    let port = free_port();
+    let config = |upstream: u16| {
+        let d = dir.display();
+        let text = format!(
+            "pid {d}/nginx.pid; error_log {d}/nginx.log; worker_processes 2;\nevents {{}}\nhttp {{ access_log off; upstream app {{ server 127.0.0.1:{upstream}; keepalive 32; }}\nserver {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection \"\"; }} }} }}\n"
+        );
+        std::fs::write(dir.join("nginx.conf"), text).unwrap();
+    };
+    let path = dir.join("nginx.conf");
+    let run = |more: &[&str]| {
+        let status = Command::new("nginx").arg("-c").arg(&path).args(more).stderr(Stdio::null()).status();
+        assert!(status.expect("nginx").success());
+    };
+    let first = free_port();
+    let mut old = node(dir, first);
+    listening(first).await;
+    config(first);
+    run(&[]);
+    listening(port).await;
+    let traffic = visitors(port);
+    let mut each = Vec::new();
+    for _ in 0..exchanges {
+        let next = free_port();
+        let new = node(dir, next);
+        listening(next).await;
+        let began = Instant::now();
+        config(next);
+        run(&["-s", "reload"]);
+        each.push(began.elapsed());
+        // `reload` returns before the old workers are done; a script that knows that waits, as this one does.
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        drop(std::mem::replace(&mut old, new));
+    }
+    show("nginx: new upstream, reload, 0.4 s wait", exchanges, &traffic.finish().await, &each);
+    run(&["-s", "stop"]);
+}
+
+#[tokio::main]
+async fn main() {
+    let arg = |n: usize| std::env::args().nth(n);
+    let (Some(safelight_program), Some(pm2_program)) = (arg(1), arg(2)) else {
+        eprintln!("usage: figures SAFELIGHT PM2 [EXCHANGES]");
+        std::process::exit(2);
+    };
+    let exchanges = arg(3).and_then(|n| n.parse().ok()).unwrap_or(40);
+    let dir = std::env::temp_dir().join(format!("sl-figures-{}", std::process::id()));
+    std::fs::create_dir_all(dir.join("h")).unwrap();
+    std::fs::write(dir.join("app.js"), APP).unwrap();
+    println!("| what | exchanges | requests | failed | median of one exchange |\n|---|---|---|---|---|");
+    safelight(&dir, &PathBuf::from(safelight_program), exchanges).await;
+    nginx(&dir, exchanges).await;
+    pm2(&dir, &PathBuf::from(pm2_program), exchanges).await;
+    let _ = std::fs::remove_dir_all(&dir);
+}

@@ -1,0 +1,71 @@
+//! An app that can use one port only: old and new are exchanged while the proxy holds the requests.
+
+use safelight_testkit::bed::{Bed, PATIENCE, Release};
+use std::{
+    net::TcpListener,
+    time::{Duration, Instant},
+};
+
+/// A bed whose two services can use one port each.
+fn bed_with_fixed_ports() -> Bed {
+    let mut bed = Bed::new();
+    let ports: Vec<TcpListener> = (0..2).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    for (path, l) in ["/api", "/"].iter().zip(&ports) {
+        let port = l.local_addr().unwrap().port();
+        bed.configure(&format!("path = \"{path}\""), &format!("path = \"{path}\"\nfixed-port = {port}"));
+    }
+    bed
+}
+
+#[test]
+fn an_exchange_that_is_killed_is_finished_or_taken_back() {
+    let mut bed = bed_with_fixed_ports();
+    bed.deploy(&Release::new("v1", 1)).ended(0);
+    bed.traffic_begins();
+    let mut old = "v1".to_owned();
+    let points =
+        ["intent:exchange:api", "applied:exchange:api", "intent:exchange:web", "applied:exchange:web"];
+    for (n, (point, command)) in points.iter().flat_map(|p| [(p, "abort"), (p, "resume")]).enumerate() {
+        let version = format!("v{}", n + 2);
+        bed.restart_daemon();
+        bed.mark(&format!("{command} at {point}"));
+        bed.prepare(&Release::new(&version, 1));
+        bed.order(point, "kill");
+        let mut cli = bed.background(&["deploy"]);
+        let until = Instant::now() + PATIENCE;
+        while !bed.daemon_died() {
+            assert!(Instant::now() < until, "{point}: {}", cli.so_far());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        cli.kill();
+        bed.reap_daemon();
+        bed.safelight(&[command]).ended(0);
+        if command == "resume" {
+            old = version;
+        }
+        bed.serves_exactly(&old);
+    }
+    bed.nobody_was_failed();
+}
+
+#[test]
+fn an_app_with_one_port_is_exchanged_in_place_and_no_request_fails() {
+    let mut bed = bed_with_fixed_ports();
+    bed.deploy(&Release::new("v1", 1)).ended(0);
+    bed.serves_exactly("v1");
+    bed.traffic_begins();
+    for n in 2..5 {
+        let version = format!("v{n}");
+        bed.mark(&version);
+        bed.deploy(&Release::new(&version, 1)).ended(0);
+        bed.serves_exactly(&version);
+    }
+    bed.mark("bad");
+    bed.configure("start-timeout = \"8s\"", "start-timeout = \"2s\"");
+    bed.deploy(&Release::new("v5", 1).with_env(&["APP_MODE=500"])).ended(3);
+    bed.serves_exactly("v4");
+    bed.mark("rollback");
+    bed.safelight(&["rollback"]).ended(0);
+    bed.serves_exactly("v3");
+    bed.nobody_was_failed();
+}

@@ -1,0 +1,124 @@
+//! The proxy or an app is killed in the middle of a deploy.
+
+use rustix::process::Signal;
+use safelight_testkit::{
+    bed::{Bed, HOST, Release},
+    processes,
+};
+use serde_json::Value;
+use std::time::{Duration, Instant};
+
+/// Longest time without a proxy. Its supervisor looks every 150 ms; the rest is for a busy test machine.
+const OUTAGE: Duration = Duration::from_secs(2);
+
+#[test]
+fn a_killed_proxy_is_back_at_once_and_the_deploy_goes_on() {
+    let mut bed = Bed::new();
+    bed.deploy(&Release::new("v1", 1)).ended(0);
+    bed.traffic_begins();
+    let points = ["applied:stage", "intent:promote:api", "done:promote:web", "intent:watch"];
+    for (n, point) in points.iter().enumerate() {
+        let version = format!("v{}", n + 2);
+        bed.prepare(&Release::new(&version, 1));
+        bed.forget_points();
+        bed.order(point, "pause");
+        let mut cli = bed.background(&["deploy"]);
+        cli.comes_to(&bed, point);
+        let pid = bed.status().unwrap()["proxy"]["pid"].as_u64().unwrap();
+        bed.mark(&format!("outage at {point}"));
+        processes::kill(u32::try_from(pid).unwrap(), Signal::KILL);
+        let since = Instant::now();
+        bed.wait_until("the proxy is back", |b| b.get(HOST, "/").is_some_and(|(s, _)| s == 200));
+        let outage = since.elapsed();
+        assert!(outage < OUTAGE, "{point}: no proxy for {outage:?}");
+        eprintln!("{point}: back after {outage:?}");
+        // Requests that were under way have failed by now.
+        std::thread::sleep(Duration::from_millis(200));
+        bed.mark(&format!("after {point}"));
+        bed.release(point);
+        cli.end().ended(0);
+        bed.serves_exactly(&version);
+    }
+    for (mark, c) in bed.traffic_ends() {
+        if mark.starts_with("outage") {
+            let cut_off =
+                c.samples.iter().all(|s| !s.contains("50") && !s.contains("404") && !s.contains("421"));
+            assert!(cut_off, "{mark}: only connections may break: {:#?}", c.samples);
+        } else {
+            assert_eq!(c.failed, 0, "{mark}: {:#?}", c.samples);
+        }
+    }
+}
+
+/// Ids of an app's process and, as its parent, of its shim.
+fn pids(bed: &Bed, name: &str) -> (u32, u32) {
+    let list = bed.app()["processes"].as_array().cloned().unwrap_or_default();
+    let is = |p: &&Value| p["name"].as_str() == Some(name);
+    let pid = list.iter().find(is).and_then(|p| p["pid"].as_u64()).expect("it runs");
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let parent = stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().parse().unwrap();
+    (u32::try_from(pid).unwrap(), parent)
+}
+
+#[test]
+fn a_new_release_that_dies_before_users_meet_it_is_undone() {
+    let mut bed = Bed::new();
+    bed.deploy(&Release::new("v1", 1)).ended(0);
+    bed.traffic_begins();
+    for (n, (point, shim_too)) in
+        [("intent:dark-test", true), ("done:dark-test", true), ("done:dark-test", false)].iter().enumerate()
+    {
+        bed.prepare(&Release::new("v2", 1));
+        bed.forget_points();
+        bed.order(point, "pause");
+        let mut cli = bed.background(&["deploy"]);
+        cli.comes_to(&bed, point);
+        let (app, shim) = pids(&bed, &format!("shop.production.web.r{}", n + 2));
+        if *shim_too {
+            processes::kill(shim, Signal::KILL);
+        }
+        processes::kill(app, Signal::KILL);
+        if !shim_too {
+            bed.wait_until("its shim has started it again", |b| {
+                let list = b.app()["processes"].as_array().cloned().unwrap_or_default();
+                list.iter().any(|p| p["restarts"].as_u64() == Some(1) && p["state"] == "running")
+            });
+        }
+        bed.release(point);
+        cli.end().ended(3).says(&["web", "died"]);
+        bed.serves_exactly("v1");
+    }
+    bed.nobody_was_failed();
+}
+
+#[test]
+fn an_app_that_is_killed_during_the_watch_is_started_again() {
+    let mut bed = Bed::new();
+    bed.configure("duration = \"1s\"", "duration = \"3s\"");
+    bed.deploy(&Release::new("v1", 1)).ended(0);
+    bed.traffic_begins();
+    bed.prepare(&Release::new("v2", 1));
+    bed.forget_points();
+    let mut cli = bed.background(&["deploy"]);
+    cli.comes_to(&bed, "intent:watch");
+    let (app, _) = pids(&bed, "shop.production.web.r2");
+    bed.mark("killed");
+    processes::kill(app, Signal::KILL);
+    bed.wait_until("it answers again", |b| b.get(HOST, "/").is_some_and(|(s, _)| s == 200));
+    std::thread::sleep(Duration::from_millis(200));
+    bed.mark("after");
+    let said = cli.end();
+    // Two bad looks in a row undo the deploy; a quick restart does not. Either way one release serves whole.
+    match said.code {
+        Some(0) => bed.serves_exactly("v2"),
+        Some(3) => bed.serves_exactly("v1"),
+        _ => panic!("{said:?}"),
+    };
+    for (mark, c) in bed.traffic_ends() {
+        if mark == "killed" {
+            assert!(c.failed < 60, "{} of {} requests failed: {:#?}", c.failed, c.sent, c.samples);
+        } else {
+            assert_eq!(c.failed, 0, "{mark}: {:#?}", c.samples);
+        }
+    }
+}
