@@ -202,6 +202,19 @@ mod tests {
         assert_eq!(f.outcome, Outcome::Fail);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_of_a_hundred_percent_accepts_any_load() {
+        let mut w = World::from_toml(
+            "[app]\nname = \"a\"\n[[service]]\nname = \"web\"\ncommand = \"x\"\npath = \"/\"\n\
+             [checks]\ncpu-max-percent = 100\n[env.production]\nurl = \"https://example.com\"\n",
+        );
+        w.host = FakeHost::new()
+            .file("/proc/stat", "cpu  0 0 0 0 0 0 0 0\n")
+            .file("/proc/stat", "cpu  100 0 0 0 0 0 0 0\n");
+        let f = w.one(Cpu).await;
+        assert_eq!((f.outcome, value(&f, "busy")), (Outcome::Pass, "100.0 %"));
+    }
+
     #[test]
     fn steal_is_busy_guest_is_in_user_already_and_iowait_is_idle() {
         let at = |s: &str| parse(s).unwrap();
