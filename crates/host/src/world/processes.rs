@@ -74,15 +74,9 @@ impl HostWorld {
         let service = self.service(service)?;
         let name = self.ctx.process_name(&service.name, &release.id);
         let running = self.ctx.manager.status(&name).await.map_err(failed)?;
-<<<<<<< HEAD
         let (managed, alive) = running.map_or((false, false), |p| (true, p.state == ProcessState::Running));
         // A process manager may take long to answer: what is not there needs no stopping.
         if managed && !alive {
-=======
-        let (listed, alive) = running.map_or((false, false), |p| (true, p.state == ProcessState::Running));
-        // A process manager may take long to answer: what is not there needs no stopping.
-        if listed && !alive {
->>>>>>> apps
             self.ctx.manager.stop(&name, service.stop_timeout.0).await.map_err(failed)?;
         }
         let mut release = release.clone();
