@@ -8,10 +8,12 @@ pub(crate) fn run_one(which: &str) -> Outcome {
         "judge" => judge(),
         "proxy" => proxy(),
         "switch" => switch(),
+        "deploy" => crate::demo::figures(),
         "all" => {
             judge()?;
             proxy()?;
-            switch()
+            switch()?;
+            crate::demo::figures()
         }
         other => Err(format!("there is no benchmark `{other}`")),
     }

@@ -165,6 +165,7 @@ impl<'o> Live<'o> {
                     self.say(&format!("    {text}"));
                 }
             }
+            EventKind::Output { line, .. } if line.trim().is_empty() => {}
             EventKind::Output { line, .. } => {
                 self.say(&style.paint("90", &format!("    │ {line}")));
             }
