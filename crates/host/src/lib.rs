@@ -8,6 +8,7 @@ pub mod context;
 mod fault;
 pub mod logs;
 pub mod paths;
+mod revive;
 pub mod runs;
 pub mod server;
 pub mod store;

@@ -138,7 +138,7 @@ impl Runs {
         &self.store
     }
 
-    fn context(&self, config: Config, env: &str, project: &Path) -> Result<Context, ApiError> {
+    pub(crate) fn context(&self, config: Config, env: &str, project: &Path) -> Result<Context, ApiError> {
         Context::new(&self.home, self.store.clone(), self.shim.clone(), config, env, project)
             .map_err(|e| ApiError::new(ErrorKind::Usage, e.0))
     }
@@ -267,7 +267,7 @@ impl Runs {
         Ok(RunStarted { run: plan.run.clone(), plan })
     }
 
-    fn open_run(&self, app: &str, env: &str) -> Result<Option<RunRow>, ApiError> {
+    pub(crate) fn open_run(&self, app: &str, env: &str) -> Result<Option<RunRow>, ApiError> {
         let open = self.store.runs(true, 1000).map_err(store_error)?;
         Ok(open.into_iter().find(|r| r.plan.app == app && r.plan.env == env))
     }
@@ -522,34 +522,6 @@ impl Runs {
             });
         }
         Ok(out)
-    }
-
-    /// Brings back what served before the host was rebooted or the route table was mended: every process of every
-    /// current release, and the routes to them. Routes of an app with an open run are that run's business.
-    pub async fn revive(self: &Arc<Self>) {
-        let Ok(apps) = self.store.apps() else { return };
-        let rows = self.store.runs(false, 10_000).unwrap_or_default();
-        for (app, env) in apps {
-            let Some(row) = rows.iter().find(|r| r.plan.app == app && r.plan.env == env && r.ended.is_some())
-            else {
-                continue;
-            };
-            // A run that is being worked on may have stopped a process on purpose.
-            if self.open_run(&app, &env).is_ok_and(|r| r.is_some_and(|r| self.is_active(&r.id))) {
-                continue;
-            }
-            let Ok(config) = config::load::parse("safelight.toml", &row.config) else { continue };
-            let Ok(ctx) = self.context(config, &env, &row.project) else { continue };
-            let emit: Emit = Arc::new(|_| {});
-            let world = HostWorld { ctx, emit, revision: None };
-            if let Err(e) = world.revive().await {
-                tracing::error!(app, env, "what served before could not be started: {e}");
-            }
-            let open = || self.open_run(&app, &env).map_or(true, |r| r.is_some());
-            if let Err(e) = world.mend_routes(open).await {
-                tracing::error!(app, env, "users could not be led to what serves: {e}");
-            }
-        }
     }
 }
 
