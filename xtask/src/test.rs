@@ -6,6 +6,7 @@ use crate::{Outcome, cargo, run, setup};
 pub(crate) fn all(extra: &[String]) -> Outcome {
     setup::for_tests()?;
     run(&mut cargo(&["build", "--workspace", "--bins", "--examples", "--keep-going"]))?;
+    run(&mut cargo(&["test", "--workspace", "--doc", "--quiet"]))?;
     let mut nextest = cargo(&[
         "nextest",
         "run",
@@ -17,8 +18,7 @@ pub(crate) fn all(extra: &[String]) -> Outcome {
         "flaky",
     ]);
     nextest.args(extra);
-    run(&mut nextest)?;
-    run(&mut cargo(&["test", "--workspace", "--doc", "--quiet"]))
+    run(&mut nextest)
 }
 
 /// Formatting, lints, licences and bans, documentation.
