@@ -241,6 +241,7 @@ impl Demo {
             .map_err(|e| e.to_string())?
             .flatten()
             .map(|e| e.path())
+            .filter(|p| p.extension().is_some_and(|x| x == "html"))
             .collect();
         files.sort();
         for (i, f) in files.iter().enumerate() {
