@@ -88,14 +88,12 @@ fn show(name: &str, exchanges: usize, counts: &[(String, Counts)], each: &[Durat
 
 async fn safelight(dir: &Path, proxy: &Path, exchanges: usize) {
     let port = free_port();
-    let socket = dir.join("p.sock");
     let mut command = Command::new(proxy);
     command
         .args(["proxy", "run", "--listen", &addr(port).to_string()])
         .env("SAFELIGHT_HOME", dir.join("h"))
         .stdout(Stdio::null());
     let running = Killed(command.spawn().expect("safelight"));
-    drop(socket);
     listening(port).await;
     let control = ControlClient::new(dir.join("h/proxy/proxy.sock"));
     let release = |n: usize, port: u16| Release { version: format!("r{n}"), targets: vec![addr(port)] };

@@ -68,8 +68,6 @@ pub struct Context {
     pub journeys: Arc<dyn Journeys>,
     /// The host's memory.
     pub store: Arc<Store>,
-    /// Program and arguments that run the embedded process manager's shim.
-    pub shim: Vec<String>,
 }
 
 /// Why a context could not be made.
@@ -104,7 +102,7 @@ impl Context {
         })?;
         let host: Arc<dyn Host> = Arc::new(LocalHost::new());
         let manager: Arc<dyn ProcessManager> = match env.process {
-            ProcessKind::Detached => Arc::new(Detached::new(dirs.run(), shim.clone())),
+            ProcessKind::Detached => Arc::new(Detached::new(dirs.run(), shim)),
             ProcessKind::Pm2 => {
                 let program = env.pm2.as_ref().map_or_else(
                     || PathBuf::from("pm2"),
@@ -154,7 +152,6 @@ impl Context {
             traffic: Arc::new(ProxyTraffic::new(home.proxy_socket())),
             journeys: Arc::new(HurlJourneys),
             store,
-            shim,
         })
     }
 

@@ -54,13 +54,13 @@ pub(crate) async fn daemon(out: &Output) -> Result<HostClient, CommandError> {
     } else {
         "starting the host daemon …"
     });
-    start_keeper(&home, &[])?;
+    start_keeper(&home)?;
     wait_for(&client, &home).await?;
     Ok(client)
 }
 
 /// Starts the keeper, which starts the daemon and starts it again when it dies.
-pub(crate) fn start_keeper(home: &Home, args: &[String]) -> Result<(), CommandError> {
+pub(crate) fn start_keeper(home: &Home) -> Result<(), CommandError> {
     home.create().map_err(|e| CommandError::io(&home.root.to_string_lossy(), &e))?;
     let path = home.logs().join("host.log");
     let log = std::fs::OpenOptions::new()
@@ -72,7 +72,6 @@ pub(crate) fn start_keeper(home: &Home, args: &[String]) -> Result<(), CommandEr
     // A process group of its own: Ctrl-C in this terminal and its end do not reach it.
     Command::new(program()?)
         .args(["host", "keep"])
-        .args(args)
         .env("SAFELIGHT_HOME", &home.root)
         .process_group(0)
         .stdin(Stdio::null())

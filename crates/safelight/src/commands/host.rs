@@ -87,7 +87,7 @@ async fn start(home: &Home, listen: &[SocketAddr], out: &Output) -> Result<u8, C
         return Ok(0);
     }
     remember(home, listen)?;
-    local::start_keeper(home, &[])?;
+    local::start_keeper(home)?;
     local::wait_for(&client, home).await?;
     let until = Instant::now() + Duration::from_secs(10);
     loop {
