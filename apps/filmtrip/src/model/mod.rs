@@ -1,0 +1,43 @@
+//! The JSON of the API: the API writes it, the pages read it, clients rely on it.
+
+mod account;
+mod catalogue;
+mod photo;
+mod upload;
+
+pub use account::{
+    AccountChange, AccountInfo, AccountList, Integrity, IntegrityFault, JobInfo, JobList, LoginBody, NewAccount,
+    Overview, SessionInfo, SetupBody, SetupLink, StorageUse, UserInfo, UserRole,
+};
+pub use catalogue::{
+    Album, AlbumBody, AlbumKind, AlbumList, Facet, FilmFormat, Gear, MapPoint, MapPoints, PhotoKeys, Roll, RollBody,
+    RollList, TagList,
+};
+pub use photo::{
+    BulkAction, BulkBody, BulkDone, Exif, Features, Image, Images, Location, Neighbours, Photo, PhotoChange, PhotoPage,
+    ShortLink, Visibility,
+};
+pub use upload::{About, DirectForm, NewUpload, Refused, UploadInfo, UploadRules, UploadState, Uploaded};
+
+use serde::{Deserialize, Serialize};
+
+/// Every error of the API.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// What went wrong.
+    pub error: ErrorDetail,
+}
+
+/// What went wrong.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ErrorDetail {
+    /// Stable code.
+    pub code: String,
+    /// For people.
+    pub message: String,
+}
+
+/// Reads a field that is there, `null` included, as `Some`: absent means "leave it", null means "clear it".
+fn given<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::<T>::deserialize(from).map(Some)
+}
