@@ -80,7 +80,7 @@ pub fn studio(texts: &Texts, view: &Studio<'_>) -> Markup {
                         label { (texts.title) input type="text" name="title" maxlength="120"; }
                         label { (texts.visibility) (visibility(texts, Visibility::Public)) }
                     }
-                    @if view.page.features.captions {
+                    @if true {
                         label { (texts.caption) textarea name="caption" maxlength="2000" rows="2" {} }
                     }
                     label { (texts.roll)
@@ -185,7 +185,7 @@ pub fn edit(texts: &Texts, session: &SessionInfo, photo: &Photo) -> Markup {
                 form.fields method="post" action={ "/admin/photos/" (photo.key) } {
                     (csrf(session))
                     label { (texts.title) input type="text" name="title" maxlength="120" value=(photo.title); }
-                    @if let Some(caption) = &photo.caption {
+                    @let caption = &photo.caption; @if true {
                         label { (texts.caption) textarea name="caption" maxlength="2000" rows="5" { (caption) } }
                     }
                     label { (texts.visibility) (visibility(texts, photo.visibility)) }

@@ -100,7 +100,7 @@ pub fn photo(texts: &Texts, photo: &Photo) -> Markup {
             div.about {
                 div {
                     h1 { (alt(texts, photo)) }
-                    @if let Some(caption) = photo.caption.as_deref().filter(|c| !c.is_empty()) {
+                    @if let Some(caption) = Some(&photo.caption).filter(|c| !c.is_empty()) {
                         p.caption { (caption) }
                     }
                 }

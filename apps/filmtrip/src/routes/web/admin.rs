@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::backend::{copy, forwarded, json};
 use super::{Failure, Shared, Visit, done};
 use crate::model::{
-    LoginBody, NewRoll, Overview, Photo, PhotoChange, PhotoPage, RollList, SetupBody, Uploaded, UserRole,
+    LoginBody, Overview, Photo, PhotoChange, PhotoPage, RollBody, RollList, SetupBody, Uploaded, UserRole,
     Visibility,
 };
 use crate::storage::is_key;
@@ -191,7 +191,7 @@ pub(super) async fn upload(
 /// `POST /admin/rolls`.
 pub(super) async fn new_roll(State(web): Shared, visit: Visit, Form(form): Form<RollForm>) -> Response {
     let NewRollForm { title, film_stock, camera } = form.roll;
-    let roll = NewRoll { title, film_stock, camera };
+    let roll = RollBody { title, film_stock, camera, ..RollBody::default() };
     match web
         .backend
         .call(&visit.caller, Method::POST, "/api/rolls", Some(&form.csrf_token), Some(&roll))
@@ -228,8 +228,12 @@ pub(super) async fn edit(
     if !is_key(&key) {
         return super::missing(visit).await;
     }
-    let change =
-        PhotoChange { title: Some(form.title), caption: form.caption, visibility: Some(form.visibility) };
+    let change = PhotoChange {
+        title: Some(form.title),
+        caption: form.caption,
+        visibility: Some(form.visibility),
+        ..PhotoChange::default()
+    };
     let path = format!("/api/photos/{key}");
     match web.backend.call(&visit.caller, Method::PATCH, &path, Some(&form.csrf_token), Some(&change)).await {
         Ok(answer) => done("/admin?notice=saved", &answer),
