@@ -1,78 +1,38 @@
-//! Images: sniffing, limits, orientation, and the three sizes. Knows nothing of HTTP or the database.
+//! Images: what may come in, its limits, and what is made of it. Knows nothing of HTTP or the database.
+//!
+//! [`inspect`] reads a header and refuses what is too large; [`worker::process`] makes the variants in a
+//! process of its own, so that a decoder that crashes or never ends costs one upload and nothing else.
 
+mod colour;
+mod decode;
+mod encode;
+mod exif;
+mod format;
+mod jpeg;
+mod png;
 pub mod sample;
+mod shrink;
+mod tiff;
+pub mod watermark;
+mod webp;
+pub mod worker;
 
 use std::fs::File;
-use std::io::{BufReader, Read};
-use std::path::Path;
+use std::io::{BufReader, Cursor};
+use std::path::{Path, PathBuf};
 
-use fast_image_resize::images::Image as Buffer;
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-use image::codecs::jpeg::JpegEncoder;
-use image::metadata::Orientation;
-use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageFormat, ImageReader};
 use serde::{Deserialize, Serialize};
+
+pub use self::exif::Exif;
+pub use self::format::{Format, media_type};
+use self::watermark::Watermark;
 
 /// Longest side of an image, in pixels.
 pub const MAX_SIDE: u32 = 20_000;
+/// Most memory that the decoding of one image may need, in bytes.
+pub const MAX_MEMORY: u64 = 1536 << 20;
 /// The sizes by name, with their longest side in pixels.
 pub const VARIANTS: [(&str, u32); 3] = [("thumb", 600), ("preview", 1024), ("large", 2048)];
-const QUALITY: u8 = 85;
-
-/// An image type that may be uploaded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// JPEG.
-    Jpeg,
-    /// PNG.
-    Png,
-    /// WebP.
-    Webp,
-}
-
-impl Format {
-    /// The type by the first bytes of the file; its name and declared type prove nothing.
-    #[must_use]
-    pub fn sniff(head: &[u8]) -> Option<Self> {
-        if head.starts_with(&[0xFF, 0xD8, 0xFF]) {
-            Some(Self::Jpeg)
-        } else if head.starts_with(b"\x89PNG\r\n\x1a\n") {
-            Some(Self::Png)
-        } else if head.len() >= 12 && head.starts_with(b"RIFF") && &head[8..12] == b"WEBP" {
-            Some(Self::Webp)
-        } else {
-            None
-        }
-    }
-
-    /// File extension.
-    #[must_use]
-    pub fn extension(self) -> &'static str {
-        match self {
-            Self::Jpeg => "jpg",
-            Self::Png => "png",
-            Self::Webp => "webp",
-        }
-    }
-
-    fn decoder(self) -> ImageFormat {
-        match self {
-            Self::Jpeg => ImageFormat::Jpeg,
-            Self::Png => ImageFormat::Png,
-            Self::Webp => ImageFormat::WebP,
-        }
-    }
-}
-
-/// Media type of a stored original by its extension.
-#[must_use]
-pub fn media_type(extension: &str) -> &'static str {
-    match extension {
-        "png" => "image/png",
-        "webp" => "image/webp",
-        _ => "image/jpeg",
-    }
-}
 
 /// Width and height of each variant, as stored with the photo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,7 +49,7 @@ pub struct Sizes {
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// Not an image type that may be uploaded.
-    #[error("not a JPEG, PNG or WebP image")]
+    #[error("not a JPEG, PNG, WebP or TIFF image")]
     Type,
     /// Its header declares more than is allowed.
     #[error(
@@ -103,9 +63,24 @@ pub enum ImageError {
         /// The cap.
         max_pixels: u64,
     },
-    /// The file is broken.
+    /// The file is broken, or of a kind that is not read.
     #[error("the image could not be read: {0}")]
     Broken(String),
+    /// Decoding would take, or took, more memory or work than an image may.
+    #[error("the image is too expensive to decode: {0}")]
+    TooExpensive(String),
+    /// Decoding took longer than it may.
+    #[error("the image was not decoded within {seconds} s")]
+    TimedOut {
+        /// The limit.
+        seconds: u64,
+    },
+    /// The decoder's process ended badly.
+    #[error("the image made its decoder crash: {0}")]
+    Crashed(String),
+    /// The watermark cannot be used: a fault of the service's settings, not of the upload.
+    #[error("watermark: {0}")]
+    Watermark(String),
     /// Reading or writing a file failed.
     #[error("file: {0}")]
     Io(#[from] std::io::Error),
@@ -116,7 +91,7 @@ fn broken(error: impl std::fmt::Display) -> ImageError {
 }
 
 /// What the header says, read without decoding.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Header {
     /// The type.
     pub format: Format,
@@ -124,27 +99,21 @@ pub struct Header {
     pub width: u32,
     /// Stored height, before orientation.
     pub height: u32,
+    /// Bytes that decoding takes at most.
+    pub memory: u64,
 }
 
-/// Reads type and dimensions and holds them against the caps; a bomb is refused here, undecoded.
-///
-/// # Errors
-/// Wrong type, broken header, or over a cap.
-pub fn inspect(path: &Path, max_pixels: u64) -> Result<Header, ImageError> {
-    let mut head = Vec::with_capacity(16);
-    File::open(path)?.take(16).read_to_end(&mut head)?;
-    let format = Format::sniff(&head).ok_or(ImageError::Type)?;
-    let reader = ImageReader::with_format(BufReader::new(File::open(path)?), format.decoder());
-    let (width, height) = reader.into_dimensions().map_err(broken)?;
-    let pixels = u64::from(width) * u64::from(height);
-    if width == 0 || height == 0 || width > MAX_SIDE || height > MAX_SIDE || pixels > max_pixels {
-        return Err(ImageError::TooManyPixels { width, height, max_pixels });
-    }
-    Ok(Header { format, width, height })
+/// What is made of an image besides its three JPEGs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Options {
+    /// A PNG to put into the corner of preview and large; an absolute path for the isolated worker.
+    pub watermark: Option<PathBuf>,
+    /// Whether to make WebPs too.
+    pub webp: bool,
 }
 
-/// A processed image: dimensions after orientation, and the three JPEGs without metadata.
-#[derive(Debug)]
+/// A processed image. The files hold pixels and nothing else of the original.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Processed {
     /// Width of the original, upright.
     pub width: u32,
@@ -154,130 +123,103 @@ pub struct Processed {
     pub sizes: Sizes,
     /// The JPEGs, in the order of [`VARIANTS`].
     pub jpegs: [Vec<u8>; 3],
+    /// The WebPs, in the same order, when they were asked for.
+    pub webps: Option<[Vec<u8>; 3]>,
+    /// Placeholder of some 25 bytes (see the thumbhash format) of the upright image.
+    pub thumbhash: Vec<u8>,
+    /// How the photo was taken.
+    pub exif: Exif,
 }
 
-/// Decodes an inspected image and makes the three sizes. Blocks; run it off the async threads.
+/// Reads type and dimensions and holds them against the caps; a bomb is refused here, undecoded.
 ///
 /// # Errors
-/// A broken file.
-pub fn process(path: &Path, header: Header) -> Result<Processed, ImageError> {
-    let mut reader = ImageReader::with_format(BufReader::new(File::open(path)?), header.format.decoder());
-    let mut limits = image::Limits::default();
-    // Sixteen bits and four channels of the declared pixels, and as much again for the decoder.
-    limits.max_alloc = Some(u64::from(header.width) * u64::from(header.height) * 16 + 64 * 1_048_576);
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(broken)?;
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let decoded = DynamicImage::from_decoder(decoder).map_err(broken)?;
-    let pixels = flatten(decoded);
-    let (width, height) = (pixels.width(), pixels.height());
-    let mut source =
-        Buffer::from_vec_u8(width, height, pixels.into_raw(), PixelType::U8x3).map_err(broken)?;
+/// Wrong type, broken header, or over a cap.
+pub fn inspect(path: &Path, max_pixels: u64) -> Result<Header, ImageError> {
+    decode::inspect(&mut BufReader::new(File::open(path)?), max_pixels)
+}
+
+/// What processing an image weighs, in millions of pixels, for a cap on what runs at once. Counts
+/// the memory it takes where that is more than usual for its size.
+#[must_use]
+pub fn megapixels(header: Header) -> u32 {
+    let pixels = u64::from(header.width) * u64::from(header.height);
+    // Six bytes a pixel are what a whole image of 16 bits takes.
+    u32::try_from(pixels.max(header.memory / 6) / 1_000_000 + 1).unwrap_or(u32::MAX)
+}
+
+/// Decodes an inspected image and makes the variants, in this process. Blocks; a hostile file may take
+/// long or end the process, so a service calls [`worker::process`].
+///
+/// # Errors
+/// A broken file, or a watermark that cannot be used.
+pub fn process(path: &Path, header: Header, options: &Options) -> Result<Processed, ImageError> {
+    process_input(&mut BufReader::with_capacity(1 << 16, File::open(path)?), header, options)
+}
+
+fn process_input(
+    input: &mut dyn decode::Input,
+    header: Header,
+    options: &Options,
+) -> Result<Processed, ImageError> {
+    let mark = options.watermark.as_deref().map(Watermark::open).transpose()?;
+    let decoded = decode::decode(input, header.format)?;
+    let orientation = decoded.orientation;
+    let turned = (5..=8).contains(&orientation);
+    let (width, height) =
+        if turned { (header.height, header.width) } else { (header.width, header.height) };
+
+    // The largest from what was decoded, and each smaller one from the one before: far fewer pixels to
+    // read, same sharpness. Colour and orientation come after the first step, for the same reason.
+    let stored = shrink::fit(header.width, header.height, VARIANTS[2].1);
+    let pixels = decoded.pixels;
+    let pixels =
+        if (pixels.width, pixels.height) == stored { pixels } else { shrink::resize(&pixels, stored)? };
+    let mut pixels = shrink::upright(colour::to_srgb(pixels, decoded.profile.as_deref()), orientation);
 
     let mut jpegs: [Vec<u8>; 3] = Default::default();
-    let mut dims = [(0, 0); 3];
-    // From the largest down, each from the one before: far fewer pixels to read, same sharpness.
-    for (index, (_, side)) in VARIANTS.iter().enumerate().rev() {
-        source = shrink(source, *side)?;
-        let upright = upright(&source, orientation)?;
-        dims[index] = (upright.width(), upright.height());
-        jpegs[index] = encode(&upright)?;
-    }
-    let turned = matches!(
-        orientation,
-        Orientation::Rotate90
-            | Orientation::Rotate270
-            | Orientation::Rotate90FlipH
-            | Orientation::Rotate270FlipH
-    );
-    let (width, height) = if turned { (height, width) } else { (width, height) };
-    Ok(Processed { width, height, sizes: Sizes { thumb: dims[0], preview: dims[1], large: dims[2] }, jpegs })
-}
-
-/// Three channels of eight bits; what is transparent becomes white, as on paper.
-fn flatten(image: DynamicImage) -> image::RgbImage {
-    if !image.color().has_alpha() {
-        return image.into_rgb8();
-    }
-    let rgba = image.into_rgba8();
-    let mut rgb = image::RgbImage::new(rgba.width(), rgba.height());
-    for (to, from) in rgb.pixels_mut().zip(rgba.pixels()) {
-        let alpha = u32::from(from.0[3]);
-        for channel in 0..3 {
-            let mixed = (u32::from(from.0[channel]) * alpha + 255 * (255 - alpha) + 127) / 255;
-            to.0[channel] = u8::try_from(mixed).unwrap_or(255);
+    let mut webps: Option<[Vec<u8>; 3]> = options.webp.then(Default::default);
+    let mut sizes = [(0, 0); 3];
+    for (index, (name, side)) in VARIANTS.iter().enumerate().rev() {
+        if (pixels.width, pixels.height) != shrink::fit(width, height, *side) {
+            pixels = shrink::resize(&pixels, shrink::fit(width, height, *side))?;
+        }
+        sizes[index] = (pixels.width, pixels.height);
+        // Smaller ones are made of pixels without the mark.
+        let unmarked = (mark.is_some() && index > 0).then(|| pixels.clone());
+        if let Some(mark) = mark.as_ref().filter(|_| *name != "thumb") {
+            mark.put(&mut pixels)?;
+        }
+        jpegs[index] = encode::jpeg(&pixels)?;
+        if let Some(webps) = &mut webps {
+            webps[index] = encode::webp(&pixels)?;
+        }
+        if let Some(unmarked) = unmarked {
+            pixels = unmarked;
         }
     }
-    rgb
+    let thumbhash = placeholder(&pixels)?;
+    let sizes = Sizes { thumb: sizes[0], preview: sizes[1], large: sizes[2] };
+    Ok(Processed { width, height, sizes, jpegs, webps, thumbhash, exif: decoded.exif })
 }
 
-/// Shrinks to at most `side` on the longer side; never enlarges.
-fn shrink(source: Buffer<'static>, side: u32) -> Result<Buffer<'static>, ImageError> {
-    let (width, height) = (source.width(), source.height());
-    let longest = width.max(height);
-    if longest <= side {
-        return Ok(source);
-    }
-    let scale = |n: u32| {
-        let scaled = (u64::from(n) * u64::from(side) + u64::from(longest) / 2) / u64::from(longest);
-        u32::try_from(scaled).unwrap_or(side).max(1)
-    };
-    let mut target = Buffer::new(scale(width), scale(height), PixelType::U8x3);
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3));
-    Resizer::new().resize(&source, &mut target, &options).map_err(broken)?;
-    Ok(target)
+/// The thumbhash of RGB pixels.
+fn placeholder(pixels: &shrink::Pixels) -> Result<Vec<u8>, ImageError> {
+    let (width, height) = shrink::fit(pixels.width, pixels.height, 100);
+    let small = shrink::resize(pixels, (width, height))?;
+    let rgba: Vec<u8> =
+        small.data.as_chunks::<3>().0.iter().flat_map(|[r, g, b]| [*r, *g, *b, 255]).collect();
+    Ok(thumbhash::rgba_to_thumb_hash(width as usize, height as usize, &rgba))
 }
 
-fn upright(source: &Buffer<'_>, orientation: Orientation) -> Result<image::RgbImage, ImageError> {
-    let pixels = image::RgbImage::from_raw(source.width(), source.height(), source.buffer().to_vec())
-        .ok_or_else(|| broken("buffer of the wrong size"))?;
-    let mut image = DynamicImage::ImageRgb8(pixels);
-    image.apply_orientation(orientation);
-    Ok(image.into_rgb8())
-}
-
-/// A plain JPEG: pixels only, so no EXIF, GPS or profile of the original gets out.
-fn encode(pixels: &image::RgbImage) -> Result<Vec<u8>, ImageError> {
-    let mut out = Vec::new();
-    JpegEncoder::new_with_quality(&mut out, QUALITY)
-        .encode(pixels.as_raw(), pixels.width(), pixels.height(), ExtendedColorType::Rgb8)
-        .map_err(broken)?;
-    Ok(out)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_three_types_are_recognised_by_their_bytes() {
-        assert_eq!(Format::sniff(&[0xFF, 0xD8, 0xFF, 0xE0]), Some(Format::Jpeg));
-        assert_eq!(Format::sniff(b"\x89PNG\r\n\x1a\n...."), Some(Format::Png));
-        assert_eq!(Format::sniff(b"RIFF\0\0\0\0WEBPVP8 "), Some(Format::Webp));
-        for bad in [&b"<svg xmlns="[..], b"GIF89a", b"II*\0", b"RIFF\0\0\0\0WAVE", b""] {
-            assert_eq!(Format::sniff(bad), None);
-        }
+/// All of [`inspect`] and [`process`] on bytes in memory, with caps small enough for a fuzzer.
+#[doc(hidden)]
+pub fn fuzz_decode(bytes: &[u8]) {
+    let mut input = Cursor::new(bytes);
+    let Ok(header) = decode::inspect(&mut input, 1_000_000) else { return };
+    if header.memory > 64 << 20 {
+        return;
     }
-
-    #[test]
-    fn shrinking_keeps_the_shape_and_never_enlarges() {
-        let of = |w, h, side| {
-            let out = shrink(Buffer::new(w, h, PixelType::U8x3), side).expect("shrinks");
-            (out.width(), out.height())
-        };
-        assert_eq!(of(3000, 2000, 600), (600, 400));
-        assert_eq!(of(2000, 3000, 1024), (683, 1024));
-        assert_eq!(of(500, 400, 600), (500, 400));
-        assert_eq!(of(5000, 2, 600), (600, 1));
-    }
-
-    #[test]
-    fn transparent_pixels_become_white() {
-        let mut rgba = image::RgbaImage::new(2, 1);
-        rgba.put_pixel(0, 0, image::Rgba([10, 20, 30, 0]));
-        rgba.put_pixel(1, 0, image::Rgba([10, 20, 30, 255]));
-        let rgb = flatten(DynamicImage::ImageRgba8(rgba));
-        assert_eq!(rgb.get_pixel(0, 0).0, [255, 255, 255]);
-        assert_eq!(rgb.get_pixel(1, 0).0, [10, 20, 30]);
-    }
+    input.set_position(0);
+    drop(process_input(&mut input, header, &Options::default()));
 }

@@ -23,6 +23,8 @@ use crate::storage::new_key;
 
 /// How long a client may send nothing.
 const STALL: Duration = Duration::from_secs(30);
+/// How long an image may be decoded.
+const PROCESSING: Duration = Duration::from_secs(60);
 const MAX_FILES: usize = 100;
 const MAX_TEXT: usize = 16 * 1024;
 
@@ -194,8 +196,7 @@ async fn store(
     let path = received.file.path().to_owned();
     let header = blocking(move || images::inspect(&path, max_pixels)).await?.map_err(refusal)?;
 
-    let megapixels = u64::from(header.width) * u64::from(header.height) / 1_000_000 + 1;
-    let share = u32::try_from(megapixels).unwrap_or(u32::MAX).min(api.jobs.total_megapixels);
+    let share = images::megapixels(header).min(api.jobs.total_megapixels);
     let closed = |_| ApiError::Busy;
     let _pixels = api.jobs.megapixels.acquire_many(share).await.map_err(closed)?;
     let _core = api.jobs.cpu.acquire().await.map_err(closed)?;
@@ -205,7 +206,9 @@ async fn store(
     let extension = header.format.extension();
     let keys = (key.clone(), original_key.clone());
     let processed = blocking(move || {
-        let processed = images::process(received.file.path(), header)?;
+        let (path, options) = (received.file.path(), images::Options::default());
+        let scratch = path.parent().unwrap_or(path);
+        let processed = images::worker::process(path, header, &options, scratch, PROCESSING)?;
         storage.keep(received.file, &keys.1, extension, &keys.0, &processed)?;
         Ok((processed.width, processed.height, processed.sizes))
     })
@@ -248,6 +251,7 @@ fn refusal(error: ImageError) -> ApiError {
     match error {
         ImageError::Type => ApiError::UnsupportedType,
         ImageError::Io(e) => ApiError::Internal(format!("storage: {e}")),
+        ImageError::Watermark(e) => ApiError::Internal(format!("watermark: {e}")),
         refused => ApiError::BadImage(refused.to_string()),
     }
 }
