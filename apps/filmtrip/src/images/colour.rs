@@ -157,8 +157,7 @@ fn ink(cmyk: &[u8; 4]) -> [u8; 3] {
 mod tests {
     use super::*;
 
-    const RGBA: Samples =
-        Samples { space: Space::Rgb, extra: Extra::Alpha, depth: Depth::Eight };
+    const RGBA: Samples = Samples { space: Space::Rgb, extra: Extra::Alpha, depth: Depth::Eight };
 
     #[test]
     fn transparent_pixels_become_white() {
@@ -173,8 +172,7 @@ mod tests {
 
     #[test]
     fn sixteen_bits_are_rounded_to_eight() {
-        let grey =
-            Samples { space: Space::Grey, extra: Extra::None, depth: Depth::SixteenBig };
+        let grey = Samples { space: Space::Grey, extra: Extra::None, depth: Depth::SixteenBig };
         let row = [0, 0, 0xFF, 0xFF, 0x80, 0x80, 0x01, 0x01];
         assert_eq!(grey.plain(&row, &mut Vec::new()), [0, 255, 128, 1]);
         assert_eq!(grey.bytes(), 2);

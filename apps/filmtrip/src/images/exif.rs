@@ -60,8 +60,7 @@ pub(super) fn from_block(block: Option<Vec<u8>>) -> (Exif, u16) {
 /// Picks what is of use out of a block.
 pub(super) fn from_tags(tags: &mut dyn Tags) -> (Exif, u16) {
     let mut text = |ifd, tag| tags.text(ifd, tag).and_then(|t| clean(&t));
-    let (make, model, lens) =
-        (text(Ifd::Main, 0x010F), text(Ifd::Main, 0x0110), text(Ifd::Exif, 0xA434));
+    let (make, model, lens) = (text(Ifd::Main, 0x010F), text(Ifd::Main, 0x0110), text(Ifd::Exif, 0xA434));
     let taken_at = [(Ifd::Exif, 0x9003), (Ifd::Exif, 0x9004), (Ifd::Main, 0x0132)]
         .into_iter()
         .find_map(|(ifd, tag)| moment(&text(ifd, tag)?));
@@ -80,7 +79,8 @@ pub(super) fn from_tags(tags: &mut dyn Tags) -> (Exif, u16) {
 /// Without control characters and those that turn the direction of the text around them.
 fn clean(text: &str) -> Option<String> {
     let kept = |c: &char| {
-        !c.is_control() && !matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+        !c.is_control()
+            && !matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
     };
     let text: String = text.trim_matches(['\0', ' ']).chars().filter(kept).take(MAX_TEXT).collect();
     Some(text.trim().to_owned()).filter(|t| !t.is_empty())
@@ -143,7 +143,8 @@ mod tests {
     #[test]
     fn dates_are_dates_or_nothing() {
         assert_eq!(moment("2024:02:29 23:59:58").as_deref(), Some("2024-02-29T23:59:58"));
-        for bad in ["0000:00:00 00:00:00", "2024:13:01 00:00:00", "2024:02:30 00:00:00", "今日は2024年", ""] {
+        for bad in ["0000:00:00 00:00:00", "2024:13:01 00:00:00", "2024:02:30 00:00:00", "今日は2024年", ""]
+        {
             assert_eq!(moment(bad), None, "{bad}");
         }
     }

@@ -35,8 +35,7 @@ impl Head {
         let factor = u64::from(scale(self.width, self.height));
         let out = width.div_ceil(factor) * height.div_ceil(factor) * channels;
         // A progressive image holds all its coefficients, two bytes each, until the last scan.
-        let coefficients =
-            if self.progressive { (width + 32) * (height + 32) * channels * 2 } else { 0 };
+        let coefficients = if self.progressive { (width + 32) * (height + 32) * channels * 2 } else { 0 };
         out + coefficients + (width + 32) * 64 * channels
     }
 }

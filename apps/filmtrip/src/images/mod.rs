@@ -166,8 +166,7 @@ fn process_input(
     let decoded = decode::decode(input, header.format)?;
     let orientation = decoded.orientation;
     let turned = (5..=8).contains(&orientation);
-    let (width, height) =
-        if turned { (header.height, header.width) } else { (header.width, header.height) };
+    let (width, height) = if turned { (header.height, header.width) } else { (header.width, header.height) };
 
     // The largest from what was decoded, and each smaller one from the one before: far fewer pixels to
     // read, same sharpness. Colour and orientation come after the first step, for the same reason.

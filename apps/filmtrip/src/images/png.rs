@@ -104,9 +104,12 @@ pub(super) fn rgba(input: &mut dyn Input, max_side: u32) -> Result<(u32, u32, Ve
     reader.next_frame(&mut all).map_err(refused)?;
     let data = match reader.output_color_type().0 {
         ColorType::Rgba => all,
-        ColorType::GrayscaleAlpha => {
-            all.as_chunks::<2>().0.iter().flat_map(|[level, alpha]| [*level, *level, *level, *alpha]).collect()
-        }
+        ColorType::GrayscaleAlpha => all
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .flat_map(|[level, alpha]| [*level, *level, *level, *alpha])
+            .collect(),
         other => return Err(broken(format!("{other:?} pixels"))),
     };
     Ok((width, height, data))

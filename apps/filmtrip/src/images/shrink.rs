@@ -222,8 +222,7 @@ mod tests {
             let out = upright(source, orientation);
             (out.width, String::from_utf8(out.data).expect("letters"))
         };
-        let expected =
-            ["abcdef", "cbafed", "fedcba", "defabc", "adbecf", "daebfc", "fcebda", "cfbead"];
+        let expected = ["abcdef", "cbafed", "fedcba", "defabc", "adbecf", "daebfc", "fcebda", "cfbead"];
         for (orientation, pixels) in (1..).zip(expected) {
             let width = if orientation < 5 { 3 } else { 2 };
             assert_eq!(turned(orientation), (width, pixels.to_owned()), "orientation {orientation}");

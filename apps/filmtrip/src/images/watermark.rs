@@ -43,8 +43,7 @@ impl Watermark {
         if width > most.0 || height > most.1 {
             return Ok(());
         }
-        let mark =
-            resample(&self.rgba, (self.width, self.height), (width, height), PixelType::U8x4, true)?;
+        let mark = resample(&self.rgba, (self.width, self.height), (width, height), PixelType::U8x4, true)?;
         let (left, top) = ((most.0 - width) as usize, (most.1 - height) as usize);
         for (y, row) in mark.chunks_exact(width as usize * 4).enumerate() {
             let start = ((top + y) * pixels.width as usize + left) * 3;

@@ -2,6 +2,7 @@
 
 mod access;
 mod health;
+mod images;
 mod pages;
 mod schema;
 mod serving;
