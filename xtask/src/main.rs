@@ -16,7 +16,7 @@ const USAGE: &str = "usage: cargo xtask TASK
   test                     install what the tests need (after saying so), then run all of them
   check                    fmt, clippy, deny, docs
   setup                    only install what the tests need
-  bench [judge|proxy|switch|deploy|all]
+  bench [judge|proxy|switch|deploy|images|all]
                            print the figures, beside a peer in the same run
 ";
 
