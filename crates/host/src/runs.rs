@@ -4,7 +4,7 @@
 use crate::{
     api::{ApiError, AppStatus, ErrorKind, RunRequest, RunStarted, RunSummary},
     context::{Context, Emit},
-    fault,
+    fault, guard,
     paths::Home,
     store::{RunRow, Store, StoreError},
     world::HostWorld,
@@ -167,6 +167,10 @@ impl Runs {
     pub async fn plan(&self, req: &RunRequest) -> Result<(Plan, String), ApiError> {
         let (config, text) = load_config(&req.project)?;
         let ctx = self.context(config, &req.env, &req.project)?;
+        guard::same_directory(self.last_run(ctx.app(), &req.env)?.as_ref(), req)?;
+        if req.kind == PlanKind::Deploy {
+            guard::certificates(&ctx, &text).await?;
+        }
         let state = ctx.state().await.map_err(store_error)?;
         let reference = |r: &safelight_engine::driver::state::ReleaseRecord| ReleaseRef {
             id: r.id.clone(),
@@ -267,9 +271,12 @@ impl Runs {
         Ok(RunStarted { run: plan.run.clone(), plan })
     }
 
+    fn last_run(&self, app: &str, env: &str) -> Result<Option<RunRow>, ApiError> {
+        self.store.last_run(app, env).map_err(store_error)
+    }
+
     pub(crate) fn open_run(&self, app: &str, env: &str) -> Result<Option<RunRow>, ApiError> {
-        let open = self.store.runs(true, 1000).map_err(store_error)?;
-        Ok(open.into_iter().find(|r| r.plan.app == app && r.plan.env == env))
+        Ok(self.last_run(app, env)?.filter(|r| r.ended.is_none()))
     }
 
     /// Goes on with an interrupted run.
@@ -489,6 +496,7 @@ impl Runs {
             from: row.plan.from.as_ref().map(|f| f.id.clone()),
             to: row.plan.to.id.clone(),
             revision: row.plan.to.revision.clone(),
+            project: row.project.clone(),
             who: row.plan.who.clone(),
             began: row.began,
             ended: row.ended,
@@ -503,17 +511,15 @@ impl Runs {
     /// # Errors
     /// When the host's memory cannot be read.
     pub async fn apps(&self) -> Result<Vec<AppStatus>, ApiError> {
-        let rows = self.store.runs(false, 10_000).map_err(store_error)?;
         let mut out = Vec::new();
         for (app, env) in self.store.apps().map_err(store_error)? {
-            let Some(row) = rows.iter().find(|r| r.plan.app == app && r.plan.env == env) else { continue };
+            let Some(row) = self.last_run(&app, &env)? else { continue };
             let Ok(config) = config::load::parse("safelight.toml", &row.config) else { continue };
             let ctx = self.context(config, &env, &row.project)?;
             let state = ctx.state().await.map_err(store_error)?;
             let processes = ctx.manager.list(&format!("{app}.{env}.")).await.unwrap_or_default();
-            let run = rows.iter().find(|r| r.plan.app == app && r.plan.env == env && r.ended.is_none());
             out.push(AppStatus {
-                run: run.map(|r| self.summary(r)),
+                run: row.ended.is_none().then(|| self.summary(&row)),
                 current: state.current,
                 previous: state.previous,
                 processes,

@@ -107,6 +107,13 @@ pub(crate) fn forward(
     Ok(())
 }
 
+/// Whether a trusted proxy in front says that its client came over TLS.
+pub(crate) fn came_over_tls(headers: &HeaderMap, peer: SocketAddr, trusted: &[Network]) -> bool {
+    let peer = peer.ip().to_canonical();
+    trusted.iter().any(|n| n.contains(peer))
+        && headers.get("x-forwarded-proto").is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"https"))
+}
+
 /// Bytes of all names and values, with what stands between them on the wire.
 pub(crate) fn size(headers: &HeaderMap) -> usize {
     headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 4).sum()

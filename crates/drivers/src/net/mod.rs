@@ -20,7 +20,12 @@ use rustls::{
     crypto::{CryptoProvider, ring},
     pki_types::CertificateDer,
 };
-use safelight_engine::driver::net::{Answer, Certificate, HttpAnswer, Net, NetError, Resolution};
+use safelight_engine::{
+    config::CertificateFiles,
+    driver::net::{
+        Answer, Certificate, FileCertificate, FileTrouble, HttpAnswer, Net, NetError, Resolution,
+    },
+};
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
@@ -207,6 +212,10 @@ impl Net for SystemNet {
         tokio::time::timeout(HANDSHAKE, tls::fetch(&self.provider, roots, server_name, addr, now))
             .await
             .unwrap_or(Err(NetError::Timeout))
+    }
+
+    async fn certificate_files(&self, files: &CertificateFiles) -> Result<FileCertificate, FileTrouble> {
+        tls::files(files).await
     }
 
     async fn get(

@@ -38,7 +38,24 @@ impl HostWorld {
         let path = service.path.clone()?;
         let hosts =
             if service.hosts.is_empty() { Config::hosts_of(&self.ctx.env) } else { service.hosts.clone() };
-        Some(RouteRules { hosts, path, test_hosts: self.ctx.env.test_host.iter().cloned().collect() })
+        let mut https_ports = Config::https_ports(&self.ctx.env);
+        // A service's own hosts are reached the way the environment's main address is.
+        let main = url_of(&self.ctx.env).and_then(|u| https_ports.get(&u.host).copied());
+        for host in &service.hosts {
+            if let Some(port) = main {
+                https_ports.entry(host.clone()).or_insert(port);
+            }
+        }
+        let tls = self.ctx.env.tls.as_ref();
+        Some(RouteRules {
+            hosts,
+            path,
+            test_hosts: self.ctx.env.test_host.iter().cloned().collect(),
+            https_ports,
+            certificates: tls.map_or_else(Vec::new, |t| {
+                t.certificates.iter().map(|c| c.below(&self.ctx.project)).collect()
+            }),
+        })
     }
 
     fn target(&self, release: &ReleaseRecord, service: &Service) -> Result<Target, StepError> {

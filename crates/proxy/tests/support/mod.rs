@@ -130,11 +130,12 @@ pub fn release(version: &str, target: SocketAddr) -> Release {
 
 pub fn service(version: &str, target: SocketAddr) -> PutService {
     PutService {
-        routes: vec![RouteMatch { host: "*".into(), prefix: "/".into() }],
+        routes: vec![RouteMatch::new("*", "/")],
         stable: release(version, target),
         token: None,
         timeouts: Timeouts::default(),
         split_cookie: None,
+        certificates: Vec::new(),
         drain: Drain::default(),
     }
 }
