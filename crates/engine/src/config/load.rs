@@ -340,6 +340,16 @@ impl Validation<'_, '_> {
         for (i, p) in c.build.dependency_dirs.iter().enumerate() {
             self.relative(&format!("build.dependency-dirs.{i}"), p);
         }
+        for (i, f) in c.journeys.skip_in_rehearsal.iter().enumerate() {
+            if !c.journeys.files.contains(f) {
+                let f = f.display();
+                self.add(
+                    &format!("journeys.skip-in-rehearsal.{i}"),
+                    crate::text!("`{f}` is not one of `files`", "`{f}` 不在 `files` 中"),
+                    None,
+                );
+            }
+        }
         self.range("watch.max-error-rate", c.watch.max_error_rate, 0.0, 1.0);
         if c.watch.breaches_to_undo == 0 {
             self.add("watch.breaches-to-undo", Text::new("must be at least 1", "至少为 1"), None);

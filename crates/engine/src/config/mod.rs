@@ -211,6 +211,9 @@ pub struct Journeys {
     pub variables: BTreeMap<String, String>,
     /// Variables taken from the environment file and never shown: name in the journey = name in the file.
     pub secrets: BTreeMap<String, String>,
+    /// Of `files`, those that the rehearsal on a copy of the database leaves out: they need what a copy cannot have, such
+    /// as uploaded files or another service.
+    pub skip_in_rehearsal: Vec<PathBuf>,
     /// Longest time for one journey.
     pub timeout: Span,
 }
@@ -221,6 +224,7 @@ impl Default for Journeys {
             files: Vec::new(),
             variables: BTreeMap::new(),
             secrets: BTreeMap::new(),
+            skip_in_rehearsal: Vec::new(),
             timeout: Span::secs(60),
         }
     }
