@@ -58,6 +58,8 @@ fn switch(exchanges: Option<&str>) -> Outcome {
         "figures",
         "--",
     ]);
-    c.arg(target().join("release/safelight")).arg(root().join(".tools/node_modules/.bin/pm2")).args(exchanges);
+    c.arg(target().join("release/safelight"))
+        .arg(root().join(".tools/node_modules/.bin/pm2"))
+        .args(exchanges);
     run(&mut c)
 }

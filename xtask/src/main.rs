@@ -31,7 +31,9 @@ fn main() -> ExitCode {
         Some("test") => test::all(&args[1..]),
         Some("check") => test::check(),
         Some("setup") => setup::for_tests(),
-        Some("bench") => bench::run_one(args.get(1).map_or("all", String::as_str), args.get(2..).unwrap_or(&[])),
+        Some("bench") => {
+            bench::run_one(args.get(1).map_or("all", String::as_str), args.get(2..).unwrap_or(&[]))
+        }
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);

@@ -245,7 +245,9 @@ mod tests {
     use super::*;
 
     fn write(dir: &Path, names: &[&str], mode: u32) -> CertificateFiles {
-        let made = rcgen::generate_simple_self_signed(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>()).unwrap();
+        let made =
+            rcgen::generate_simple_self_signed(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>())
+                .unwrap();
         let files = CertificateFiles { certificate: dir.join("c.pem"), key: dir.join("k.pem") };
         std::fs::write(&files.certificate, made.cert.pem()).unwrap();
         std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
@@ -279,7 +281,8 @@ mod tests {
         std::fs::set_permissions(&good.certificate, std::fs::Permissions::from_mode(0o600)).unwrap();
         says(&swapped, Part::Key, "no private key in PEM form");
         let other = tempfile::tempdir().unwrap();
-        let mixed = CertificateFiles { key: write(other.path(), &["example.com"], 0o600).key, ..good.clone() };
+        let mixed =
+            CertificateFiles { key: write(other.path(), &["example.com"], 0o600).key, ..good.clone() };
         says(&mixed, Part::Key, "is not the key of");
         std::fs::set_permissions(&good.key, std::fs::Permissions::from_mode(0o644)).unwrap();
         says(&good, Part::Key, "chmod 600");

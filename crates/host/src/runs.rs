@@ -65,6 +65,10 @@ pub struct Runs {
     active: Mutex<HashMap<String, Arc<Active>>>,
 }
 
+/// Events that a follower may be behind before it reads them from the store. All places are allocated when a run begins
+/// and hold what was last put there, so many of them are megabytes for each run.
+const LIVE_EVENTS: usize = 256;
+
 /// Without a follower for this long after an interruption before the commit, the host takes the run back.
 const ORPHAN_LEASE: Duration = Duration::from_secs(120);
 
@@ -381,7 +385,7 @@ impl Runs {
         let known = self.store.events(&row.id, 0).map_err(store_error)?;
         let active = Arc::new(Active {
             stop: Stop::default(),
-            events: broadcast::channel(4096).0,
+            events: broadcast::channel(LIVE_EVENTS).0,
             seq: AtomicU64::new(known.last().map_or(0, |e| e.seq)),
             attached: AtomicUsize::new(0),
             last_seen: Mutex::new(Instant::now()),

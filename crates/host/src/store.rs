@@ -201,7 +201,9 @@ impl Store {
     pub fn last_run(&self, app: &str, env: &str) -> Result<Option<RunRow>> {
         self.with(|db| {
             let mut st = db
-                .prepare_cached("SELECT body FROM runs WHERE app = ?1 AND env = ?2 ORDER BY began DESC, id DESC LIMIT 1")
+                .prepare_cached(
+                    "SELECT body FROM runs WHERE app = ?1 AND env = ?2 ORDER BY began DESC, id DESC LIMIT 1",
+                )
                 .map_err(reading)?;
             let body = st.query_row([app, env], |r| r.get::<_, String>(0)).optional().map_err(reading)?;
             body.map(|b| serde_json::from_str(&b).map_err(reading)).transpose()

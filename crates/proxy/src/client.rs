@@ -12,8 +12,8 @@ use tokio::net::UnixStream;
 
 use crate::error::ControlError;
 use crate::protocol::{
-    CertificateState, ChangeReport, ErrorBody, Hold, MetricsReport, PutService, ReleaseHold, ReleaseReport, SetCandidate,
-    SetShare, State, Switch,
+    CertificateState, ChangeReport, ErrorBody, Hold, MetricsReport, PutService, ReleaseHold, ReleaseReport,
+    SetCandidate, SetShare, State, Switch,
 };
 
 /// Client of the control socket. Calls have no time limit of their own: a switch takes as long as its drain.

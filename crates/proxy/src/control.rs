@@ -13,8 +13,8 @@ use axum::{Json, Router};
 use crate::error::TableError;
 use crate::ops::{OpError, Ops};
 use crate::protocol::{
-    CertificateState, ErrorBody, Hold, HoldState, MetricsReport, PutService, ReleaseHold, RouteMatch, ServiceState,
-    SetCandidate, SetShare, State, Switch,
+    CertificateState, ErrorBody, Hold, HoldState, MetricsReport, PutService, ReleaseHold, RouteMatch,
+    ServiceState, SetCandidate, SetShare, State, Switch,
 };
 
 /// What the handlers need.

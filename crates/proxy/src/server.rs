@@ -96,10 +96,8 @@ async fn live(options: ProxyOptions, threads: usize) -> Result<(), ProxyError> {
     let certificates = Arc::new(Certificates::default());
     // A certificate that cannot be used is told about and keeps no other site from coming up.
     certificates.serve(&tls::named_by(&table));
-    let shake = tls::config(certificates.clone()).map_err(|e| ProxyError::System {
-        what: "cannot set up TLS",
-        source: std::io::Error::other(e),
-    })?;
+    let shake = tls::config(certificates.clone())
+        .map_err(|e| ProxyError::System { what: "cannot set up TLS", source: std::io::Error::other(e) })?;
     let metrics = Arc::new(Metrics::new());
     let routing = Arc::new(Live::new(table, metrics.clone(), options.splitter.clone()));
     let leaving = Arc::new(AtomicBool::new(false));
@@ -139,7 +137,11 @@ async fn live(options: ProxyOptions, threads: usize) -> Result<(), ProxyError> {
 
     let predecessor = received.map(|r| r.ready(&options.control_socket)).transpose()?;
     let ops = Arc::new(Ops::new(routing, certificates, options.routes.clone(), predecessor));
-    let control = Control { ops: ops.clone(), listen: Arc::new(addresses.clone()), listen_tls: Arc::new(tls_addresses.clone()) };
+    let control = Control {
+        ops: ops.clone(),
+        listen: Arc::new(addresses.clone()),
+        listen_tls: Arc::new(tls_addresses.clone()),
+    };
     let system = |source| ProxyError::System { what: "cannot serve the control socket", source };
     let control_copy = owned.control.try_clone().map_err(system)?;
     let control_listener = UnixListener::from_std(owned.control).map_err(system)?;

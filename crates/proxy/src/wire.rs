@@ -49,7 +49,12 @@ impl Wire {
     }
 
     /// Writes from both, in order; ready with how many bytes went, at least one unless both are empty.
-    pub(crate) fn poll_write(&self, cx: &mut Context<'_>, first: &[u8], then: &[u8]) -> Poll<IoResult<usize>> {
+    pub(crate) fn poll_write(
+        &self,
+        cx: &mut Context<'_>,
+        first: &[u8],
+        then: &[u8],
+    ) -> Poll<IoResult<usize>> {
         let parts = [IoSlice::new(first), IoSlice::new(then)];
         match self {
             Self::Plain(stream) => loop {

@@ -14,7 +14,12 @@ use support::tls::{Authority, TlsProxy, in_file, replace, until_served};
 use support::{Files, command, service, switch, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-fn site(backend: &Backend, hosts: &[&str], https_port: Option<u16>, files: &[&CertificateFiles]) -> PutService {
+fn site(
+    backend: &Backend,
+    hosts: &[&str],
+    https_port: Option<u16>,
+    files: &[&CertificateFiles],
+) -> PutService {
     let route = |h: &&str| RouteMatch { https_port, ..RouteMatch::new(h, "/") };
     PutService {
         routes: hosts.iter().map(route).collect(),
@@ -36,7 +41,8 @@ async fn each_name_gets_its_certificate_and_the_release_is_told_of_https() {
     assert_eq!(authority.served(proxy.tls, "www.example.com").await.unwrap(), in_file(&wild.certificate));
     let unknown = authority.served(proxy.tls, "a.b.example.com").await.unwrap_err();
     assert!(!unknown.is_empty(), "nobody's name gets nobody's certificate");
-    let answer = get(authority.place(proxy.tls, "example.com"), "/headers", &[("x-forwarded-proto", "http")]).await;
+    let answer =
+        get(authority.place(proxy.tls, "example.com"), "/headers", &[("x-forwarded-proto", "http")]).await;
     assert!(answer.body.contains("x-forwarded-proto: https"), "{}", answer.body);
     let answer = get(proxy.plain, "/headers", &[("x-forwarded-proto", "https")]).await;
     assert!(answer.body.contains("x-forwarded-proto: http\n"), "{}", answer.body);
@@ -65,9 +71,15 @@ async fn plain_requests_are_sent_on_to_https_but_for_acme_and_other_hosts() {
         location(http::Method::GET, "/a?b=c", "Example.com:80").await,
         (301, to("https://example.com:8443/a?b=c"))
     );
-    assert_eq!(location(http::Method::POST, "/a", "www.example.com").await, (308, to("https://www.example.com/a")));
+    assert_eq!(
+        location(http::Method::POST, "/a", "www.example.com").await,
+        (308, to("https://www.example.com/a"))
+    );
     assert_eq!(location(http::Method::GET, "/", "plain.example.com").await, (200, None));
-    assert_eq!(location(http::Method::GET, "/.well-known/acme-challenge/x", "example.com").await, (200, None));
+    assert_eq!(
+        location(http::Method::GET, "/.well-known/acme-challenge/x", "example.com").await,
+        (200, None)
+    );
     // A path that looks like another host stays a path.
     let (status, sent) = location(http::Method::GET, "//evil.example.org/", "example.com").await;
     assert_eq!((status, sent), (301, to("https://example.com:8443//evil.example.org/")));
@@ -84,7 +96,11 @@ async fn a_proxy_in_front_that_speaks_tls_is_not_sent_on() {
     let proxy = TlsProxy::start(&files, &[("PROXY_TRUSTED", "127.0.0.1/32")]).await;
     let backend = Backend::start("v1").await;
     let certificate = authority.write("one", &["example.com"]);
-    proxy.control().put("shop", "web", &site(&backend, &["example.com"], Some(443), &[&certificate])).await.unwrap();
+    proxy
+        .control()
+        .put("shop", "web", &site(&backend, &["example.com"], Some(443), &[&certificate]))
+        .await
+        .unwrap();
     let answer = get(proxy.plain, "/", &[("x-forwarded-proto", "https")]).await;
     assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, "v1"));
     assert_eq!(get(proxy.plain, "/", &[("x-forwarded-proto", "http")]).await.status.as_u16(), 301);
@@ -97,11 +113,13 @@ async fn files_that_cannot_be_served_are_refused_with_the_reason_and_nothing_cha
     let proxy = TlsProxy::start(&files, &[]).await;
     let backend = Backend::start("v1").await;
     let good = authority.write("good", &["example.com"]);
-    let refused = async |bad: &CertificateFiles, why: &str| {
-        match proxy.control().put("shop", "web", &site(&backend, &["example.com"], None, &[bad])).await {
-            Err(ControlError::Refused { body, .. }) => assert!(body.message.contains(why), "{}", body.message),
-            other => panic!("{other:?}"),
-        }
+    let refused = async |bad: &CertificateFiles, why: &str| match proxy
+        .control()
+        .put("shop", "web", &site(&backend, &["example.com"], None, &[bad]))
+        .await
+    {
+        Err(ControlError::Refused { body, .. }) => assert!(body.message.contains(why), "{}", body.message),
+        other => panic!("{other:?}"),
     };
     let gone = CertificateFiles { certificate: authority.path("gone.pem"), ..good.clone() };
     refused(&gone, "there is no such file").await;
@@ -120,7 +138,11 @@ async fn changed_files_are_served_without_a_restart_and_broken_ones_leave_the_ol
     let proxy = TlsProxy::start(&files, &[]).await;
     let backend = Backend::start("v1").await;
     let certificate = authority.write("one", &["example.com"]);
-    proxy.control().put("shop", "web", &site(&backend, &["example.com"], None, &[&certificate])).await.unwrap();
+    proxy
+        .control()
+        .put("shop", "web", &site(&backend, &["example.com"], None, &[&certificate]))
+        .await
+        .unwrap();
     let first = in_file(&certificate.certificate);
     let mut open = Client::new(authority.place(proxy.tls, "example.com"));
     open.send(http::Method::GET, "/", &[], empty()).await.unwrap();
@@ -156,7 +178,11 @@ async fn slow_and_senseless_handshakes_hold_nobody_up_and_end_in_their_time() {
     let proxy = TlsProxy::start(&files, &[("PROXY_HANDSHAKE_TIMEOUT", "600")]).await;
     let backend = Backend::start("v1").await;
     let certificate = authority.write("one", &["example.com"]);
-    proxy.control().put("shop", "web", &site(&backend, &["example.com"], None, &[&certificate])).await.unwrap();
+    proxy
+        .control()
+        .put("shop", "web", &site(&backend, &["example.com"], None, &[&certificate]))
+        .await
+        .unwrap();
     let mut silent = Vec::new();
     for _ in 0..100 {
         let mut stream = tokio::net::TcpStream::connect(proxy.tls).await.unwrap();
@@ -186,7 +212,10 @@ async fn no_request_is_lost_over_switches_and_an_upgrade_of_the_proxy_under_tls_
     let mut proxy = TlsProxy::start(&files, &[("PROXY_UPGRADE_TIMEOUT", "3000")]).await;
     let mut old = Backend::start("v0").await;
     let certificate = authority.write("one", &["example.com"]);
-    let put = PutService { stable: support::release("v0", old.address), ..site(&old, &["example.com"], None, &[&certificate]) };
+    let put = PutService {
+        stable: support::release("v0", old.address),
+        ..site(&old, &["example.com"], None, &[&certificate])
+    };
     proxy.control().put("shop", "web", &put).await.unwrap();
     let load = Load::start(authority.place(proxy.tls, "example.com"), 6);
     for i in 1..=24 {
@@ -205,7 +234,12 @@ async fn no_request_is_lost_over_switches_and_an_upgrade_of_the_proxy_under_tls_
         }
     }
     let (good, failures) = load.stop().await;
-    assert!(failures.is_empty(), "{} of {good} failed: {:?}", failures.len(), &failures[..failures.len().min(5)]);
+    assert!(
+        failures.is_empty(),
+        "{} of {good} failed: {:?}",
+        failures.len(),
+        &failures[..failures.len().min(5)]
+    );
     assert!(good > 300, "only {good} requests");
 }
 

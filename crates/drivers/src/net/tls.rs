@@ -205,7 +205,8 @@ fn info(der: &CertificateDer<'_>) -> Result<CertInfo, String> {
 
 /// What the proxy would serve from these files.
 pub(super) async fn files(files: &CertificateFiles) -> Result<FileCertificate, FileTrouble> {
-    let files = safelight_certs::CertificateFiles { certificate: files.certificate.clone(), key: files.key.clone() };
+    let files =
+        safelight_certs::CertificateFiles { certificate: files.certificate.clone(), key: files.key.clone() };
     let read = tokio::task::spawn_blocking(move || safelight_certs::load(&files)).await;
     let loaded = match read {
         Ok(Ok(loaded)) => loaded,

@@ -9,9 +9,7 @@ use crate::{
         },
         env::EnvFile,
         host::{Cmd, FsStat, Host, HostError, HostErrorKind, Listener, OnLine, Output, ProcessInfo},
-        net::{
-            Answer, Certificate, FileCertificate, FileTrouble, HttpAnswer, Net, NetError, Resolution,
-        },
+        net::{Answer, Certificate, FileCertificate, FileTrouble, HttpAnswer, Net, NetError, Resolution},
         source::{GitState, Ingested, RemoteState, Revision, Source},
         state::{HostState, ReleaseRecord},
     },

@@ -609,10 +609,17 @@ mod tests {
     #[test]
     fn tls_needs_certificates_and_an_https_address_and_redirects_by_host() {
         let files = "certificates = [{ certificate = \"c.pem\", key = \"k.pem\" }]\n";
-        let with = |tls: &str| format!("{GOOD}urls = [\"http://old.filmtrip.cn\", \"https://img.filmtrip.cn:8443\"]\n[env.production.tls]\n{tls}");
+        let with = |tls: &str| {
+            format!(
+                "{GOOD}urls = [\"http://old.filmtrip.cn\", \"https://img.filmtrip.cn:8443\"]\n[env.production.tls]\n{tls}"
+            )
+        };
         let c = parse("f", &with(files)).unwrap();
         let ports = Config::https_ports(&c.environments["production"]);
-        assert_eq!(ports.into_iter().collect::<Vec<_>>(), [("filmtrip.cn".to_owned(), 443), ("img.filmtrip.cn".to_owned(), 8443)]);
+        assert_eq!(
+            ports.into_iter().collect::<Vec<_>>(),
+            [("filmtrip.cn".to_owned(), 443), ("img.filmtrip.cn".to_owned(), 8443)]
+        );
         let c = parse("f", &with(&format!("{files}redirect = false\n"))).unwrap();
         assert!(Config::https_ports(&c.environments["production"]).is_empty());
         let e = errors(&with("certificates = []\n"));
@@ -625,7 +632,9 @@ mod tests {
 
     #[test]
     fn what_turns_out_later_is_told_with_its_place() {
-        let source = format!("{GOOD}[env.production.tls]\ncertificates = [{{ certificate = \"c.pem\", key = \"k.pem\" }}]\n");
+        let source = format!(
+            "{GOOD}[env.production.tls]\ncertificates = [{{ certificate = \"c.pem\", key = \"k.pem\" }}]\n"
+        );
         let path = "env.production.tls.certificates.0.key";
         let e = problem_at("safelight.toml", &source, path, Text::same("is gone"), None).render(Lang::En);
         assert!(e.contains("safelight.toml:10:48: is gone"), "{e}");

@@ -39,6 +39,16 @@ impl HostWorld {
         if let Some(migrate) = &config.migrate {
             self.command(step, migrate, &self.ctx.dirs.release(&new.id), &env, &over, &secrets).await?;
         }
+        for file in &self.ctx.config.journeys.skip_in_rehearsal {
+            let file = file.display();
+            self.progress(
+                step,
+                safelight_engine::text!(
+                    "{file} is left out of the rehearsal (`skip-in-rehearsal`)",
+                    "演练中跳过 {file}（`skip-in-rehearsal`）"
+                ),
+            );
+        }
         let result = async {
             self.rehearse_release(run, step, &new, &over).await.map_err(|e| new_fails(&new.id, e))?;
             self.stop_rehearsed(run).await?;
@@ -75,13 +85,21 @@ impl HostWorld {
         for service in &self.ctx.config.services {
             self.rehearse_service(run, step, release, service, over, &mut tried).await?;
         }
-        let files = self.rehearsed_journeys(step);
+        let files = self.rehearsed_journeys();
         if files.is_empty() {
             return Ok(0);
         }
-        let at = |s: &Service| tried.iter().find(|(n, _)| *n == s.name).map(|(_, p)| SocketAddr::new(LOOPBACK, *p));
-        let routed: Vec<(&Service, SocketAddr)> =
-            self.ctx.config.services.iter().filter(|s| s.path.is_some()).filter_map(|s| Some((s, at(s)?))).collect();
+        let at = |s: &Service| {
+            tried.iter().find(|(n, _)| *n == s.name).map(|(_, p)| SocketAddr::new(LOOPBACK, *p))
+        };
+        let routed: Vec<(&Service, SocketAddr)> = self
+            .ctx
+            .config
+            .services
+            .iter()
+            .filter(|s| s.path.is_some())
+            .filter_map(|s| Some((s, at(s)?)))
+            .collect();
         let Some(entrance) = self.entrance(step, release, &routed).await? else { return Ok(0) };
         let (base, to) = match entrance {
             Entrance::Process(addr) => {
@@ -133,19 +151,8 @@ impl HostWorld {
         Ok(())
     }
 
-    /// The journeys of a rehearsal; what is left out is told.
-    fn rehearsed_journeys(&self, step: &Step) -> Vec<PathBuf> {
+    fn rehearsed_journeys(&self) -> Vec<PathBuf> {
         let skipped = &self.ctx.config.journeys.skip_in_rehearsal;
-        for file in skipped {
-            let file = file.display();
-            self.progress(
-                step,
-                safelight_engine::text!(
-                    "{file} is left out of the rehearsal (`skip-in-rehearsal`)",
-                    "演练中跳过 {file}（`skip-in-rehearsal`）"
-                ),
-            );
-        }
         let files = self.ctx.config.journeys.files.iter().filter(|f| !skipped.contains(f));
         files.map(|f| self.ctx.project.join(f)).collect()
     }
@@ -243,7 +250,10 @@ fn new_fails(id: &str, e: StepError) -> StepError {
 
 fn old_fails(id: &str, e: StepError) -> StepError {
     StepError::new(Text::new(
-        format!("the old release {id} does not run on the migrated schema, so there would be no way back: {}", e.what.en),
+        format!(
+            "the old release {id} does not run on the migrated schema, so there would be no way back: {}",
+            e.what.en
+        ),
         format!("旧版本 {id} 无法在迁移后的表结构上运行，将没有退路：{}", e.what.zh),
     ))
     .with_help(Text::new(

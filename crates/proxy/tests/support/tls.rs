@@ -66,7 +66,11 @@ impl Authority {
     }
 
     /// The leaf that a server sends to a client who asks for `name`.
-    pub async fn served(&self, address: SocketAddr, name: &'static str) -> Result<CertificateDer<'static>, String> {
+    pub async fn served(
+        &self,
+        address: SocketAddr,
+        name: &'static str,
+    ) -> Result<CertificateDer<'static>, String> {
         let stream = tokio::net::TcpStream::connect(address).await.map_err(|e| e.to_string())?;
         let name = name.try_into().map_err(|e| format!("{e}"))?;
         let stream = self.connector().connect(name, stream).await.map_err(|e| e.to_string())?;
@@ -121,7 +125,12 @@ impl TlsProxy {
 }
 
 /// Waits until a client who asks for `name` gets this certificate.
-pub async fn until_served(authority: &Authority, at: SocketAddr, name: &'static str, wanted: &CertificateDer<'static>) {
+pub async fn until_served(
+    authority: &Authority,
+    at: SocketAddr,
+    name: &'static str,
+    wanted: &CertificateDer<'static>,
+) {
     let started = Instant::now();
     while authority.served(at, name).await.as_ref() != Ok(wanted) {
         assert!(started.elapsed().as_secs() < 20, "{name} never got the new certificate");

@@ -54,9 +54,16 @@ fn judge(spec: &CheckSpec, ctx: &CheckContext, files: &CertificateFiles, c: &Fil
             Text::new("check the clock of this host (`timedatectl`)", "核对本机时钟（`timedatectl`）"),
         );
     } else if left < min {
-        problems.add(Outcome::Warn, crate::text!("it ends in {days} days", "证书将在 {days} 天后到期"), renew);
+        problems.add(
+            Outcome::Warn,
+            crate::text!("it ends in {days} days", "证书将在 {days} 天后到期"),
+            renew,
+        );
     }
-    let fine = crate::text!("key and certificate match, good for {days} more days", "私钥与证书匹配，剩余 {days} 天");
+    let fine = crate::text!(
+        "key and certificate match, good for {days} more days",
+        "私钥与证书匹配，剩余 {days} 天"
+    );
     problems
         .finding(spec, shown, fine)
         .with_limit(
@@ -102,7 +109,8 @@ fn served(spec: &CheckSpec, ctx: &CheckContext, readable: &[FileCertificate]) ->
         && !readable.is_empty()
         && !readable.iter().any(|c| c.covers(&url.host))
     {
-        let (host, names) = (url.host, readable.iter().flat_map(|c| c.names.clone()).collect::<Vec<_>>().join(", "));
+        let (host, names) =
+            (url.host, readable.iter().flat_map(|c| c.names.clone()).collect::<Vec<_>>().join(", "));
         problems.add(
             Outcome::Fail,
             crate::text!("no certificate here is for {host}; they name {names}", "没有适用于 {host} 的证书；现有证书域名：{names}"),
