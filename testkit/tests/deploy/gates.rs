@@ -199,7 +199,7 @@ fn certificates_that_cannot_be_served_are_errors_of_the_configuration_with_their
 
 #[test]
 fn logs_that_are_followed_go_on_with_the_release_that_is_deployed_meanwhile() {
-    let mut bed = Bed::new();
+    let bed = Bed::new();
     bed.deploy(&Release::new("v1", 1)).ended(0);
     let shown = bed.dir().join("logs.txt");
     let mut logs = bed.command(&["logs", "--follow", "-n", "0"]);

@@ -176,7 +176,7 @@ async fn before_a_first_deploy_the_files_are_judged_in_place_of_what_is_not_serv
 #[tokio::test]
 async fn files_that_cannot_be_served_names_they_lack_and_a_missing_listener_fail_with_what_to_do() {
     use Outcome::{Fail, Pass, Skipped};
-    let (what, help) = (Text::same("is gone"), Text::same("correct the path"));
+    let (what, help) = (Text::new("is gone", "不存在"), Text::new("correct the path", "请改正路径"));
     let w = with_files(Err(FileTrouble { key: true, what, help }));
     let found = w.run(Certificates).await;
     assert_eq!(found[1].outcome, Fail);
