@@ -394,6 +394,7 @@ impl Bed {
             slow: 1,
             upload: None,
             uploaders: 0,
+            long: Default::default(),
             pause: Duration::from_millis(25),
         };
         let _inside = self.runtime.enter();

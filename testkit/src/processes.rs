@@ -80,3 +80,14 @@ pub fn end_below(dir: &Path) {
         }
     }
 }
+
+/// Resident memory of a process in kB: all of it, and the part that no file backs.
+#[must_use]
+pub fn memory_kb(pid: u32) -> Option<(u64, u64)> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let field = |name: &str| {
+        let line = status.lines().find_map(|l| l.strip_prefix(name))?;
+        line.trim().trim_end_matches(" kB").parse().ok()
+    };
+    Some((field("VmRSS:")?, field("RssAnon:")?))
+}

@@ -1,6 +1,10 @@
 //! Traffic as users make it: page views and API reads on connections that stay open, on fresh ones, uploads, and slow
 //! readers and writers. Every answer is counted; what fails is kept with its time and reason.
 
+mod long;
+
+pub use long::Long;
+
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
     Request, StatusCode,
@@ -43,6 +47,8 @@ pub struct Plan {
     pub upload: Option<Upload>,
     /// Visitors who upload with it.
     pub uploaders: usize,
+    /// Visitors with event streams and WebSockets; none by default.
+    pub long: Long,
     /// Pause of each visitor between two requests.
     pub pause: Duration,
 }
@@ -135,6 +141,12 @@ impl Traffic {
         }
         for _ in 0..plan.slow {
             self.visitors.spawn(slow(plan.clone(), self.shared.clone(), stop.clone()));
+        }
+        for _ in 0..plan.long.streams {
+            self.visitors.spawn(long::streams(plan.clone(), self.shared.clone(), stop.clone()));
+        }
+        for _ in 0..plan.long.sockets {
+            self.visitors.spawn(long::sockets(plan.clone(), self.shared.clone(), stop.clone()));
         }
         for u in plan.upload.iter().cycle().take(plan.uploaders * usize::from(plan.upload.is_some())) {
             self.visitors.spawn(uploads(plan.clone(), u.clone(), self.shared.clone(), stop.clone()));

@@ -2,18 +2,18 @@
 
 use crate::{Outcome, cargo, root, run, setup, target};
 
-/// Runs one benchmark, or all.
-pub(crate) fn run_one(which: &str) -> Outcome {
+/// Runs one benchmark, or all. `rest`: its own arguments.
+pub(crate) fn run_one(which: &str, rest: &[String]) -> Outcome {
     match which {
         "judge" => judge(),
         "proxy" => proxy(),
-        "switch" => switch(),
+        "switch" => switch(rest.first().map(String::as_str)),
         "deploy" => crate::demo::figures(),
         "images" => images(),
         "all" => {
             judge()?;
             proxy()?;
-            switch()?;
+            switch(None)?;
             images()?;
             crate::demo::figures()
         }
@@ -44,7 +44,10 @@ fn proxy() -> Outcome {
 }
 
 /// Failed requests over repeated exchanges of a release under load, beside `pm2 reload` and a reload of nginx.
-fn switch() -> Outcome {
+fn switch(exchanges: Option<&str>) -> Outcome {
+    if exchanges.is_some_and(|n| n.parse::<usize>().map_or(true, |n| n == 0)) {
+        return Err("how many exchanges? for example `cargo xtask bench switch 200`".to_owned());
+    }
     setup::for_bench()?;
     run(&mut cargo(&["build", "--release", "--quiet", "--package", "safelight"]))?;
     let mut c = cargo(&[
@@ -57,7 +60,9 @@ fn switch() -> Outcome {
         "figures",
         "--",
     ]);
-    c.arg(target().join("release/safelight")).arg(root().join(".tools/node_modules/.bin/pm2"));
+    c.arg(target().join("release/safelight"))
+        .arg(root().join(".tools/node_modules/.bin/pm2"))
+        .args(exchanges);
     run(&mut c)
 }
 

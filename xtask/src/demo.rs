@@ -336,15 +336,18 @@ impl Demo {
             "| from the decision to undo until users are back on both services | {} ms |",
             median(&mut back)
         );
-        let pids: Vec<&str> = status
-            .split("\"pid\":")
-            .skip(1)
-            .map(|s| s.split(|c: char| !c.is_ascii_digit()).next().unwrap_or(""))
-            .collect();
-        for (name, pid) in ["host daemon", "proxy"].iter().zip(pids_of(&status, &pids)) {
-            println!("| memory of the {name} | {} kB |", memory(&pid));
+        // It reads JSON, which xtask does not.
+        let mut memory = Command::new(self.bin.join("safelight-memory"))
+            .stdin(Stdio::piped())
+            .spawn()
+            .map_err(|e| format!("safelight-memory: {e}"))?;
+        if let Some(mut pipe) = memory.stdin.take() {
+            pipe.write_all(status.as_bytes()).map_err(|e| format!("safelight-memory: {e}"))?;
         }
-        Ok(())
+        match memory.wait() {
+            Ok(s) if s.success() => Ok(()),
+            other => Err(format!("safelight-memory: {other:?}")),
+        }
     }
 
     fn lines(&self, args: &[&str]) -> Result<Vec<String>, String> {
@@ -356,21 +359,6 @@ impl Demo {
         let out = c.output().map_err(|e| format!("safelight: {e}"))?;
         Ok(String::from_utf8_lossy(&out.stdout).lines().map(str::to_owned).collect())
     }
-}
-
-/// Process ids of the daemon (the one outside of any list) and of the proxy.
-fn pids_of(status: &str, all: &[&str]) -> Vec<String> {
-    let proxy = status.split("\"proxy\":").nth(1).map(|s| field(s, "pid")).unwrap_or_default();
-    let apps = status.split("\"apps\":").nth(1).and_then(|s| s.split(']').next()).unwrap_or("").to_owned();
-    let daemon =
-        all.iter().find(|p| **p != proxy && !apps.contains(&format!("\"pid\":{p}"))).copied().unwrap_or("");
-    vec![daemon.to_owned(), proxy]
-}
-
-fn memory(pid: &str) -> String {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap_or("");
-    line.chars().filter(char::is_ascii_digit).collect()
 }
 
 fn millis(d: Duration) -> u128 {

@@ -17,7 +17,7 @@ const USAGE: &str = "usage: cargo xtask TASK
   check                    fmt, clippy, deny, docs
   setup                    only install what the tests need
   bench [judge|proxy|switch|deploy|images|all]
-                           print the figures, beside a peer in the same run
+                           print the figures, beside a peer in the same run; `bench switch 200` makes 200 exchanges
 ";
 
 /// What a task ends with.
@@ -31,7 +31,9 @@ fn main() -> ExitCode {
         Some("test") => test::all(&args[1..]),
         Some("check") => test::check(),
         Some("setup") => setup::for_tests(),
-        Some("bench") => bench::run_one(args.get(1).map_or("all", String::as_str)),
+        Some("bench") => {
+            bench::run_one(args.get(1).map_or("all", String::as_str), args.get(2..).unwrap_or(&[]))
+        }
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);

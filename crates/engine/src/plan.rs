@@ -274,8 +274,8 @@ impl Plan {
                     Phase::Rehearse,
                     Action::Rehearse,
                     crate::text!(
-                        "migrate the scratch database, then run the old release {old} on it",
-                        "在临时库上迁移，再让旧版本 {old} 在其上运行"
+                        "migrate the scratch database, then run the new release and after it the old one, {old}, on it, with the journeys",
+                        "在临时库上迁移，再让新版本与旧版本 {old} 先后在其上运行并执行用户路径"
                     ),
                     vec![migrate.display()],
                     UndoPlan::NothingToDo,

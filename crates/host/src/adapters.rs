@@ -8,7 +8,7 @@ use safelight_engine::driver::{
 };
 use safelight_journeys::{Journey, RunOptions, Secret, Value};
 use safelight_proxy::{
-    Candidate, ControlClient, ControlError, Release,
+    Candidate, CertificateFiles, ControlClient, ControlError, Release,
     protocol::{Drain, Hold, PutService, RouteMatch, ServiceState, SetCandidate, Switch},
     table::Timeouts,
 };
@@ -54,8 +54,22 @@ fn target(r: &Release) -> Option<Target> {
 }
 
 fn routes(hosts: &[String], path: &str) -> Vec<RouteMatch> {
-    let route = |host: &str| RouteMatch { host: host.to_owned(), prefix: path.to_owned() };
+    let route = |host: &str| RouteMatch::new(host, path);
     if hosts.is_empty() { vec![route("*")] } else { hosts.iter().map(|h| route(h)).collect() }
+}
+
+/// The routes of users.
+fn user_routes(rules: &RouteRules) -> Vec<RouteMatch> {
+    let mut all = routes(&rules.hosts, &rules.path);
+    for route in &mut all {
+        route.https_port = rules.https_ports.get(&route.host).copied();
+    }
+    all
+}
+
+fn certificates(rules: &RouteRules) -> Vec<CertificateFiles> {
+    let files = rules.certificates.iter();
+    files.map(|c| CertificateFiles { certificate: c.certificate.clone(), key: c.key.clone() }).collect()
 }
 
 fn drain(limit: Duration) -> Drain {
@@ -111,6 +125,7 @@ impl Traffic for ProxyTraffic {
                     token: None,
                     timeouts: Timeouts::default(),
                     split_cookie: None,
+                    certificates: Vec::new(),
                     drain: Drain::default(),
                 };
                 self.client.put(app, service, &body).await.map(drop).map_err(|e| trouble(op, &e))
@@ -127,9 +142,9 @@ impl Traffic for ProxyTraffic {
         limit: Duration,
     ) -> Result<Switched, HostError> {
         let op = "switch users in the proxy";
-        let wanted = routes(&rules.hosts, &rules.path);
-        let same_routes = self.find(app, service).await?.is_some_and(|s| s.routes == wanted);
-        let report = if same_routes {
+        let (wanted, certificates) = (user_routes(rules), certificates(rules));
+        let same = |s: ServiceState| s.routes == wanted && s.certificates == certificates;
+        let report = if self.find(app, service).await?.is_some_and(same) {
             let body = Switch { to: release(to), then_candidate: None, probe: None, drain: drain(limit) };
             self.client.switch(app, service, &body).await
         } else {
@@ -139,6 +154,7 @@ impl Traffic for ProxyTraffic {
                 token: None,
                 timeouts: Timeouts::default(),
                 split_cookie: None,
+                certificates,
                 drain: drain(limit),
             };
             self.client.put(app, service, &body).await
@@ -215,6 +231,11 @@ impl Traffic for ProxyTraffic {
 
     async fn listen(&self) -> Result<Vec<SocketAddr>, HostError> {
         self.client.state().await.map(|s| s.listen).map_err(|e| trouble("ask the proxy where it listens", &e))
+    }
+
+    async fn listen_tls(&self) -> Result<Vec<SocketAddr>, HostError> {
+        let state = self.client.state().await.map_err(|e| trouble("ask the proxy where it listens", &e))?;
+        Ok(state.listen_tls)
     }
 }
 

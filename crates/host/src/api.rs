@@ -27,6 +27,9 @@ pub struct RunRequest {
     /// For a rollback: put the database back too.
     #[serde(default)]
     pub database: bool,
+    /// The app was deployed from another directory before, and lives in this one from now on.
+    #[serde(default)]
+    pub moved: bool,
     /// Who asks.
     pub who: String,
     /// Seconds without a coordinator after which an uncommitted run is taken back; `None`: never.
@@ -69,6 +72,9 @@ pub struct RunSummary {
     pub to: String,
     /// Tag, commit or directory.
     pub revision: String,
+    /// Directory of the project.
+    #[serde(default)]
+    pub project: PathBuf,
     /// Who asked.
     pub who: String,
     /// When it began.
@@ -103,8 +109,14 @@ pub struct Status {
 pub struct ProxyStatus {
     /// Process id while it runs.
     pub pid: Option<u32>,
-    /// Where it listens.
+    /// Where it listens in plain HTTP.
     pub listen: Vec<SocketAddr>,
+    /// Where it listens with TLS.
+    #[serde(default)]
+    pub listen_tls: Vec<SocketAddr>,
+    /// Certificates that it serves, and those that it cannot.
+    #[serde(default)]
+    pub certificates: Vec<safelight_proxy::protocol::CertificateState>,
     /// Why it does not run.
     pub trouble: Option<String>,
     /// How often the daemon had to start it again.

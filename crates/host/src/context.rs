@@ -209,6 +209,7 @@ impl Context {
             own_pids,
             last_backup: self.store.backups(self.app(), &self.env_name)?.into_iter().next().map(|(_, b)| b),
             proxy_listen: self.traffic.listen().await.unwrap_or_default(),
+            proxy_listen_tls: self.traffic.listen_tls().await.unwrap_or_default(),
             data_dir: self.dirs.root.clone(),
             releases,
         })

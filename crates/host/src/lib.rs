@@ -6,6 +6,7 @@ pub mod api;
 pub mod client;
 pub mod context;
 mod fault;
+mod guard;
 pub mod logs;
 pub mod paths;
 mod revive;

@@ -4,7 +4,7 @@
 use crate::{
     api::{ApiError, AppStatus, ErrorKind, RunRequest, RunStarted, RunSummary},
     context::{Context, Emit},
-    fault,
+    fault, guard,
     paths::Home,
     store::{RunRow, Store, StoreError},
     world::HostWorld,
@@ -64,6 +64,10 @@ pub struct Runs {
     shim: Vec<String>,
     active: Mutex<HashMap<String, Arc<Active>>>,
 }
+
+/// Events that a follower may be behind before it reads them from the store. All places are allocated when a run begins
+/// and hold what was last put there, so many of them are megabytes for each run.
+const LIVE_EVENTS: usize = 256;
 
 /// Without a follower for this long after an interruption before the commit, the host takes the run back.
 const ORPHAN_LEASE: Duration = Duration::from_secs(120);
@@ -167,6 +171,10 @@ impl Runs {
     pub async fn plan(&self, req: &RunRequest) -> Result<(Plan, String), ApiError> {
         let (config, text) = load_config(&req.project)?;
         let ctx = self.context(config, &req.env, &req.project)?;
+        guard::same_directory(self.last_run(ctx.app(), &req.env)?.as_ref(), req)?;
+        if req.kind == PlanKind::Deploy {
+            guard::certificates(&ctx, &text).await?;
+        }
         let state = ctx.state().await.map_err(store_error)?;
         let reference = |r: &safelight_engine::driver::state::ReleaseRecord| ReleaseRef {
             id: r.id.clone(),
@@ -267,9 +275,12 @@ impl Runs {
         Ok(RunStarted { run: plan.run.clone(), plan })
     }
 
+    fn last_run(&self, app: &str, env: &str) -> Result<Option<RunRow>, ApiError> {
+        self.store.last_run(app, env).map_err(store_error)
+    }
+
     pub(crate) fn open_run(&self, app: &str, env: &str) -> Result<Option<RunRow>, ApiError> {
-        let open = self.store.runs(true, 1000).map_err(store_error)?;
-        Ok(open.into_iter().find(|r| r.plan.app == app && r.plan.env == env))
+        Ok(self.last_run(app, env)?.filter(|r| r.ended.is_none()))
     }
 
     /// Goes on with an interrupted run.
@@ -374,7 +385,7 @@ impl Runs {
         let known = self.store.events(&row.id, 0).map_err(store_error)?;
         let active = Arc::new(Active {
             stop: Stop::default(),
-            events: broadcast::channel(4096).0,
+            events: broadcast::channel(LIVE_EVENTS).0,
             seq: AtomicU64::new(known.last().map_or(0, |e| e.seq)),
             attached: AtomicUsize::new(0),
             last_seen: Mutex::new(Instant::now()),
@@ -489,6 +500,7 @@ impl Runs {
             from: row.plan.from.as_ref().map(|f| f.id.clone()),
             to: row.plan.to.id.clone(),
             revision: row.plan.to.revision.clone(),
+            project: row.project.clone(),
             who: row.plan.who.clone(),
             began: row.began,
             ended: row.ended,
@@ -503,17 +515,15 @@ impl Runs {
     /// # Errors
     /// When the host's memory cannot be read.
     pub async fn apps(&self) -> Result<Vec<AppStatus>, ApiError> {
-        let rows = self.store.runs(false, 10_000).map_err(store_error)?;
         let mut out = Vec::new();
         for (app, env) in self.store.apps().map_err(store_error)? {
-            let Some(row) = rows.iter().find(|r| r.plan.app == app && r.plan.env == env) else { continue };
+            let Some(row) = self.last_run(&app, &env)? else { continue };
             let Ok(config) = config::load::parse("safelight.toml", &row.config) else { continue };
             let ctx = self.context(config, &env, &row.project)?;
             let state = ctx.state().await.map_err(store_error)?;
             let processes = ctx.manager.list(&format!("{app}.{env}.")).await.unwrap_or_default();
-            let run = rows.iter().find(|r| r.plan.app == app && r.plan.env == env && r.ended.is_none());
             out.push(AppStatus {
-                run: run.map(|r| self.summary(r)),
+                run: row.ended.is_none().then(|| self.summary(&row)),
                 current: state.current,
                 previous: state.previous,
                 processes,

@@ -5,7 +5,7 @@ use crate::{
     paths::Home,
     runs::Runs,
     store::Store,
-    supervise::Supervisor,
+    supervise::{Listen, Supervisor},
 };
 use axum::{
     Json, Router,
@@ -48,7 +48,7 @@ pub struct DaemonOptions {
     /// Program and arguments of the proxy, without its addresses.
     pub proxy: Vec<String>,
     /// Where the proxy listens.
-    pub listen: Vec<std::net::SocketAddr>,
+    pub listen: Listen,
 }
 
 /// Runs until it is told to stop.
@@ -273,8 +273,7 @@ async fn app_detail(
     State(d): State<Daemon>,
     Path((app, env)): Path<(String, String)>,
 ) -> Result<Json<AppDetail>, ApiError> {
-    let rows = d.runs.store().runs(false, 10_000).map_err(ApiError::failed)?;
-    let row = rows.into_iter().find(|r| r.plan.app == app && r.plan.env == env).ok_or_else(|| {
+    let row = d.runs.store().last_run(&app, &env).map_err(ApiError::failed)?.ok_or_else(|| {
         ApiError::new(
             ErrorKind::NotFound,
             safelight_engine::text!("{app} was never deployed to {env} here", "{app} 从未在此部署到 {env}"),

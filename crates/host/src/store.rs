@@ -197,6 +197,19 @@ impl Store {
         })
     }
 
+    /// The newest run of an app in an environment. It is the open one when there is one: no other begins beside it.
+    pub fn last_run(&self, app: &str, env: &str) -> Result<Option<RunRow>> {
+        self.with(|db| {
+            let mut st = db
+                .prepare_cached(
+                    "SELECT body FROM runs WHERE app = ?1 AND env = ?2 ORDER BY began DESC, id DESC LIMIT 1",
+                )
+                .map_err(reading)?;
+            let body = st.query_row([app, env], |r| r.get::<_, String>(0)).optional().map_err(reading)?;
+            body.map(|b| serde_json::from_str(&b).map_err(reading)).transpose()
+        })
+    }
+
     /// The state of a run, from its journal.
     pub fn run_state(&self, id: &str) -> std::result::Result<RunState, JournalError> {
         RunState::replay(id, &self.load(id)?)

@@ -17,7 +17,7 @@ use std::{
 pub struct Supervisor {
     home: Home,
     command: Vec<String>,
-    listen: Vec<SocketAddr>,
+    listen: Listen,
     client: ControlClient,
     up: AtomicBool,
     stopping: AtomicBool,
@@ -26,13 +26,33 @@ pub struct Supervisor {
     fresh: tokio::sync::Notify,
 }
 
+/// Where a proxy takes requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listen {
+    /// In plain HTTP.
+    pub plain: Vec<SocketAddr>,
+    /// Over TLS.
+    pub tls: Vec<SocketAddr>,
+}
+
+impl Listen {
+    /// The arguments of `safelight proxy run` that say so.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<String> {
+        let one = |option: &'static str, list: &[SocketAddr]| {
+            list.iter().flat_map(|a| [option.to_owned(), a.to_string()]).collect::<Vec<_>>()
+        };
+        [one("--listen", &self.plain), one("--listen-tls", &self.tls)].concat()
+    }
+}
+
 /// A proxy that could not start is waited for no longer than this: its trouble is told instead.
 const TROUBLE_PATIENCE: Duration = Duration::from_millis(1500);
 
 impl Supervisor {
     /// Keeps the proxy that `command` starts, at `listen`.
     #[must_use]
-    pub fn new(home: Home, command: Vec<String>, listen: Vec<SocketAddr>) -> Arc<Self> {
+    pub fn new(home: Home, command: Vec<String>, listen: Listen) -> Arc<Self> {
         let client = ControlClient::new(home.proxy_socket());
         Arc::new(Self {
             home,
@@ -114,9 +134,7 @@ impl Supervisor {
             .ok_or_else(|| std::io::Error::new(std::io::ErrorKind::InvalidInput, "no proxy command"))?;
         let mut c = Command::new(program);
         c.args(args);
-        for l in &self.listen {
-            c.arg("--listen").arg(l.to_string());
-        }
+        c.args(self.listen.arguments());
         // A process group of its own: Ctrl-C and the end of this daemon do not reach it.
         c.process_group(0).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         self.starts.fetch_add(1, Ordering::SeqCst);
@@ -153,10 +171,19 @@ impl Supervisor {
         let trouble = self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         let restarts = self.starts.load(Ordering::SeqCst).saturating_sub(1);
         match self.client.state().await {
-            Ok(s) => ProxyStatus { pid: Some(s.pid), listen: s.listen, trouble: None, restarts },
+            Ok(s) => ProxyStatus {
+                pid: Some(s.pid),
+                listen: s.listen,
+                listen_tls: s.listen_tls,
+                certificates: s.certificates,
+                trouble: None,
+                restarts,
+            },
             Err(e) => ProxyStatus {
                 pid: None,
-                listen: self.listen.clone(),
+                listen: self.listen.plain.clone(),
+                listen_tls: self.listen.tls.clone(),
+                certificates: Vec::new(),
                 trouble: trouble.or_else(|| Some(e.to_string())),
                 restarts,
             },

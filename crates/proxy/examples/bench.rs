@@ -66,11 +66,12 @@ async fn main() -> Result<()> {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let put = PutService {
-        routes: vec![RouteMatch { host: "*".into(), prefix: "/".into() }],
+        routes: vec![RouteMatch::new("*", "/")],
         stable: Release { version: "v1".into(), targets: vec![upstream] },
         token: None,
         timeouts: Timeouts::default(),
         split_cookie: None,
+        certificates: Vec::new(),
         drain: Drain::default(),
     };
     control.put("bench", "web", &put).await?;

@@ -1,4 +1,4 @@
-//! Runs the proxy alone: `proxy <control socket> <route table> [--take-over] <address>...`.
+//! Runs the proxy alone: `proxy <control socket> <route table> [--take-over] <address>...`; `tls:<address>` takes TLS.
 //! Limits that tests want to be short come from `PROXY_*` variables, in milliseconds.
 
 use std::process::ExitCode;
@@ -22,6 +22,14 @@ fn main() -> ExitCode {
     }
 }
 
+fn address(text: &str) -> Result<ListenSpec, String> {
+    let (make, plain): (fn(_) -> _, _) = match text.strip_prefix("tls:") {
+        Some(rest) => (ListenSpec::tls, rest),
+        None => (ListenSpec::plain, text),
+    };
+    plain.parse().map(make).map_err(|e| format!("{text}: {e}"))
+}
+
 fn options() -> Result<ProxyOptions, String> {
     let mut args: Vec<String> = std::env::args().skip(1).collect();
     let take_over = args.iter().any(|a| a == "--take-over");
@@ -29,12 +37,12 @@ fn options() -> Result<ProxyOptions, String> {
     let [socket, routes, addresses @ ..] = args.as_slice() else {
         return Err("usage: proxy <control socket> <route table> [--take-over] <address>...".into());
     };
-    let listen: Result<Vec<_>, String> =
-        addresses.iter().map(|a| a.parse().map(ListenSpec::plain).map_err(|e| format!("{a}: {e}"))).collect();
+    let listen: Result<Vec<_>, String> = addresses.iter().map(|a| address(a)).collect();
     let mut options = ProxyOptions::new(listen?, socket.into(), routes.into());
     options.take_over = take_over;
     for (name, field) in [
         ("PROXY_HEADER_TIMEOUT", &mut options.limits.header_timeout),
+        ("PROXY_HANDSHAKE_TIMEOUT", &mut options.limits.handshake_timeout),
         ("PROXY_IDLE_GRACE", &mut options.leave.idle_grace),
         ("PROXY_STOP_TIMEOUT", &mut options.leave.stop_timeout),
         ("PROXY_UPGRADE_TIMEOUT", &mut options.leave.upgrade_timeout),

@@ -14,11 +14,13 @@ use pingora_core::protocols::l4::virt::VirtualSocketStream;
 use pingora_proxy::HttpProxy;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_rustls::TlsAcceptor;
 
 use crate::conn::{CONN, ClientSocket, Conn};
 use crate::gateway::Gateway;
 use crate::metrics::Metrics;
 use crate::options::Limits;
+use crate::wire::Wire;
 
 /// How long the end of a WebSocket frame is waited for before its connection is cut.
 const FRAME_PATIENCE: Duration = Duration::from_millis(500);
@@ -49,8 +51,8 @@ pub(crate) struct Acceptor {
 }
 
 impl Acceptor {
-    /// Accepts until the process leaves.
-    pub(crate) async fn run(self, listener: TcpListener) {
+    /// Accepts until the process leaves. With `tls`, connections shake hands first.
+    pub(crate) async fn run(self, listener: TcpListener, tls: Option<TlsAcceptor>) {
         let mut stage = self.stage.clone();
         loop {
             let next = async {
@@ -63,9 +65,9 @@ impl Acceptor {
             };
             match (permit, accepted) {
                 (Ok(permit), Ok((stream, peer))) => {
-                    let this = self.clone();
+                    let (this, tls) = (self.clone(), tls.clone());
                     tokio::spawn(async move {
-                        this.connection(stream, peer).await;
+                        this.connection(stream, peer, tls).await;
                         drop(permit);
                     });
                 }
@@ -80,11 +82,38 @@ impl Acceptor {
         }
     }
 
-    async fn connection(self, stream: TcpStream, peer: SocketAddr) {
+    async fn connection(self, stream: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>) {
         let _ = stream.set_nodelay(true);
         self.metrics.connections.fetch_add(1, Ordering::Relaxed);
         self.metrics.open_connections.fetch_add(1, Ordering::Relaxed);
-        let conn = Arc::new(Conn::new(stream, peer));
+        let wire = match tls {
+            None => Some(Wire::Plain(stream)),
+            Some(tls) => self.shake_hands(stream, peer, &tls).await,
+        };
+        if let Some(wire) = wire {
+            self.serve(Arc::new(Conn::new(wire, peer))).await;
+        }
+        self.metrics.open_connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The handshake, in its time. It runs in the connection's own task: a slow one holds nobody up.
+    async fn shake_hands(&self, stream: TcpStream, peer: SocketAddr, tls: &TlsAcceptor) -> Option<Wire> {
+        let mut stage = self.stage.clone();
+        let shaken = tokio::select! {
+            shaken = tokio::time::timeout(self.limits.handshake_timeout, tls.accept(stream)) => shaken,
+            _ = stage.wait_for(|s| *s >= Stage::CutUpgraded) => return None,
+        };
+        let why = match shaken {
+            Ok(Ok(stream)) => return Some(Wire::tls(stream)),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "took too long".to_owned(),
+        };
+        self.metrics.failed_handshakes.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(%peer, why, "no TLS handshake");
+        None
+    }
+
+    async fn serve(&self, conn: Arc<Conn>) {
         let served = CONN.scope(conn.clone(), self.requests(conn.clone()));
         let cut = {
             tokio::pin!(served);
@@ -100,7 +129,6 @@ impl Acceptor {
         if cut {
             conn.say_goodbye().await;
         }
-        self.metrics.open_connections.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Goes on with a WebSocket until the frame that is being written is complete, for a short while.

@@ -12,8 +12,8 @@ use tokio::net::UnixStream;
 
 use crate::error::ControlError;
 use crate::protocol::{
-    ChangeReport, ErrorBody, Hold, MetricsReport, PutService, ReleaseHold, ReleaseReport, SetCandidate,
-    SetShare, State, Switch,
+    CertificateState, ChangeReport, ErrorBody, Hold, MetricsReport, PutService, ReleaseHold, ReleaseReport,
+    SetCandidate, SetShare, State, Switch,
 };
 
 /// Client of the control socket. Calls have no time limit of their own: a switch takes as long as its drain.
@@ -128,6 +128,14 @@ impl ControlClient {
     /// See [`ControlError`].
     pub async fn delete_app(&self, app: &str) -> Result<ChangeReport, ControlError> {
         self.call(Method::DELETE, &format!("/v1/apps/{app}"), None::<&()>).await
+    }
+
+    /// Makes the proxy read all certificates again.
+    ///
+    /// # Errors
+    /// See [`ControlError`].
+    pub async fn reload_certificates(&self) -> Result<Vec<CertificateState>, ControlError> {
+        self.call(Method::POST, "/v1/certificates/reload", None::<&()>).await
     }
 
     async fn post<T: DeserializeOwned>(

@@ -1,7 +1,7 @@
 //! One client connection: its socket under pingora, what it is doing, and how it is cut from outside.
 //! It must not know about releases: it carries the number of the claim that it works for, no more.
 
-use std::io::{Error, ErrorKind, IoSlice, Result as IoResult};
+use std::io::{Error, ErrorKind, Result as IoResult};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use pingora_core::protocols::l4::virt::{VirtualSockOpt, VirtualSocket};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep};
 
 use crate::lock;
+use crate::wire::Wire;
 use crate::ws::FrameTracker;
 
 /// WebSocket close frame with code 1012, "service restart": clients connect again.
@@ -50,7 +50,7 @@ pub(crate) enum Phase {
 /// A client connection.
 #[derive(Debug)]
 pub(crate) struct Conn {
-    stream: TcpStream,
+    wire: Wire,
     pub(crate) peer: SocketAddr,
     phase: AtomicU8,
     /// The claim that it works for; 0 for none.
@@ -64,9 +64,9 @@ pub(crate) struct Conn {
 }
 
 impl Conn {
-    pub(crate) fn new(stream: TcpStream, peer: SocketAddr) -> Self {
+    pub(crate) fn new(wire: Wire, peer: SocketAddr) -> Self {
         Self {
-            stream,
+            wire,
             peer,
             phase: AtomicU8::new(Phase::Idle as u8),
             current: AtomicU64::new(0),
@@ -152,23 +152,12 @@ impl Conn {
         } else {
             CUT_RESPONSE
         };
-        // The buffer of the kernel is empty or the client is stuck: one try is right in both cases.
-        let said = words.is_empty() || self.stream.try_write(words).is_ok_and(|n| n == words.len());
-        let closed = rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Write).is_ok();
-        if said && closed {
-            let mut sink = [0u8; 4096];
-            let _ = tokio::time::timeout(LINGER, async {
-                while self.stream.readable().await.is_ok() {
-                    match self.stream.try_read(&mut sink) {
-                        Ok(0) => break,
-                        Ok(_) => {}
-                        Err(e) if e.kind() == ErrorKind::WouldBlock => {}
-                        Err(_) => break,
-                    }
-                }
-            })
-            .await;
-        }
+        self.wire.say_and_close(words, LINGER).await;
+    }
+
+    /// Whether the client came over TLS.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.wire.is_tls()
     }
 }
 
@@ -208,19 +197,11 @@ impl AsyncRead for ClientSocket {
         } else {
             this.header_deadline = None;
         }
-        loop {
-            ready!(conn.stream.poll_read_ready(cx))?;
-            match conn.stream.try_read_buf(buf) {
-                Ok(n) => {
-                    if n > 0 && conn.is_idle() {
-                        conn.enter(Phase::Header);
-                    }
-                    return Poll::Ready(Ok(()));
-                }
-                Err(e) if e.kind() == ErrorKind::WouldBlock => {}
-                Err(e) => return Poll::Ready(Err(e)),
-            }
+        let n = ready!(conn.wire.poll_read(cx, buf))?;
+        if n > 0 && conn.is_idle() {
+            conn.enter(Phase::Header);
         }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -232,14 +213,10 @@ impl ClientSocket {
             if self.kept.is_empty() && more.is_empty() {
                 return Poll::Ready(Ok(0));
             }
-            ready!(self.conn.stream.poll_write_ready(cx))?;
-            let sent =
-                match self.conn.stream.try_write_vectored(&[IoSlice::new(&self.kept), IoSlice::new(more)]) {
-                    Ok(0) => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
-                    Ok(sent) => sent,
-                    Err(e) if e.kind() == ErrorKind::WouldBlock => continue,
-                    Err(e) => return Poll::Ready(Err(e)),
-                };
+            let sent = match ready!(self.conn.wire.poll_write(cx, &self.kept, more))? {
+                0 => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
+                sent => sent,
+            };
             let of_kept = sent.min(self.kept.len());
             let of_more = sent - of_kept;
             if self.conn.is_upgraded() {
@@ -267,21 +244,22 @@ impl AsyncWrite for ClientSocket {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<IoResult<()>> {
-        self.get_mut().poll_send(cx, &[]).map_ok(drop)
+        let this = self.get_mut();
+        ready!(this.poll_send(cx, &[]))?;
+        this.conn.wire.poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<IoResult<()>> {
         let this = self.get_mut();
         ready!(this.poll_send(cx, &[]))?;
-        let result = rustix::net::shutdown(&this.conn.stream, rustix::net::Shutdown::Write);
-        Poll::Ready(result.map_err(Into::into))
+        this.conn.wire.poll_shutdown(cx)
     }
 }
 
 impl VirtualSocket for ClientSocket {
     fn set_socket_option(&self, opt: VirtualSockOpt) -> IoResult<()> {
         match opt {
-            VirtualSockOpt::NoDelay => self.conn.stream.set_nodelay(true),
+            VirtualSockOpt::NoDelay => self.conn.wire.set_nodelay(),
             // Idle connections have a time limit of their own.
             _ => Ok(()),
         }

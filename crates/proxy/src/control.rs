@@ -13,8 +13,8 @@ use axum::{Json, Router};
 use crate::error::TableError;
 use crate::ops::{OpError, Ops};
 use crate::protocol::{
-    ErrorBody, Hold, HoldState, MetricsReport, PutService, ReleaseHold, RouteMatch, ServiceState,
-    SetCandidate, SetShare, State, Switch,
+    CertificateState, ErrorBody, Hold, HoldState, MetricsReport, PutService, ReleaseHold, RouteMatch,
+    ServiceState, SetCandidate, SetShare, State, Switch,
 };
 
 /// What the handlers need.
@@ -22,6 +22,7 @@ use crate::protocol::{
 pub(crate) struct Control {
     pub(crate) ops: Arc<Ops>,
     pub(crate) listen: Arc<Vec<SocketAddr>>,
+    pub(crate) listen_tls: Arc<Vec<SocketAddr>>,
 }
 
 /// The routes of the control socket.
@@ -36,6 +37,7 @@ pub(crate) fn router(control: Control) -> Router {
         .route("/v1/services/{app}/{service}/hold", post(hold))
         .route("/v1/services/{app}/{service}/release", post(release))
         .route("/v1/apps/{app}", delete(delete_app))
+        .route("/v1/certificates/reload", post(reload_certificates))
         .fallback(|| async { refuse(StatusCode::NOT_FOUND, "not_found", "there is no such request".into()) })
         .with_state(control)
 }
@@ -119,12 +121,16 @@ async fn delete_app(AxumState(c): AxumState<Control>, Path(app): Path<String>) -
     finish(c, Ok(Json(())), |ops, ()| async move { ops.delete(&app).await }).await
 }
 
+async fn reload_certificates(AxumState(c): AxumState<Control>) -> Json<Vec<CertificateState>> {
+    Json(c.ops.reload_certificates().await)
+}
+
 fn kind(error: &OpError) -> (StatusCode, &'static str) {
     match error {
         OpError::Table(TableError::NoApp(_) | TableError::NoService { .. }) => {
             (StatusCode::NOT_FOUND, "not_found")
         }
-        OpError::Table(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
+        OpError::Table(_) | OpError::Certificate(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
         OpError::Store(_) => (StatusCode::INSUFFICIENT_STORAGE, "storage"),
         OpError::Probe(_) => (StatusCode::PRECONDITION_FAILED, "probe_failed"),
         OpError::HandedOver | OpError::PredecessorAlive(_) | OpError::Held(_) => {
@@ -156,10 +162,11 @@ impl Control {
                 routes: routes
                     .iter()
                     .filter(|r| r.service == s.name)
-                    .map(|r| RouteMatch { host: r.host.clone(), prefix: r.prefix.clone() })
+                    .map(|r| RouteMatch { https_port: r.https_port, ..RouteMatch::new(&r.host, &r.prefix) })
                     .collect(),
                 stable: s.config.stable.clone(),
                 candidate: s.config.candidate.clone(),
+                certificates: s.config.certificates.clone(),
                 token_set: s.config.token.is_some(),
                 held: s.gate.state().map(|(terms, waiting)| HoldState {
                     since_unix_ms: terms.since_unix_ms,
@@ -177,6 +184,8 @@ impl Control {
             start_id: live.metrics.start_id.clone(),
             program: env!("CARGO_PKG_VERSION").into(),
             listen: self.listen.to_vec(),
+            listen_tls: self.listen_tls.to_vec(),
+            certificates: self.ops.certificates.report(),
             table_version: snapshot.table.version,
             predecessor_pid: self.ops.predecessor_pid(),
             services: services.collect(),

@@ -16,7 +16,7 @@ use crate::activation::Claim;
 use crate::conn::{CONN, Conn, Phase};
 use crate::gate::Refused;
 use crate::headers::{self, Network, RELEASE_HEADER};
-use crate::live::{Admitted, Ask, Claimed, Live, OWN_COOKIE, ServiceLive};
+use crate::live::{Admitted, Ask, Asked, Claimed, Live, OWN_COOKIE, ServiceLive};
 use crate::options::Limits;
 use crate::pages::{self, Page};
 use crate::table::normal_host;
@@ -26,6 +26,16 @@ use crate::upgrade::UpgradeConnect;
 pub(crate) const ATTEMPTS: usize = 2;
 /// Wait before trying the only target again: a process that is just coming up needs a moment.
 const SAME_TARGET_PAUSE: Duration = Duration::from_millis(50);
+
+/// Where certificate authorities look for their proofs: always over plain HTTP.
+const ACME_CHALLENGE: &str = "/.well-known/acme-challenge/";
+
+/// Why a request got no claim.
+enum Refusal {
+    Page(Page),
+    /// It is sent on to this address.
+    ToHttps(String),
+}
 
 /// The proxy as pingora sees it.
 pub(crate) struct Gateway {
@@ -72,12 +82,12 @@ impl Ctx {
 
 impl Gateway {
     /// Claims a release, waiting at the gate when the service is held.
-    async fn admit(&self, session: &Session, conn: &Arc<Conn>) -> Result<Admitted, Page> {
+    async fn admit(&self, session: &Session, conn: &Arc<Conn>) -> Result<Admitted, Refusal> {
         let request = session.req_header();
         let metrics = &self.live.metrics;
         let count = |counter: &std::sync::atomic::AtomicU64, page| {
             counter.fetch_add(1, Ordering::Relaxed);
-            page
+            Refusal::Page(page)
         };
         if headers::size(&request.headers) + request.raw_path().len() > self.limits.max_header_bytes {
             return Err(count(&metrics.bad_request, pages::HEADER_TOO_LARGE));
@@ -98,10 +108,18 @@ impl Gateway {
             "" | "*" => "/",
             path => path,
         };
+        let plain = !conn.is_tls()
+            && !path.starts_with(ACME_CHALLENGE)
+            && !headers::came_over_tls(&request.headers, conn.peer, &self.trusted);
+        let asked = Asked { host: &host, path, plain, by: &RequestAsk(&request.headers) };
         let mut pass = None;
         loop {
-            match self.live.claim(&host, path, &RequestAsk(&request.headers), conn, pass.is_some()) {
+            match self.live.claim(&asked, conn, pass.is_some()) {
                 Claimed::Yes(admitted) => return Ok(admitted),
+                Claimed::ToHttps(port) => {
+                    metrics.redirected.fetch_add(1, Ordering::Relaxed);
+                    return Err(Refusal::ToHttps(https_location(&host, port, &request.uri)));
+                }
                 Claimed::UnknownHost => return Err(count(&metrics.unknown_host, pages::UNKNOWN_HOST)),
                 Claimed::NoRoute => return Err(count(&metrics.no_route, pages::NO_ROUTE)),
                 Claimed::Held(service) => {
@@ -149,6 +167,24 @@ async fn answer(session: &mut Session, page: Page) -> Result<()> {
     session.as_downstream_mut().write_error_response(header, body).await
 }
 
+/// The same address over https.
+fn https_location(host: &str, port: u16, uri: &http::Uri) -> String {
+    let port = if port == 443 { String::new() } else { format!(":{port}") };
+    let path = uri.path_and_query().map_or("/", |p| p.as_str());
+    let path = if path.starts_with('/') { path } else { "/" };
+    format!("https://{host}{port}{path}")
+}
+
+async fn send_on(session: &mut Session, location: &str) -> Result<()> {
+    let method = &session.req_header().method;
+    // What is more than a page must come again as it is: 308 keeps method and body.
+    let status = if matches!(*method, http::Method::GET | http::Method::HEAD) { 301 } else { 308 };
+    let mut header = ResponseHeader::build(status, Some(2))?;
+    header.insert_header(http::header::LOCATION, location)?;
+    header.insert_header(http::header::CONTENT_LENGTH, 0)?;
+    session.as_downstream_mut().write_error_response(header, bytes::Bytes::new()).await
+}
+
 #[async_trait]
 impl ProxyHttp for Gateway {
     type CTX = Ctx;
@@ -180,8 +216,11 @@ impl ProxyHttp for Gateway {
                 ctx.admitted = Some(admitted);
                 Ok(false)
             }
-            Err(page) => {
-                answer(session, page).await?;
+            Err(refusal) => {
+                match refusal {
+                    Refusal::Page(page) => answer(session, page).await?,
+                    Refusal::ToHttps(location) => send_on(session, &location).await?,
+                }
                 Ok(true)
             }
         }
@@ -240,7 +279,8 @@ impl ProxyHttp for Gateway {
         ctx: &mut Ctx,
     ) -> Result<()> {
         let Some(conn) = &ctx.conn else { return Ok(()) };
-        headers::forward(request, conn.peer, "http", &self.trusted)
+        let scheme = if conn.is_tls() { "https" } else { "http" };
+        headers::forward(request, conn.peer, scheme, &self.trusted)
     }
 
     async fn upstream_response_filter(

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use pingora_http::RequestHeader;
 
 /// Header with the secret that reaches a candidate; never forwarded.
@@ -21,6 +21,11 @@ const FORGEABLE: [&str; 8] = [
     "x-real-ip",
     "x-original-host",
 ];
+
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// A network such as `10.0.0.0/8`, or one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,40 +76,53 @@ pub(crate) fn forward(
     trusted: &[Network],
 ) -> pingora_core::Result<()> {
     let peer = peer.ip().to_canonical();
-    let believe = trusted.iter().any(|n| n.contains(peer));
+    // Most requests bring none of these: one look over the names is cheaper than asking for each.
+    let claims = request.headers.keys().any(|n| FORGEABLE.contains(&n.as_str()));
+    let believe = claims && trusted.iter().any(|n| n.contains(peer));
     let text = |headers: &HeaderMap, name: &str| {
-        headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned).filter(|_| believe)
+        headers.get(name).filter(|_| believe).and_then(|v| v.to_str().ok()).map(str::to_owned)
     };
     let all = |headers: &HeaderMap, name: &str| {
         let values: Vec<&str> = headers.get_all(name).iter().filter_map(|v| v.to_str().ok()).collect();
-        if believe && !values.is_empty() { Some(values.join(", ")) } else { None }
+        if values.is_empty() { None } else { Some(values.join(", ")) }
     };
-    let chain = all(&request.headers, "x-forwarded-for");
+    let chain = if believe { all(&request.headers, "x-forwarded-for") } else { None };
     let proto = text(&request.headers, "x-forwarded-proto");
     let host = text(&request.headers, "x-forwarded-host");
     let real = text(&request.headers, "x-real-ip");
     let port = text(&request.headers, "x-forwarded-port");
     let asked = request.headers.get(http::header::HOST).cloned();
-    for name in FORGEABLE {
-        request.remove_header(name);
+    if claims {
+        for name in FORGEABLE {
+            request.remove_header(name);
+        }
     }
-    request.remove_header(RELEASE_HEADER);
+    if request.headers.contains_key(RELEASE_HEADER) {
+        request.remove_header(RELEASE_HEADER);
+    }
 
     let peer = peer.to_string();
     let first = chain.as_deref().and_then(|c| c.split(',').next()).map(|a| a.trim().to_owned());
-    request.insert_header("x-real-ip", real.or(first).as_deref().unwrap_or(&peer))?;
+    request.insert_header(X_REAL_IP, real.or(first).as_deref().unwrap_or(&peer))?;
     let chain = chain.map_or_else(|| peer.clone(), |c| format!("{c}, {peer}"));
-    request.insert_header("x-forwarded-for", chain)?;
-    request.insert_header("x-forwarded-proto", proto.as_deref().unwrap_or(scheme))?;
+    request.insert_header(X_FORWARDED_FOR, chain)?;
+    request.insert_header(X_FORWARDED_PROTO, proto.as_deref().unwrap_or(scheme))?;
     if let Some(port) = port {
         request.insert_header("x-forwarded-port", port)?;
     }
     match (host, asked) {
-        (Some(host), _) => request.insert_header("x-forwarded-host", host)?,
-        (None, Some(host)) => request.insert_header("x-forwarded-host", host)?,
+        (Some(host), _) => request.insert_header(X_FORWARDED_HOST, host)?,
+        (None, Some(host)) => request.insert_header(X_FORWARDED_HOST, host)?,
         (None, None) => {}
     }
     Ok(())
+}
+
+/// Whether a trusted proxy in front says that its client came over TLS.
+pub(crate) fn came_over_tls(headers: &HeaderMap, peer: SocketAddr, trusted: &[Network]) -> bool {
+    let peer = peer.ip().to_canonical();
+    trusted.iter().any(|n| n.contains(peer))
+        && headers.get("x-forwarded-proto").is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"https"))
 }
 
 /// Bytes of all names and values, with what stands between them on the wire.

@@ -29,7 +29,9 @@ mod server;
 mod split;
 mod store;
 pub mod table;
+mod tls;
 mod upgrade;
+mod wire;
 mod ws;
 
 pub use client::ControlClient;
@@ -37,6 +39,7 @@ pub use error::{ControlError, ProxyError, StoreError, TableError};
 pub use headers::{Network, NotANetwork};
 pub use options::{Leave, Limits, ListenSpec, ProxyOptions};
 pub use replace::{UpgradeError, Upgraded, upgrade};
+pub use safelight_certs::CertificateFiles;
 pub use server::run;
 pub use split::{Sha256Splitter, Splitter};
 pub use store::{Repaired, load, previous, repair, save};

@@ -48,12 +48,26 @@ pub(crate) trait Ask {
     fn cookie(&self, name: &str) -> Option<&str>;
 }
 
+/// What a request asks for.
+pub(crate) struct Asked<'a, A> {
+    /// Normalised host.
+    pub(crate) host: &'a str,
+    /// Path without query.
+    pub(crate) path: &'a str,
+    /// It came without TLS and may be sent on to https.
+    pub(crate) plain: bool,
+    /// Header and cookies.
+    pub(crate) by: &'a A,
+}
+
 /// What a request got.
 pub(crate) enum Claimed {
     /// A place in flight.
     Yes(Admitted),
     /// The service is held: wait at its gate, then ask again.
     Held(Arc<ServiceLive>),
+    /// Plain requests are sent on to https at this port.
+    ToHttps(u16),
     /// No prefix takes the path.
     NoRoute,
     /// No route takes the host.
@@ -149,21 +163,15 @@ impl Live {
     }
 
     /// Chooses and claims in one step. `has_pass` tells that the request has waited at the gate.
-    pub(crate) fn claim(
-        &self,
-        host: &str,
-        path: &str,
-        ask: &impl Ask,
-        conn: &Arc<Conn>,
-        has_pass: bool,
-    ) -> Claimed {
+    pub(crate) fn claim(&self, asked: &Asked<'_, impl Ask>, conn: &Arc<Conn>, has_pass: bool) -> Claimed {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        let (service, forced) = match current.router.find(host, path) {
-            Found::Service { index, forced } => (&current.services[index], forced),
+        let (service, forced) = match current.router.find(asked.host, asked.path) {
+            Found::Service { https_port: Some(port), .. } if asked.plain => return Claimed::ToHttps(port),
+            Found::Service { index, forced, .. } => (&current.services[index], forced),
             Found::NoRoute => return Claimed::NoRoute,
             Found::UnknownHost => return Claimed::UnknownHost,
         };
-        let (arm, session) = service.choose(forced, ask, &*self.splitter);
+        let (arm, session) = service.choose(forced, asked.by, &*self.splitter);
         if arm == Arm::Stable && service.gate.stops(has_pass) {
             return Claimed::Held(service.clone());
         }

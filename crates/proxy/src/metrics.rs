@@ -162,6 +162,8 @@ pub(crate) struct Metrics {
     pub(crate) unknown_host: AtomicU64,
     pub(crate) no_route: AtomicU64,
     pub(crate) bad_request: AtomicU64,
+    pub(crate) redirected: AtomicU64,
+    pub(crate) failed_handshakes: AtomicU64,
     pub(crate) connections: AtomicU64,
     pub(crate) open_connections: AtomicI64,
 }
@@ -176,6 +178,8 @@ impl Metrics {
             unknown_host: AtomicU64::new(0),
             no_route: AtomicU64::new(0),
             bad_request: AtomicU64::new(0),
+            redirected: AtomicU64::new(0),
+            failed_handshakes: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             open_connections: AtomicI64::new(0),
         }
@@ -223,6 +227,8 @@ impl Metrics {
                 unknown_host: self.unknown_host.load(Relaxed),
                 no_route: self.no_route.load(Relaxed),
                 bad_request: self.bad_request.load(Relaxed),
+                redirected: self.redirected.load(Relaxed),
+                failed_handshakes: self.failed_handshakes.load(Relaxed),
                 connections: self.connections.load(Relaxed),
                 open_connections: self.open_connections.load(Relaxed).max(0).unsigned_abs(),
             },

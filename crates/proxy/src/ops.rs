@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use safelight_certs::CertificateFiles;
+
 use crate::error::{StoreError, TableError};
 use crate::gate::Terms;
 use crate::handover::Predecessor;
@@ -19,10 +21,12 @@ use crate::live::{Leaving, Live, clear_holds};
 use crate::metrics::unix_ms;
 use crate::probe::{ProbeError, probe};
 use crate::protocol::{
-    ChangeReport, Drain, DrainReport, Hold, PutService, ReleaseReport, SetCandidate, SetShare, Switch,
+    CertificateState, ChangeReport, Drain, DrainReport, Hold, PutService, ReleaseReport, RouteMatch,
+    SetCandidate, SetShare, Switch,
 };
-use crate::store;
-use crate::table::{HoldMark, RouteTable, Service};
+use crate::table::{HoldMark, Route, RouteTable, Service};
+use crate::tls::Certificates;
+use crate::{store, tls};
 
 /// Why a change was refused. Nothing has changed then.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +37,8 @@ pub(crate) enum OpError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Probe(#[from] ProbeError),
+    #[error(transparent)]
+    Certificate(#[from] safelight_certs::Trouble),
     #[error("this process has handed over to a newer one; ask again, the socket is the same")]
     HandedOver,
     #[error(
@@ -49,17 +55,24 @@ pub(crate) struct Ops {
     pub(crate) routes: PathBuf,
     pub(crate) order: tokio::sync::Mutex<()>,
     pub(crate) handed_over: AtomicBool,
+    pub(crate) certificates: Arc<Certificates>,
     predecessor: Option<Predecessor>,
     next_hold: AtomicU64,
 }
 
 impl Ops {
-    pub(crate) fn new(live: Arc<Live>, routes: PathBuf, predecessor: Option<Predecessor>) -> Self {
+    pub(crate) fn new(
+        live: Arc<Live>,
+        certificates: Arc<Certificates>,
+        routes: PathBuf,
+        predecessor: Option<Predecessor>,
+    ) -> Self {
         Self {
             live,
             routes,
             order: tokio::sync::Mutex::new(()),
             handed_over: AtomicBool::new(false),
+            certificates,
             predecessor,
             next_hold: AtomicU64::new(1),
         }
@@ -67,17 +80,25 @@ impl Ops {
 
     pub(crate) async fn put(&self, app: &str, name: &str, put: PutService) -> Result<ChangeReport, OpError> {
         let drain = put.drain.clone();
-        let routes: Vec<_> = put.routes.into_iter().map(|r| (r.host, r.prefix)).collect();
+        let route = |r: RouteMatch| Route {
+            host: r.host,
+            prefix: r.prefix,
+            service: name.to_owned(),
+            https_port: r.https_port,
+        };
+        let routes: Vec<Route> = put.routes.into_iter().map(route).collect();
+        self.usable(app, name, &put.certificates).await?;
         let service = Service {
             stable: put.stable,
             candidate: None,
             token: put.token,
             timeouts: put.timeouts,
             split_cookie: put.split_cookie,
+            certificates: put.certificates,
             hold: None,
         };
         let report = self.change(|table| {
-            table.upsert(app, name, &routes, service);
+            table.upsert(app, name, routes, service);
             Ok(())
         });
         self.drained(report.await?, Some((app, name)), &drain).await
@@ -223,6 +244,7 @@ impl Ops {
         let _order = self.order.lock().await;
         let mut table = store::load(&self.routes)?;
         clear_holds(&mut table);
+        self.certificates.serve(&tls::named_by(&table));
         self.live.swap(table);
         let report = self.drain_all(self.live.leaving(None), drain).await;
         Ok(report)
@@ -231,6 +253,30 @@ impl Ops {
     /// Process id of the predecessor, while it lives.
     pub(crate) fn predecessor_pid(&self) -> Option<u32> {
         self.predecessor.as_ref().filter(|p| p.lives()).map(|p| p.pid)
+    }
+
+    /// New certificates must be usable. Those that are in force already stay as they are: what became of their files
+    /// must not keep a release from being exchanged.
+    async fn usable(&self, app: &str, name: &str, files: &[CertificateFiles]) -> Result<(), OpError> {
+        let known = self.live.service(app, name);
+        let known = known.as_ref().map(|s| s.config.certificates.as_slice()).unwrap_or_default();
+        let new: Vec<CertificateFiles> = files.iter().filter(|f| !known.contains(f)).cloned().collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let check = move || new.iter().try_for_each(|f| safelight_certs::load(f).map(drop));
+        tokio::task::spawn_blocking(check).await.unwrap_or(Ok(()))?;
+        Ok(())
+    }
+
+    /// Reads all certificates again, changed or not.
+    pub(crate) async fn reload_certificates(&self) -> Vec<CertificateState> {
+        let certificates = self.certificates.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            certificates.refresh(true);
+            certificates.report()
+        });
+        read.await.unwrap_or_default()
     }
 
     async fn probe(
@@ -270,8 +316,13 @@ impl Ops {
         }
         table.version += 1;
         let table_version = table.version;
-        let (path, saved) = (self.routes.clone(), table.clone());
-        let save = tokio::task::spawn_blocking(move || store::save(&path, &saved));
+        let (path, saved, certificates) = (self.routes.clone(), table.clone(), self.certificates.clone());
+        let save = tokio::task::spawn_blocking(move || {
+            store::save(&path, &saved)?;
+            // Before the swap: who is sent on to https finds the certificate there.
+            certificates.serve(&tls::named_by(&saved));
+            Ok(())
+        });
         save.await.unwrap_or_else(|e| {
             Err(StoreError::Io { what: "save", path: self.routes.clone(), source: std::io::Error::other(e) })
         })?;

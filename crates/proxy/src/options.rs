@@ -15,13 +15,21 @@ use crate::split::{Sha256Splitter, Splitter};
 pub struct ListenSpec {
     /// The address; port 0 takes a free one.
     pub address: SocketAddr,
+    /// TLS with the certificates that the route table names.
+    pub tls: bool,
 }
 
 impl ListenSpec {
     /// Plain HTTP/1.
     #[must_use]
     pub fn plain(address: SocketAddr) -> Self {
-        Self { address }
+        Self { address, tls: false }
+    }
+
+    /// HTTP/1 over TLS.
+    #[must_use]
+    pub fn tls(address: SocketAddr) -> Self {
+        Self { address, tls: true }
     }
 }
 
@@ -32,6 +40,8 @@ pub struct Limits {
     pub max_header_bytes: usize,
     /// From the first byte of a request header to its last; then the connection is closed.
     pub header_timeout: Duration,
+    /// From the acceptance of a TLS connection to the end of its handshake; then it is closed.
+    pub handshake_timeout: Duration,
     /// Between two reads of a request body, and between two writes of a response.
     pub body_timeout: Duration,
     /// How long an idle connection is kept for the next request, in seconds. 0: not at all.
@@ -45,6 +55,7 @@ impl Default for Limits {
         Self {
             max_header_bytes: 64 * 1024,
             header_timeout: Duration::from_secs(15),
+            handshake_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(60),
             keepalive_s: 60,
             max_connections: 20_000,

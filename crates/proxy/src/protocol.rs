@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
+use safelight_certs::CertificateFiles;
 use serde::{Deserialize, Serialize};
 
 use crate::table::{Candidate, Release, Timeouts};
@@ -19,6 +21,18 @@ pub struct RouteMatch {
     pub host: String,
     /// `/` or `/api`.
     pub prefix: String,
+    /// Plain requests are sent on to https at this port, but for ACME's `/.well-known/acme-challenge/`. None: they are
+    /// answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub https_port: Option<u16>,
+}
+
+impl RouteMatch {
+    /// A route that answers plain requests and TLS alike.
+    #[must_use]
+    pub fn new(host: &str, prefix: &str) -> Self {
+        Self { host: host.to_owned(), prefix: prefix.to_owned(), https_port: None }
+    }
 }
 
 /// `PUT /v1/services/{app}/{service}`: adds or replaces a service and its routes. A candidate and a hold
@@ -39,6 +53,9 @@ pub struct PutService {
     /// Cookie that identifies a user for the split; None: one of the proxy's own.
     #[serde(default)]
     pub split_cookie: Option<String>,
+    /// Certificates for its hosts, on this machine. Refused as a whole when one of them cannot be used.
+    #[serde(default)]
+    pub certificates: Vec<CertificateFiles>,
     /// How a release that this replaces is drained.
     #[serde(default)]
     pub drain: Drain,
@@ -188,14 +205,33 @@ pub struct State {
     pub start_id: String,
     /// Version of the program.
     pub program: String,
-    /// Addresses it listens on, as bound.
+    /// Addresses it listens on in plain HTTP, as bound.
     pub listen: Vec<SocketAddr>,
+    /// Addresses it listens on with TLS, as bound.
+    #[serde(default)]
+    pub listen_tls: Vec<SocketAddr>,
+    /// Certificates that it serves, and those that it cannot.
+    #[serde(default)]
+    pub certificates: Vec<CertificateState>,
     /// Version of the route table.
     pub table_version: u64,
     /// An earlier process of this proxy, still finishing its requests after an upgrade.
     pub predecessor_pid: Option<u32>,
     /// Services in table order.
     pub services: Vec<ServiceState>,
+}
+
+/// One certificate in [`State`]; `POST /v1/certificates/reload` reads all of them again and answers with the list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateState {
+    /// Its file.
+    pub certificate: PathBuf,
+    /// Names that it is for.
+    pub names: Vec<String>,
+    /// Its last second, since 1970. None when it was never read.
+    pub not_after_unix_s: Option<i64>,
+    /// Why the files as they are cannot be used; what was read before is served then.
+    pub trouble: Option<String>,
 }
 
 /// One service in [`State`].
@@ -211,6 +247,9 @@ pub struct ServiceState {
     pub stable: Release,
     /// The release that is being tried.
     pub candidate: Option<Candidate>,
+    /// Certificates for its hosts.
+    #[serde(default)]
+    pub certificates: Vec<CertificateFiles>,
     /// Whether a token for the candidate is set.
     pub token_set: bool,
     /// The hold that is on.
@@ -343,6 +382,12 @@ pub struct GlobalCounters {
     pub no_route: u64,
     /// 400 and 431 answers, and connections closed for what they sent.
     pub bad_request: u64,
+    /// Plain requests that were sent on to https.
+    #[serde(default)]
+    pub redirected: u64,
+    /// TLS connections whose handshake failed or took too long.
+    #[serde(default)]
+    pub failed_handshakes: u64,
     /// Connections accepted.
     pub connections: u64,
     /// Connections open now.

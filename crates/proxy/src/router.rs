@@ -11,8 +11,9 @@ pub(crate) type ServiceIndex = usize;
 /// What a lookup found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// This service; `forced` says that the host is a test host and which release it asks for.
-    Service { index: ServiceIndex, forced: Option<Arm> },
+    /// This service; `forced` says that the host is a test host and which release it asks for, `https_port` where
+    /// plain requests are sent on to.
+    Service { index: ServiceIndex, forced: Option<Arm>, https_port: Option<u16> },
     /// The host is known and no prefix takes the path.
     NoRoute,
     /// No route takes this host.
@@ -24,6 +25,7 @@ struct Entry {
     prefix: Box<str>,
     index: ServiceIndex,
     forced: Option<Arm>,
+    https_port: Option<u16>,
 }
 
 /// Lookup structure over one table.
@@ -49,6 +51,7 @@ impl Router {
                     prefix: route.prefix.as_str().into(),
                     index: index_of(&route.service),
                     forced: None,
+                    https_port: route.https_port,
                 };
                 match route.host.strip_prefix('*') {
                     Some("") => router.any.push(entry),
@@ -63,7 +66,13 @@ impl Router {
                     let tried = app.services.get(&route.service).and_then(|s| s.candidate.as_ref());
                     let tried = tried.is_some_and(|c| c.test_hosts.contains(host));
                     let forced = Some(if tried { Arm::Candidate } else { Arm::Stable });
-                    Entry { prefix: route.prefix.as_str().into(), index: index_of(&route.service), forced }
+                    Entry {
+                        prefix: route.prefix.as_str().into(),
+                        index: index_of(&route.service),
+                        forced,
+                        // Tests come from this machine, over the plain listener.
+                        https_port: None,
+                    }
                 });
                 router.exact.insert(host.as_str().into(), entries.collect());
             }
@@ -87,7 +96,11 @@ impl Router {
         for list in exact.into_iter().chain(wild.map(|(_, list)| list)).chain(Some(&self.any)) {
             known |= !list.is_empty();
             if let Some(entry) = list.iter().find(|e| takes(&e.prefix, path)) {
-                return Found::Service { index: entry.index, forced: entry.forced };
+                return Found::Service {
+                    index: entry.index,
+                    forced: entry.forced,
+                    https_port: entry.https_port,
+                };
             }
         }
         if known { Found::NoRoute } else { Found::UnknownHost }
@@ -101,7 +114,7 @@ fn takes(prefix: &str, path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::{Candidate, Release, Service};
+    use crate::table::{Candidate, Release, Route, Service};
 
     fn service(test_hosts: &[&str]) -> Service {
         let release = |v: &str| Release { version: v.into(), targets: vec!["127.0.0.1:1".parse().unwrap()] };
@@ -111,15 +124,18 @@ mod tests {
             share: 0.0,
             salt: String::new(),
         });
-        let (timeouts, split_cookie) = Default::default();
-        Service { stable: release("v1"), candidate, token: None, timeouts, split_cookie, hold: None }
+        let (timeouts, split_cookie, certificates) = Default::default();
+        let stable = release("v1");
+        Service { stable, candidate, token: None, timeouts, split_cookie, certificates, hold: None }
     }
 
     fn table(routes: &[(&str, &str, &str)], tested: &str) -> RouteTable {
         let mut table = RouteTable::default();
         for (host, prefix, name) in routes {
             let hosts: &[&str] = if *name == tested { &["next.example.com"] } else { &[] };
-            table.upsert("shop", name, &[((*host).into(), (*prefix).into())], service(hosts));
+            let (host, prefix) = ((*host).into(), (*prefix).into());
+            let route = Route { host, prefix, service: (*name).into(), https_port: None };
+            table.upsert("shop", name, vec![route], service(hosts));
         }
         table.normalise();
         table.validate().unwrap();

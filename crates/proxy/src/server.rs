@@ -12,6 +12,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_rustls::TlsAcceptor;
 
 use crate::accept::{Acceptor, Stage, wind_down};
 use crate::control::{Control, router};
@@ -23,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::ops::{OpError, Ops};
 use crate::options::ProxyOptions;
 use crate::replace::notify_supervisor;
+use crate::tls::{self, Certificates};
 use crate::{listen, owner, store};
 
 /// How the process came to leave.
@@ -91,6 +93,11 @@ async fn live(options: ProxyOptions, threads: usize) -> Result<(), ProxyError> {
         options.listen.iter().map(|l| listen::bind(l, &mut inherited)).collect::<Result<Vec<_>, _>>()?;
     drop(inherited);
 
+    let certificates = Arc::new(Certificates::default());
+    // A certificate that cannot be used is told about and keeps no other site from coming up.
+    certificates.serve(&tls::named_by(&table));
+    let shake = tls::config(certificates.clone())
+        .map_err(|e| ProxyError::System { what: "cannot set up TLS", source: std::io::Error::other(e) })?;
     let metrics = Arc::new(Metrics::new());
     let routing = Arc::new(Live::new(table, metrics.clone(), options.splitter.clone()));
     let leaving = Arc::new(AtomicBool::new(false));
@@ -117,16 +124,24 @@ async fn live(options: ProxyOptions, threads: usize) -> Result<(), ProxyError> {
         room: Arc::new(Semaphore::new(options.limits.max_connections.min(Semaphore::MAX_PERMITS))),
         _alive: alive,
     };
-    let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
+    let (mut addresses, mut tls_addresses) = (Vec::new(), Vec::new());
     let kept = copies(&listeners)?;
-    for listener in listeners {
-        tokio::spawn(acceptor.clone().run(listener));
+    for (listener, spec) in listeners.into_iter().zip(&options.listen) {
+        let list: &mut Vec<SocketAddr> = if spec.tls { &mut tls_addresses } else { &mut addresses };
+        list.extend(listener.local_addr());
+        let tls = spec.tls.then(|| TlsAcceptor::from(shake.clone()));
+        tokio::spawn(acceptor.clone().run(listener, tls));
     }
+    let looking = tokio::spawn(tls::watch(certificates.clone()));
     drop(acceptor);
 
     let predecessor = received.map(|r| r.ready(&options.control_socket)).transpose()?;
-    let ops = Arc::new(Ops::new(routing, options.routes.clone(), predecessor));
-    let control = Control { ops: ops.clone(), listen: Arc::new(addresses.clone()) };
+    let ops = Arc::new(Ops::new(routing, certificates, options.routes.clone(), predecessor));
+    let control = Control {
+        ops: ops.clone(),
+        listen: Arc::new(addresses.clone()),
+        listen_tls: Arc::new(tls_addresses.clone()),
+    };
     let system = |source| ProxyError::System { what: "cannot serve the control socket", source };
     let control_copy = owned.control.try_clone().map_err(system)?;
     let control_listener = UnixListener::from_std(owned.control).map_err(system)?;
@@ -138,7 +153,7 @@ async fn live(options: ProxyOptions, threads: usize) -> Result<(), ProxyError> {
     );
     let handover_copy = owned.handover.try_clone().map_err(system)?;
     let handover_listener = UnixListener::from_std(owned.handover).map_err(system)?;
-    tracing::info!(?addresses, control = %options.control_socket.display(), "serving");
+    tracing::info!(?addresses, ?tls_addresses, control = %options.control_socket.display(), "serving");
 
     notify_supervisor();
 
@@ -173,6 +188,7 @@ async fn live(options: ProxyOptions, threads: usize) -> Result<(), ProxyError> {
     }
     // An operation that is still draining has nothing left to drain: it answers now.
     let _ = tokio::time::timeout(Duration::from_secs(2), control_server).await;
+    looking.abort();
     tracing::info!(quiet, "ended");
     Ok(())
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
+use safelight_certs::CertificateFiles;
 use serde::{Deserialize, Serialize};
 
 use crate::error::TableError;
@@ -40,6 +41,9 @@ pub struct Route {
     pub prefix: String,
     /// Name of a service of the same app.
     pub service: String,
+    /// Port of https to which plain requests are sent on. None: they are answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub https_port: Option<u16>,
 }
 
 /// What answers a route: the release that users get, and perhaps one that is being tried.
@@ -60,6 +64,9 @@ pub struct Service {
     /// Cookie that identifies a user for the split. None: the proxy sets one of its own while a split is on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split_cookie: Option<String>,
+    /// Certificates for its hosts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateFiles>,
     /// Set while requests are being held; a restart finds it, clears it and says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<HoldMark>,
@@ -156,8 +163,8 @@ impl RouteTable {
             .ok_or_else(|| TableError::NoService { app: app.into(), service: service.into() })
     }
 
-    /// Adds or replaces a service and its routes. A candidate and a hold of the service are kept.
-    pub fn upsert(&mut self, app: &str, service: &str, routes: &[(String, String)], value: Service) {
+    /// Adds or replaces a service and its routes, which must name it. A candidate and a hold of the service are kept.
+    pub fn upsert(&mut self, app: &str, service: &str, routes: Vec<Route>, value: Service) {
         let index = match self.apps.iter().position(|a| a.name == app) {
             Some(index) => index,
             None => {
@@ -167,11 +174,7 @@ impl RouteTable {
         };
         let entry = &mut self.apps[index];
         entry.routes.retain(|r| r.service != service);
-        entry.routes.extend(routes.iter().map(|(host, prefix)| Route {
-            host: host.clone(),
-            prefix: prefix.clone(),
-            service: service.into(),
-        }));
+        entry.routes.extend(routes);
         let kept = entry.services.get(service).map(|s| (s.candidate.clone(), s.hold.clone()));
         let mut value = value;
         if let Some((candidate, hold)) = kept {
@@ -294,6 +297,9 @@ impl Service {
         if self.split_cookie.as_ref().is_some_and(|c| c.is_empty() || !c.bytes().all(is_token_byte)) {
             return Err(invalid(format!("{name} split_cookie"), "is not a cookie name"));
         }
+        if self.certificates.iter().any(|c| !c.certificate.is_absolute() || !c.key.is_absolute()) {
+            return Err(invalid(format!("{name} certificates"), "need absolute paths"));
+        }
         let t = &self.timeouts;
         if [t.connect_ms, t.read_ms, t.stream_read_ms, t.idle_ms].contains(&0) {
             return Err(invalid(format!("{name} timeouts"), "must be above 0 ms"));
@@ -323,6 +329,9 @@ impl Route {
         check_host(&self.host, &name)?;
         if !self.prefix.starts_with('/') || self.prefix.contains(['?', '#', ' ']) {
             return Err(invalid(name, "a prefix starts with `/` and has no query"));
+        }
+        if self.https_port == Some(0) {
+            return Err(invalid(name, "https needs a port above 0"));
         }
         if !app.services.contains_key(&self.service) {
             return Err(invalid(name, &format!("there is no service `{}`", self.service)));

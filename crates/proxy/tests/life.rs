@@ -169,7 +169,7 @@ async fn a_torn_table_is_refused_with_the_repair_named_and_repaired() {
     assert!(proxy.stop().await.success());
     let whole = std::fs::read(files.routes()).unwrap();
     std::fs::write(files.routes(), &whole[..whole.len() / 2]).unwrap();
-    let status = command(&files, "127.0.0.1:0".parse().unwrap(), &[]).status().unwrap();
+    let status = command(&files, "127.0.0.1:0", &[]).status().unwrap();
     assert!(!status.success());
     let log = std::fs::read_to_string(files.log()).unwrap();
     for part in ["routes.json is damaged: it holds", "safelight proxy repair", "routes.json.prev"] {
@@ -184,7 +184,7 @@ async fn a_torn_table_is_refused_with_the_repair_named_and_repaired() {
 async fn a_second_proxy_on_one_socket_is_refused_and_a_stale_socket_is_not() {
     let files = Files::new();
     let mut first = Proxy::start(&files).await;
-    let status = command(&files, "127.0.0.1:0".parse().unwrap(), &[]).status().unwrap();
+    let status = command(&files, "127.0.0.1:0", &[]).status().unwrap();
     assert!(!status.success());
     let log = std::fs::read_to_string(files.log()).unwrap();
     assert!(log.contains(&format!("another proxy is running on {}", files.socket().display())), "{log}");

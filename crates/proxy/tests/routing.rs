@@ -15,7 +15,7 @@ use support::{Files, Proxy, release, rss_kib, service};
 const TOKEN: &str = "0123456789abcdef-secret";
 
 fn routed(version: &str, backend: &Backend, routes: &[(&str, &str)]) -> PutService {
-    let routes = routes.iter().map(|(h, p)| RouteMatch { host: (*h).into(), prefix: (*p).into() }).collect();
+    let routes = routes.iter().map(|(h, p)| RouteMatch::new(h, p)).collect();
     PutService { routes, token: Some(TOKEN.into()), ..service(version, backend.address) }
 }
 

@@ -48,7 +48,7 @@ impl Joined {
         let project = local::project(&g.dir)?;
         let (config, _) = safelight_host::runs::load_config(&project)?;
         let client = local::daemon(out).await?;
-        let run = local::open_run(&client, named, &config.app.name, &g.env).await?;
+        let run = local::open_run(&client, named, (&config.app.name, &g.env), &project).await?;
         Ok(Self { client, run, who: local::who(), project })
     }
 

@@ -121,18 +121,29 @@ pub(crate) fn project(dir: &Path) -> Result<PathBuf, CommandError> {
     dir.canonicalize().map_err(|e| CommandError::usage(Text::same(format!("{}: {e}", dir.display()))))
 }
 
-/// The run to act on: the named one, or the open one of this app and environment.
+/// The run to act on: the named one, or the open one of this app and environment, when it began in this directory.
 pub(crate) async fn open_run(
     client: &HostClient,
     named: Option<&str>,
-    app: &str,
-    env: &str,
+    (app, env): (&str, &str),
+    project: &Path,
 ) -> Result<String, CommandError> {
     let runs = client.runs().await?;
     let found = match named {
         Some(id) => runs.iter().find(|r| r.run == id || r.run.ends_with(id)),
         None => runs.iter().find(|r| r.app == app && r.env == env && r.ended.is_none()),
     };
+    if let Some(r) = found.filter(|r| named.is_none() && r.project != project) {
+        let (run, there) = (&r.run, r.project.display());
+        return Err(CommandError::refused(safelight_engine::text!(
+            "the open run of {app} in {env} began in {there}, not here",
+            "{env} 的 {app} 进行中的运行是在 {there} 发起的，不是在这里"
+        ))
+        .with_help(safelight_engine::text!(
+            "go there, or name the run to mean it: {run}",
+            "请到该目录执行；若确要操作，请写明运行编号：{run}"
+        )));
+    }
     found.map(|r| r.run.clone()).ok_or_else(|| match named {
         Some(id) => CommandError::usage(safelight_engine::text!("there is no run {id}", "没有运行 {id}")),
         None => CommandError::usage(safelight_engine::text!(

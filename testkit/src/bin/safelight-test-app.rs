@@ -1,4 +1,5 @@
-//! An app that fails on demand. `APP_MODE` says how; a release's environment file selects it.
+//! An app that fails on demand. `APP_MODE` says how, and `APP_REHEARSAL_MODE` in a rehearsal; a release's environment
+//! file selects it.
 //!
 //! `safelight-test-app serve` answers on 127.0.0.1 at `PORT`: `/health`, `/notes` (rows of its database; POST adds one)
 //! and everything else with the release's version and label. `safelight-test-app migrate N [--fail-after M]` brings the
@@ -89,10 +90,12 @@ fn migrate(to: u32, fail_after: Option<u32>) -> Result<(), String> {
 }
 
 fn serve() -> Result<(), String> {
+    // Faults that only production shows are the rule; those that a rehearsal shows have a name of their own.
+    let mode = if var("SAFELIGHT_REHEARSAL").is_some() { "APP_REHEARSAL_MODE" } else { "APP_MODE" };
     let app = App {
         version: std::fs::read_to_string("VERSION").unwrap_or_default().trim().to_owned(),
         label: var("APP_LABEL").unwrap_or_default(),
-        mode: var("APP_MODE").unwrap_or_else(|| "good".to_owned()),
+        mode: var(mode).unwrap_or_else(|| "good".to_owned()),
         fault: var("APP_FAULT_FILE").map(PathBuf::from),
         database: database(),
     };

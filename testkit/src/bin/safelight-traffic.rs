@@ -31,6 +31,7 @@ fn main() {
         slow: number("--slow", 1),
         upload,
         uploaders: 1,
+        long: Default::default(),
         pause: Duration::from_millis(u64::try_from(number("--pause-ms", 100)).unwrap_or(100)),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();

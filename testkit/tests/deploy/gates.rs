@@ -134,3 +134,81 @@ fn the_second_of_two_deploys_is_told_who_holds_the_host_and_since_when() {
     first.end().ended(0);
     bed.serves_exactly("v2");
 }
+
+#[test]
+fn a_new_release_that_fails_on_a_copy_of_the_database_is_stopped_before_anything_changes() {
+    let mut bed = Bed::new();
+    bed.deploy(&Release::new("v1", 1)).ended(0);
+    bed.traffic_begins();
+    let said = bed.deploy(&Release::new("v2", 2).with_env(&["APP_REHEARSAL_MODE=500"])).ended(1);
+    said.says(&["fails on a migrated copy of the database", "stopped before anything changed"]);
+    assert_eq!(schema(&bed), 1);
+    bed.serves_exactly("v1");
+    bed.nobody_was_failed();
+}
+
+#[test]
+fn a_rehearsal_runs_the_journeys_with_both_releases_and_tells_which_it_leaves_out() {
+    let mut bed = Bed::new();
+    bed.deploy(&Release::new("v1", 1)).ended(0);
+    bed.traffic_begins();
+    bed.deploy(&Release::new("v2", 2))
+        .ended(0)
+        .says(&["1 journeys passed with r1", "the way back is proven"]);
+    bed.configure("files = [\"site.hurl\"]", "files = [\"site.hurl\"]\nskip-in-rehearsal = [\"site.hurl\"]");
+    bed.deploy(&Release::new("v3", 3)).ended(0).says(&["site.hurl is left out of the rehearsal"]);
+    bed.serves_exactly("v3");
+    bed.nobody_was_failed();
+    bed.configure("skip-in-rehearsal = [\"site.hurl\"]", "skip-in-rehearsal = [\"sight.hurl\"]");
+    bed.safelight(&["plan"]).ended(2).says(&["safelight.toml:", "`sight.hurl` is not one of `files`"]);
+}
+
+#[test]
+fn a_second_directory_with_the_same_app_is_refused_until_it_is_said_that_the_app_has_moved() {
+    let mut bed = Bed::new();
+    bed.deploy(&Release::new("v1", 1)).ended(0);
+    bed.traffic_begins();
+    bed.prepare(&Release::new("v2", 1));
+    let other = bed.dir().join("other");
+    let copied = std::process::Command::new("cp").arg("-a").arg(bed.project()).arg(&other).status().unwrap();
+    assert!(copied.success());
+    let there = other.to_string_lossy().into_owned();
+    let first = bed.project().canonicalize().unwrap().to_string_lossy().into_owned();
+    for command in ["deploy", "rollback"] {
+        bed.safelight(&["-C", &there, command]).ended(2).says(&["is deployed here from", &first, "--moved"]);
+    }
+    bed.serves_exactly("v1");
+    bed.safelight(&["-C", &there, "deploy", "--moved"]).ended(0);
+    bed.serves_exactly("v2");
+    bed.safelight(&["deploy"]).ended(2).says(&["is deployed here from", &there]);
+    bed.nobody_was_failed();
+}
+
+#[test]
+fn certificates_that_cannot_be_served_are_errors_of_the_configuration_with_their_place() {
+    let mut bed = Bed::new();
+    bed.configure("url = \"http://", "url = \"https://");
+    let tls = "[env.production.tls]\ncertificates = [{ certificate = \"site.pem\", key = \"site.key\" }]\n";
+    bed.configure("required = [\"APP_REQUIRED\"]", &format!("required = [\"APP_REQUIRED\"]\n{tls}"));
+    bed.prepare(&Release::new("v1", 1));
+    for command in ["plan", "deploy"] {
+        bed.safelight(&[command]).ended(2).says(&["safelight.toml:", "site.pem", "there is no such file"]);
+    }
+    assert_eq!(bed.safelight(&["check"]).code, Some(1), "the check says so, too");
+}
+
+#[test]
+fn logs_that_are_followed_go_on_with_the_release_that_is_deployed_meanwhile() {
+    let bed = Bed::new();
+    bed.deploy(&Release::new("v1", 1)).ended(0);
+    let shown = bed.dir().join("logs.txt");
+    let mut logs = bed.command(&["logs", "--follow", "-n", "0"]);
+    let mut logs = logs.stdout(std::fs::File::create(&shown).unwrap()).spawn().unwrap();
+    bed.deploy(&Release::new("v2", 1)).ended(0);
+    bed.wait_until("the new release is heard of", |_| {
+        let text = std::fs::read_to_string(&shown).unwrap_or_default();
+        text.lines().any(|l| l.contains("web.r2") && l.contains("this is v2"))
+    });
+    logs.kill().unwrap();
+    logs.wait().unwrap();
+}

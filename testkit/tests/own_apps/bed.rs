@@ -198,6 +198,7 @@ impl Bed {
             slow: 1,
             upload: None,
             uploaders: 0,
+            long: Default::default(),
             pause: Duration::from_millis(25),
         };
         Traffic::start(plan, "start")

@@ -10,11 +10,11 @@ use jiff::Timestamp;
 use safelight_engine::{
     check::CheckContext,
     checks,
-    config::load,
+    config::{CertificateFiles, load},
     driver::{
         env::EnvFile,
         host::{Cmd, FsStat, Host, HostError, HostErrorKind, Listener, OnLine, Output, ProcessInfo},
-        net::{Certificate, HttpAnswer, Net, NetError, Resolution},
+        net::{Certificate, FileCertificate, FileTrouble, HttpAnswer, Net, NetError, Resolution},
         source::{GitState, Ingested, RemoteState, Revision, Source},
         state::HostState,
     },
@@ -111,6 +111,9 @@ impl Net for Fenced {
     ) -> Result<Certificate, NetError> {
         assert!(addr.ip().is_loopback(), "{addr}");
         self.0.certificate(name, addr, now).await
+    }
+    async fn certificate_files(&self, files: &CertificateFiles) -> Result<FileCertificate, FileTrouble> {
+        self.0.certificate_files(files).await
     }
     async fn get(&self, url: &str, to: Option<SocketAddr>, limit: Duration) -> Result<HttpAnswer, NetError> {
         let addr = to.unwrap();

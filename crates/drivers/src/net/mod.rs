@@ -20,11 +20,14 @@ use rustls::{
     crypto::{CryptoProvider, ring},
     pki_types::CertificateDer,
 };
-use safelight_engine::driver::net::{Answer, Certificate, HttpAnswer, Net, NetError, Resolution};
+use safelight_engine::{
+    config::CertificateFiles,
+    driver::net::{Answer, Certificate, FileCertificate, FileTrouble, HttpAnswer, Net, NetError, Resolution},
+};
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::net::TcpStream;
@@ -42,9 +45,40 @@ pub struct SystemNet {
     authority_port: u16,
     dns_timeout: Duration,
     provider: Arc<CryptoProvider>,
-    roots: RootCertStore,
-    /// Why the machine's own roots could not be read, if they could not.
-    roots_trouble: Option<String>,
+    /// Those of a caller; the machine's own otherwise.
+    roots: Option<Arc<Roots>>,
+}
+
+/// Trusted certificates.
+#[derive(Clone)]
+struct Roots {
+    store: RootCertStore,
+    /// Why there are none: without any, every chain would look untrusted.
+    trouble: Option<String>,
+}
+
+/// How long the machine's own roots are believed to be as they were read. One copy of them serves everybody: they are
+/// large, and most who hold a [`SystemNet`] never need them.
+const ROOTS_KEPT: Duration = Duration::from_secs(60);
+static MACHINE_ROOTS: Mutex<Option<(Instant, Arc<Roots>)>> = Mutex::new(None);
+
+impl Roots {
+    fn of_machine() -> Arc<Self> {
+        let mut kept = MACHINE_ROOTS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, roots)) = kept.as_ref().filter(|(read, _)| read.elapsed() < ROOTS_KEPT) {
+            return roots.clone();
+        }
+        let loaded = rustls_native_certs::load_native_certs();
+        let mut store = RootCertStore::empty();
+        let (added, _) = store.add_parsable_certificates(loaded.certs);
+        let trouble = (added == 0).then(|| {
+            let first = loaded.errors.first().map(|e| format!(": {e}")).unwrap_or_default();
+            format!("this host has no trusted root certificates{first}; install the package ca-certificates")
+        });
+        let roots = Arc::new(Self { store, trouble });
+        *kept = Some((Instant::now(), roots.clone()));
+        roots
+    }
 }
 
 impl Default for SystemNet {
@@ -55,25 +89,17 @@ impl Default for SystemNet {
 
 impl SystemNet {
     /// With this machine's resolvers (/etc/resolv.conf, read anew for each question) and its own store of trusted
-    /// certificates, read once, now. A machine without such a store can still be asked; then no chain can be judged,
-    /// and [`Net::certificate`] says so.
+    /// certificates, read when one is looked at and kept for a minute. A machine without such a store can still be
+    /// asked; then no chain can be judged, and [`Net::certificate`] says so.
     #[must_use]
     pub fn new() -> Self {
-        let loaded = rustls_native_certs::load_native_certs();
-        let mut roots = RootCertStore::empty();
-        let (added, _) = roots.add_parsable_certificates(loaded.certs);
-        let trouble = (added == 0).then(|| {
-            let first = loaded.errors.first().map(|e| format!(": {e}")).unwrap_or_default();
-            format!("this host has no trusted root certificates{first}; install the package ca-certificates")
-        });
         Self {
             resolv_conf: PathBuf::from("/etc/resolv.conf"),
             resolvers: Vec::new(),
             authority_port: 53,
             dns_timeout: Duration::from_secs(2),
             provider: Arc::new(ring::default_provider()),
-            roots,
-            roots_trouble: trouble,
+            roots: None,
         }
     }
 
@@ -110,24 +136,27 @@ impl SystemNet {
     /// # Errors
     /// When `root` is not a certificate.
     pub fn with_root(mut self, root: CertificateDer<'static>) -> Result<Self, NetError> {
-        self.roots.add(root).map_err(|e| NetError::Protocol(format!("not a root certificate: {e}")))?;
-        self.roots_trouble = None;
+        let mut roots = Roots::clone(&*self.roots.unwrap_or_else(Roots::of_machine));
+        roots.store.add(root).map_err(|e| NetError::Protocol(format!("not a root certificate: {e}")))?;
+        roots.trouble = None;
+        self.roots = Some(Arc::new(roots));
         Ok(self)
     }
 
     /// Trusts nothing but what [`SystemNet::with_root`] adds afterwards.
     #[must_use]
     pub fn without_roots(mut self) -> Self {
-        self.roots = RootCertStore::empty();
-        self.roots_trouble = Some("no trusted root certificates are set".to_owned());
+        let trouble = Some("no trusted root certificates are set".to_owned());
+        self.roots = Some(Arc::new(Roots { store: RootCertStore::empty(), trouble }));
         self
     }
 
-    /// The roots, or why there are none: without any, every chain would look untrusted.
-    fn roots(&self) -> Result<&RootCertStore, NetError> {
-        match &self.roots_trouble {
+    /// The roots, or why there are none.
+    fn roots(&self) -> Result<RootCertStore, NetError> {
+        let roots = self.roots.clone().unwrap_or_else(Roots::of_machine);
+        match &roots.trouble {
             Some(why) => Err(NetError::Unreachable(why.clone())),
-            None => Ok(&self.roots),
+            None => Ok(roots.store.clone()),
         }
     }
 
@@ -203,10 +232,14 @@ impl Net for SystemNet {
         addr: SocketAddr,
         now: Timestamp,
     ) -> Result<Certificate, NetError> {
-        let roots = self.roots()?.clone();
+        let roots = self.roots()?;
         tokio::time::timeout(HANDSHAKE, tls::fetch(&self.provider, roots, server_name, addr, now))
             .await
             .unwrap_or(Err(NetError::Timeout))
+    }
+
+    async fn certificate_files(&self, files: &CertificateFiles) -> Result<FileCertificate, FileTrouble> {
+        tls::files(files).await
     }
 
     async fn get(

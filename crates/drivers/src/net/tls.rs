@@ -11,7 +11,11 @@ use rustls::{
     crypto::CryptoProvider,
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
-use safelight_engine::driver::net::{CertInfo, CertProblem, Certificate, NetError};
+use safelight_engine::{
+    config::CertificateFiles,
+    driver::net::{CertInfo, CertProblem, Certificate, FileCertificate, FileTrouble, NetError},
+    text::Text,
+};
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
@@ -181,7 +185,7 @@ fn info(der: &CertificateDer<'_>) -> Result<CertInfo, String> {
         if let ParsedExtension::SubjectAlternativeName(san) = extension.parsed_extension() {
             names.extend(san.general_names.iter().filter_map(|n| match n {
                 GeneralName::DNSName(d) => Some((*d).to_owned()),
-                GeneralName::IPAddress(b) => address(b),
+                GeneralName::IPAddress(b) => safelight_certs::address(b),
                 _ => None,
             }));
         }
@@ -199,10 +203,30 @@ fn info(der: &CertificateDer<'_>) -> Result<CertInfo, String> {
     })
 }
 
-fn address(bytes: &[u8]) -> Option<String> {
-    match bytes.len() {
-        4 => <[u8; 4]>::try_from(bytes).ok().map(|b| std::net::IpAddr::from(b).to_string()),
-        16 => <[u8; 16]>::try_from(bytes).ok().map(|b| std::net::IpAddr::from(b).to_string()),
-        _ => None,
-    }
+/// What the proxy would serve from these files.
+pub(super) async fn files(files: &CertificateFiles) -> Result<FileCertificate, FileTrouble> {
+    let files =
+        safelight_certs::CertificateFiles { certificate: files.certificate.clone(), key: files.key.clone() };
+    let read = tokio::task::spawn_blocking(move || safelight_certs::load(&files)).await;
+    let loaded = match read {
+        Ok(Ok(loaded)) => loaded,
+        Ok(Err(t)) => {
+            return Err(FileTrouble {
+                key: t.part == safelight_certs::Part::Key,
+                what: Text::new(t.en, t.zh),
+                help: Text::new(t.help_en, t.help_zh),
+            });
+        }
+        Err(e) => {
+            let (what, help) = (Text::same(e.to_string()), Text::new("try again", "请重试"));
+            return Err(FileTrouble { key: false, what, help });
+        }
+    };
+    // A date beyond what can be told apart is as good as the last one that can.
+    let time = |s: i64, or: Timestamp| Timestamp::from_second(s).unwrap_or(or);
+    Ok(FileCertificate {
+        names: loaded.names,
+        not_before: time(loaded.not_before, Timestamp::MIN),
+        not_after: time(loaded.not_after, Timestamp::MAX),
+    })
 }

@@ -2,7 +2,7 @@
 //! A clock that is wrong proves nothing about dates, so it is compared with the server's own.
 
 use super::support::{
-    Problems, names,
+    Problems, certificate_files, names,
     names::{LocalTarget, Place, nothing_deployed_text, nothing_deployed_yet},
     percent, percent_limit, skipped, unknown,
 };
@@ -62,6 +62,7 @@ impl Check for Certificates {
         }
         let looks = futures_util::future::join_all(secure.iter().map(|p| host(&spec, ctx, p))).await;
         found.splice(0..0, looks.into_iter().flatten());
+        found.extend(certificate_files::look(&spec, ctx).await);
         found
     }
 }
@@ -119,6 +120,15 @@ async fn host(spec: &CheckSpec, ctx: &CheckContext, parts: &UrlParts) -> Vec<Fin
             Err(e) if nothing_deployed_yet(ctx, target, &e) => {
                 skipped(spec, subject, nothing_deployed_text())
             }
+            // Safelight is to serve it from now on: what is judged before the deploy is the files.
+            Err(e) if ctx.env.tls.is_some() && ctx.state.current.is_none() => skipped(
+                spec,
+                subject,
+                crate::text!(
+                    "{e}; this deploy brings the certificate, whose files are looked at instead",
+                    "{e}；证书由本次部署启用，这里改为检查证书文件"
+                ),
+            ),
             Err(e) => no_answer(spec, subject, name, *addr, &e),
         }
     })

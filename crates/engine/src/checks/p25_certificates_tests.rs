@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::checks::testing::{World, http, now, records, value};
-use crate::driver::net::HttpAnswer;
+use crate::driver::net::{FileCertificate, FileTrouble, HttpAnswer};
 
 const ADDR: &str = "192.0.2.1:443";
 const URL: &str = "https://filmtrip.cn:443/";
@@ -136,4 +136,60 @@ async fn before_the_first_deploy_a_refusal_on_this_host_is_skipped() {
     w.net.certificates.insert("127.0.0.1:8443".parse().unwrap(), Err(NetError::Refused));
     assert_eq!(w.one(Certificates).await.outcome, Outcome::Skipped);
     assert_eq!(w.deployed().one(Certificates).await.outcome, Outcome::Fail);
+}
+
+const TLS: &str =
+    "[env.production.tls]\ncertificates = [{ certificate = \"/etc/ssl/c.pem\", key = \"/etc/ssl/k.pem\" }]\n";
+
+fn with_files(file: Result<FileCertificate, FileTrouble>) -> World {
+    let mut w = World::new(TLS);
+    w.net.resolutions.insert(("filmtrip.cn".into(), None), records(&["192.0.2.1"], &[]));
+    w.net.certificates.insert(ADDR.parse().unwrap(), Err(NetError::Protocol("handshake".into())));
+    w.net.files.insert("/etc/ssl/c.pem".into(), file);
+    w.state.proxy_listen = vec!["0.0.0.0:80".parse().unwrap()];
+    w.state.proxy_listen_tls = vec!["0.0.0.0:443".parse().unwrap()];
+    w
+}
+
+fn file(names: &[&str], from_days: i64, to_days: i64) -> FileCertificate {
+    let leaf = leaf(from_days, to_days);
+    let names = names.iter().map(|n| (*n).to_owned()).collect();
+    FileCertificate { names, not_before: leaf.not_before, not_after: leaf.not_after }
+}
+
+async fn outcomes(w: &World) -> Vec<Outcome> {
+    w.run(Certificates).await.iter().map(|f| f.outcome).collect()
+}
+
+#[tokio::test]
+async fn before_a_first_deploy_the_files_are_judged_in_place_of_what_is_not_served_yet() {
+    use Outcome::{Fail, Pass, Skipped, Warn};
+    let w = with_files(Ok(file(&["*.filmtrip.cn", "filmtrip.cn"], -30, 60)));
+    assert_eq!(outcomes(&w).await, [Skipped, Pass, Pass]);
+    assert_eq!(outcomes(&w.deployed()).await, [Fail, Pass, Pass], "later it has to be served");
+    for (from, to, expected) in [(-80, 10, Warn), (-90, -1, Fail), (1, 90, Fail)] {
+        let w = with_files(Ok(file(&["filmtrip.cn"], from, to)));
+        assert_eq!(outcomes(&w).await, [Skipped, expected, Pass], "{from} {to}");
+    }
+}
+
+#[tokio::test]
+async fn files_that_cannot_be_served_names_they_lack_and_a_missing_listener_fail_with_what_to_do() {
+    use Outcome::{Fail, Pass, Skipped};
+    let (what, help) = (Text::new("is gone", "不存在"), Text::new("correct the path", "请改正路径"));
+    let w = with_files(Err(FileTrouble { key: true, what, help }));
+    let found = w.run(Certificates).await;
+    assert_eq!(found[1].outcome, Fail);
+    assert_eq!(found[1].help.as_ref().map(|h| h.en.as_str()), Some("correct the path"));
+    let w = with_files(Ok(file(&["*.filmtrip.cn"], -30, 60)));
+    let found = w.run(Certificates).await;
+    assert_eq!(found[2].outcome, Fail, "a wildcard does not cover its parent");
+    assert!(found[2].summary.en.contains("no certificate here is for filmtrip.cn"), "{:?}", found[2].summary);
+    let mut w = with_files(Ok(file(&["filmtrip.cn"], -30, 60)));
+    w.state.proxy_listen_tls.clear();
+    let found = w.run(Certificates).await;
+    assert_eq!(found[2].outcome, Fail);
+    assert!(found[2].help.as_ref().unwrap().en.contains("--listen-tls"));
+    w.state.proxy_listen.clear();
+    assert_eq!(outcomes(&w).await, [Skipped, Pass, Skipped]);
 }

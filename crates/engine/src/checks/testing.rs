@@ -2,14 +2,14 @@
 
 use crate::{
     check::{Check, CheckContext},
-    config::load,
+    config::{CertificateFiles, load},
     driver::{
         database::{
             Backup, BackupLevel, Database, DatabaseError, DatabaseErrorKind, DatabaseStatus, RestoreProof,
         },
         env::EnvFile,
         host::{Cmd, FsStat, Host, HostError, HostErrorKind, Listener, OnLine, Output, ProcessInfo},
-        net::{Answer, Certificate, HttpAnswer, Net, NetError, Resolution},
+        net::{Answer, Certificate, FileCertificate, FileTrouble, HttpAnswer, Net, NetError, Resolution},
         source::{GitState, Ingested, RemoteState, Revision, Source},
         state::{HostState, ReleaseRecord},
     },
@@ -176,6 +176,7 @@ pub(crate) struct FakeNet {
     pub(crate) certificates: HashMap<SocketAddr, Result<Certificate, NetError>>,
     pub(crate) gets: HashMap<String, Result<HttpAnswer, NetError>>,
     pub(crate) asked: Arc<Mutex<Vec<Asked>>>,
+    pub(crate) files: HashMap<PathBuf, Result<FileCertificate, FileTrouble>>,
 }
 
 fn not_there() -> NetError {
@@ -222,6 +223,10 @@ impl Net for FakeNet {
 
     async fn certificate(&self, _: &str, addr: SocketAddr, _: Timestamp) -> Result<Certificate, NetError> {
         self.certificates.get(&addr).cloned().unwrap_or_else(|| Err(not_there()))
+    }
+
+    async fn certificate_files(&self, files: &CertificateFiles) -> Result<FileCertificate, FileTrouble> {
+        self.files[&files.certificate].clone()
     }
 
     async fn get(

@@ -116,6 +116,28 @@ pub fn parse(file: impl Into<PathBuf>, source: &str) -> Result<Config, ConfigErr
     if check.problems.is_empty() { Ok(config) } else { Err(fail(check.problems)) }
 }
 
+/// An error about a value of a sound configuration that only turned out when it was used: a file that is not there.
+/// `path` is where it stands: `env.production.tls.certificates.0.key`.
+#[must_use]
+pub fn problem_at(
+    file: impl Into<PathBuf>,
+    source: &str,
+    path: &str,
+    message: Text,
+    hint: Option<Text>,
+) -> ConfigError {
+    let source = source.strip_prefix('\u{feff}').unwrap_or(source);
+    let problems = match DeTable::parse(source) {
+        Ok(table) => {
+            let mut here = Validation { table: table.get_ref(), problems: Vec::new() };
+            here.add(path, message, hint);
+            here.problems
+        }
+        Err(_) => vec![Problem { span: 0..0, message, hint }],
+    };
+    ConfigError { file: file.into(), source: source.to_owned(), problems }
+}
+
 fn translate(message: &str) -> Text {
     let zh = message
         .replace("missing field", "缺少字段")
@@ -318,6 +340,16 @@ impl Validation<'_, '_> {
         for (i, p) in c.build.dependency_dirs.iter().enumerate() {
             self.relative(&format!("build.dependency-dirs.{i}"), p);
         }
+        for (i, f) in c.journeys.skip_in_rehearsal.iter().enumerate() {
+            if !c.journeys.files.contains(f) {
+                let f = f.display();
+                self.add(
+                    &format!("journeys.skip-in-rehearsal.{i}"),
+                    crate::text!("`{f}` is not one of `files`", "`{f}` 不在 `files` 中"),
+                    None,
+                );
+            }
+        }
         self.range("watch.max-error-rate", c.watch.max_error_rate, 0.0, 1.0);
         if c.watch.breaches_to_undo == 0 {
             self.add("watch.breaches-to-undo", Text::new("must be at least 1", "至少为 1"), None);
@@ -447,6 +479,28 @@ impl Validation<'_, '_> {
         }
     }
 
+    fn tls(&mut self, env: &str, e: &super::Environment, tls: &super::Tls) {
+        let path = format!("env.{env}.tls");
+        if tls.certificates.is_empty() {
+            self.add(
+                &format!("{path}.certificates"),
+                Text::new("there is no certificate", "没有证书"),
+                Some(Text::same("[{ certificate = \"fullchain.pem\", key = \"privkey.pem\" }]")),
+            );
+        }
+        let secure = |u: &String| value::url_parts(u).is_some_and(|p| p.tls);
+        if !std::iter::once(&e.url).chain(&e.urls).any(secure) {
+            self.add(
+                &path,
+                Text::new(
+                    "no address of this environment begins with https://",
+                    "该环境没有以 https:// 开头的地址",
+                ),
+                Some(Text::new("write `url = \"https://...\"`", "请写 `url = \"https://...\"`")),
+            );
+        }
+    }
+
     fn environments(&mut self, c: &Config) {
         if c.environments.is_empty() {
             self.add("env", Text::new("there is no [env.production]", "没有 [env.production]"), None);
@@ -473,6 +527,9 @@ impl Validation<'_, '_> {
                     crate::text!("`{r}` is not the address of a DNS server", "`{r}` 不是 DNS 服务器地址"),
                     Some(Text::same("192.0.2.53, 192.0.2.53:5353")),
                 );
+            }
+            if let Some(tls) = &e.tls {
+                self.tls(name, e, tls);
             }
             let host = url_of(e).map(|u| u.host);
             if e.test_host.is_some() && e.test_host == host {
@@ -547,6 +604,40 @@ mod tests {
     fn a_resolver_is_an_address_with_or_without_a_port() {
         assert!(parse("f", &format!("{GOOD}resolvers = [\"192.0.2.8\", \"[2001:db8::1]:5353\"]\n")).is_ok());
         assert!(errors(&format!("{GOOD}resolvers = [\"dns.example.com\"]\n")).contains("DNS server"));
+    }
+
+    #[test]
+    fn tls_needs_certificates_and_an_https_address_and_redirects_by_host() {
+        let files = "certificates = [{ certificate = \"c.pem\", key = \"k.pem\" }]\n";
+        let with = |tls: &str| {
+            format!(
+                "{GOOD}urls = [\"http://old.filmtrip.cn\", \"https://img.filmtrip.cn:8443\"]\n[env.production.tls]\n{tls}"
+            )
+        };
+        let c = parse("f", &with(files)).unwrap();
+        let ports = Config::https_ports(&c.environments["production"]);
+        assert_eq!(
+            ports.into_iter().collect::<Vec<_>>(),
+            [("filmtrip.cn".to_owned(), 443), ("img.filmtrip.cn".to_owned(), 8443)]
+        );
+        let c = parse("f", &with(&format!("{files}redirect = false\n"))).unwrap();
+        assert!(Config::https_ports(&c.environments["production"]).is_empty());
+        let e = errors(&with("certificates = []\n"));
+        assert!(e.contains("safelight.toml:11:16: there is no certificate"), "{e}");
+        let e = errors(&with("certificates = [{ certificate = \"c.pem\", keys = \"k.pem\" }]\n"));
+        assert!(e.contains(":11:42:") && e.contains("did you mean `key`?"), "{e}");
+        let plain = with(files).replace("https://", "http://");
+        assert!(errors(&plain).contains("begins with https://"), "{}", errors(&plain));
+    }
+
+    #[test]
+    fn what_turns_out_later_is_told_with_its_place() {
+        let source = format!(
+            "{GOOD}[env.production.tls]\ncertificates = [{{ certificate = \"c.pem\", key = \"k.pem\" }}]\n"
+        );
+        let path = "env.production.tls.certificates.0.key";
+        let e = problem_at("safelight.toml", &source, path, Text::same("is gone"), None).render(Lang::En);
+        assert!(e.contains("safelight.toml:10:48: is gone"), "{e}");
     }
 
     #[test]

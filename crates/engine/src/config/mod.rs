@@ -211,6 +211,9 @@ pub struct Journeys {
     pub variables: BTreeMap<String, String>,
     /// Variables taken from the environment file and never shown: name in the journey = name in the file.
     pub secrets: BTreeMap<String, String>,
+    /// Of `files`, those that the rehearsal on a copy of the database leaves out: they need what a copy cannot have, such
+    /// as uploaded files or another service.
+    pub skip_in_rehearsal: Vec<PathBuf>,
     /// Longest time for one journey.
     pub timeout: Span,
 }
@@ -221,6 +224,7 @@ impl Default for Journeys {
             files: Vec::new(),
             variables: BTreeMap::new(),
             secrets: BTreeMap::new(),
+            skip_in_rehearsal: Vec::new(),
             timeout: Span::secs(60),
         }
     }
@@ -368,6 +372,41 @@ pub enum ProcessKind {
     Pm2,
 }
 
+/// TLS by Safelight's own proxy, on the addresses of `safelight host start --listen-tls`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Tls {
+    /// Certificates with their keys; the one that names what a client asks for is served. The files are read again when
+    /// they change.
+    pub certificates: Vec<CertificateFiles>,
+    /// Send plain HTTP on to HTTPS, for every host whose address in `url` or `urls` begins with `https://`. ACME's
+    /// `/.well-known/acme-challenge/` is always answered in plain.
+    #[serde(default = "yes")]
+    pub redirect: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A certificate and its key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct CertificateFiles {
+    /// PEM file with the whole chain, `fullchain.pem`; relative to this file.
+    pub certificate: PathBuf,
+    /// PEM file with the private key, closed to others (mode 0600); relative to this file.
+    pub key: PathBuf,
+}
+
+impl CertificateFiles {
+    /// The files of a project.
+    #[must_use]
+    pub fn below(&self, project: &std::path::Path) -> Self {
+        Self { certificate: project.join(&self.certificate), key: project.join(&self.key) }
+    }
+}
+
 /// One environment.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -394,6 +433,8 @@ pub struct Environment {
     pub connect: Option<String>,
     /// Host name that reaches a new release before users do.
     pub test_host: Option<String>,
+    /// TLS by Safelight's own proxy; without it something in front does TLS, or nobody.
+    pub tls: Option<Tls>,
     /// Expected records by host name: an address or a CNAME target. What DNS must say (P24).
     #[serde(default)]
     pub dns: BTreeMap<String, Vec<String>>,
@@ -415,6 +456,14 @@ impl Config {
             }
         }
         hosts
+    }
+
+    /// Hosts of an environment whose plain requests are sent on to https, with the port of their address.
+    #[must_use]
+    pub fn https_ports(env: &Environment) -> BTreeMap<String, u16> {
+        let redirect = env.tls.as_ref().is_some_and(|t| t.redirect);
+        let urls = std::iter::once(&env.url).chain(&env.urls).filter(|_| redirect);
+        urls.filter_map(|u| value::url_parts(u)).filter(|p| p.tls).map(|p| (p.host, p.port)).collect()
     }
 
     /// The JSON schema of the file, for editors.

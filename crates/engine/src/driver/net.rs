@@ -1,5 +1,6 @@
 //! Names, certificates and HTTP as seen from the host. Failures are kept apart, because each means another thing.
 
+use crate::{config::CertificateFiles, text::Text};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -98,6 +99,40 @@ pub struct CertInfo {
     pub signature: String,
 }
 
+/// A certificate as it lies in a file of this host, whose key is there too and belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileCertificate {
+    /// DNS names and addresses that it is for.
+    pub names: Vec<String>,
+    /// First moment of validity.
+    pub not_before: Timestamp,
+    /// Last moment of validity.
+    pub not_after: Timestamp,
+}
+
+impl FileCertificate {
+    /// Whether clients accept it for a host name; a wildcard stands for one level.
+    #[must_use]
+    pub fn covers(&self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        self.names.iter().map(|n| n.to_ascii_lowercase()).any(|n| match n.strip_prefix("*.") {
+            Some(parent) => host.split_once('.').is_some_and(|(_, rest)| rest == parent),
+            None => n == host,
+        })
+    }
+}
+
+/// Why files of a certificate and its key cannot be served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileTrouble {
+    /// It is about the key, not the certificate.
+    pub key: bool,
+    /// What is wrong.
+    pub what: Text,
+    /// What to do.
+    pub help: Text,
+}
+
 /// Why a connection did not come to be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind", content = "detail")]
@@ -151,6 +186,9 @@ pub trait Net: Send + Sync {
         addr: SocketAddr,
         now: Timestamp,
     ) -> Result<Certificate, NetError>;
+
+    /// Reads a certificate and its key from files of this host and matches them.
+    async fn certificate_files(&self, files: &CertificateFiles) -> Result<FileCertificate, FileTrouble>;
 
     /// GET (no redirect followed). `connect_to` reaches the URL's host at another address, Host header and SNI kept.
     async fn get(

@@ -42,6 +42,9 @@ pub struct HostState {
     pub last_backup: Option<Backup>,
     /// The address at which the proxy takes requests.
     pub proxy_listen: Vec<std::net::SocketAddr>,
+    /// Addresses on which it takes TLS.
+    #[serde(default)]
+    pub proxy_listen_tls: Vec<std::net::SocketAddr>,
     /// Directory below which releases and backups are kept.
     pub data_dir: std::path::PathBuf,
 }

@@ -1,9 +1,10 @@
 //! The data plane, as a run needs it: route, switch, hold, count.
 
 use super::host::HostError;
+use crate::config::CertificateFiles;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 /// A running version of a service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +74,10 @@ pub struct RouteRules {
     pub path: String,
     /// Host names that reach the candidate.
     pub test_hosts: Vec<String>,
+    /// Hosts whose plain requests are sent on to https, with its port.
+    pub https_ports: BTreeMap<String, u16>,
+    /// Certificates for its hosts, with absolute paths.
+    pub certificates: Vec<CertificateFiles>,
 }
 
 /// The data plane. `app` is `name.environment`.
@@ -106,6 +111,8 @@ pub trait Traffic: Send + Sync {
     async fn release(&self, app: &str, service: &str) -> Result<(), HostError>;
     /// Counts by version.
     async fn counts(&self, app: &str, service: &str) -> Result<ServiceCounts, HostError>;
-    /// Where users reach the proxy.
+    /// Where users reach the proxy in plain HTTP.
     async fn listen(&self) -> Result<Vec<SocketAddr>, HostError>;
+    /// Where they reach it over TLS.
+    async fn listen_tls(&self) -> Result<Vec<SocketAddr>, HostError>;
 }

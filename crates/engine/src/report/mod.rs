@@ -334,6 +334,22 @@ pub enum Mood {
     Bad,
 }
 
+/// For text and attributes of HTML and XML.
+fn escape(s: &str) -> String {
+    let mut out = String::with_capacity(s.len());
+    for c in s.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 /// `1m 05s`, `3.2 s`, `140 ms`.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "one digit is shown")]

@@ -17,7 +17,7 @@ use safelight_engine::{
 use std::{path::PathBuf, sync::Arc};
 
 impl HostWorld {
-    fn database(&self) -> Result<(&DatabaseConfig, &Arc<dyn Database>), StepError> {
+    pub(super) fn database(&self) -> Result<(&DatabaseConfig, &Arc<dyn Database>), StepError> {
         match (&self.ctx.config.database, &self.ctx.database) {
             (Some(c), Some(d)) => Ok((c, d)),
             _ => {
@@ -26,7 +26,7 @@ impl HostWorld {
         }
     }
 
-    fn scratch(&self, run: &RunState) -> PathBuf {
+    pub(super) fn scratch(&self, run: &RunState) -> PathBuf {
         self.ctx.dirs.scratch().join(format!("{}.db", run.plan.run))
     }
 
@@ -72,46 +72,8 @@ impl HostWorld {
         ))
     }
 
-    fn backup_of(&self, run: &RunState) -> Option<Backup> {
+    pub(super) fn backup_of(&self, run: &RunState) -> Option<Backup> {
         run.record_of(|a| *a == Action::BackUpDatabase).and_then(from_record)
-    }
-
-    /// Migrates the restored copy with the new release, then starts the old release on it. What it proves is the way
-    /// back: that the old code runs on the new schema.
-    pub(super) async fn rehearse(&self, run: &RunState, step: &Step) -> Applied {
-        let (config, db) = self.database()?;
-        if self.backup_of(run).is_none() {
-            return Ok((Record::Null, Text::new("there is no database yet", "尚无数据库")));
-        }
-        let Some(old) = self.old_release(run)? else {
-            return Ok((Record::Null, Text::new("no release served before", "此前没有版本在服务")));
-        };
-        let scratch = self.scratch(run);
-        let over = vec![(config.url_variable.clone(), db.url_for(&scratch))];
-        let new = self.new_release(run)?;
-        let env = self.env_of(&new).await?;
-        let secrets = secret_values(&env, std::iter::empty());
-        if let Some(migrate) = &config.migrate {
-            self.command(step, migrate, &self.ctx.dirs.release(&new.id), &env, &over, &secrets).await?;
-        }
-        let mut tried = Vec::new();
-        for service in &self.ctx.config.services {
-            self.rehearse_service(run, step, &old, service, &over, &mut tried).await?;
-        }
-        self.stop_rehearsed(run).await?;
-        let old = &old.id;
-        Ok((
-            Record::Null,
-            safelight_engine::text!(
-                "{old} starts and is healthy on the migrated copy: the way back is proven",
-                "{old} 能在迁移后的副本上启动且健康：回滚路径已验证"
-            ),
-        ))
-    }
-
-    pub(super) async fn undo_rehearse(&self, run: &RunState) -> Result<Text, StepError> {
-        self.stop_rehearsed(run).await?;
-        Ok(Text::new("rehearsal processes are gone", "演练进程已清理"))
     }
 
     pub(super) async fn migrate(&self, run: &RunState, step: &Step) -> Applied {

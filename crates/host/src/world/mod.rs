@@ -3,6 +3,7 @@
 mod assess;
 mod database;
 mod processes;
+mod rehearsal;
 mod retire;
 mod stage;
 mod traffic;

@@ -144,7 +144,7 @@ impl HostWorld {
         Ok(())
     }
 
-    async fn free_port(&self, release: &ReleaseRecord) -> Result<u16, StepError> {
+    pub(super) async fn free_port(&self, release: &ReleaseRecord) -> Result<u16, StepError> {
         let taken: Vec<u16> = self
             .ctx
             .store
@@ -214,7 +214,7 @@ impl HostWorld {
         out
     }
 
-    async fn wait_healthy(
+    pub(super) async fn wait_healthy(
         &self,
         step: &Step,
         spec: &ProcessSpec,
@@ -302,55 +302,6 @@ impl HostWorld {
     pub(super) async fn stop_release_service(&self, release: &str, service: &str) -> Result<(), StepError> {
         let limit = self.service(service)?.stop_timeout.0;
         self.ctx.manager.stop(&self.ctx.process_name(service, release), limit).await.map_err(failed)
-    }
-
-    pub(super) async fn rehearse_service(
-        &self,
-        run: &RunState,
-        step: &Step,
-        old: &ReleaseRecord,
-        service: &Service,
-        over: &[(String, String)],
-        tried: &mut Vec<(String, u16)>,
-    ) -> Result<(), StepError> {
-        let mut scratch_release = old.clone();
-        scratch_release.ports.clone_from(tried);
-        let port = self.free_port(&scratch_release).await?;
-        tried.push((service.name.clone(), port));
-        scratch_release.ports.clone_from(tried);
-        let addr = SocketAddr::new(LOOPBACK, port);
-        let name = self.rehearsal_name(run, &service.name);
-        let mut spec = self.spec(&scratch_release, service, addr, name, over).await?;
-        spec.env.insert("SAFELIGHT_REHEARSAL".to_owned(), "1".to_owned());
-        // One that an interrupted rehearsal left runs on another port.
-        self.ctx.manager.stop(&spec.name, service.stop_timeout.0).await.map_err(failed)?;
-        self.ctx.manager.start(&spec).await.map_err(failed)?;
-        let result = self.wait_healthy(step, &spec, service, addr).await;
-        if let Err(e) = result {
-            self.stop_rehearsed(run).await?;
-            let id = &old.id;
-            return Err(StepError::new(Text::new(
-                format!("the old release {id} does not run on the migrated schema, so there would be no way back: {}", e.what.en),
-                format!("旧版本 {id} 无法在迁移后的表结构上运行，将没有退路：{}", e.what.zh),
-            ))
-            .with_help(Text::new(
-                "split the migration: first only add (expand), remove what is old in a later release (contract)",
-                "拆分迁移：先只新增（expand），在之后的版本再删除旧结构（contract）",
-            )));
-        }
-        Ok(())
-    }
-
-    fn rehearsal_name(&self, run: &RunState, service: &str) -> String {
-        self.ctx.process_name(service, &format!("{}-rehearsal", run.plan.to.id))
-    }
-
-    pub(super) async fn stop_rehearsed(&self, run: &RunState) -> Result<(), StepError> {
-        for s in &self.ctx.config.services {
-            let name = self.rehearsal_name(run, &s.name);
-            self.ctx.manager.stop(&name, s.stop_timeout.0).await.map_err(failed)?;
-        }
-        Ok(())
     }
 
     /// After a reboot: starts what served, where it is not running. Routes point at the recorded ports already.

@@ -34,11 +34,28 @@ pub(super) struct Promoted {
 const HOLD_QUEUE: u32 = 2_000;
 
 impl HostWorld {
-    fn rules(&self, service: &Service) -> Option<RouteRules> {
+    pub(super) fn rules(&self, service: &Service) -> Option<RouteRules> {
         let path = service.path.clone()?;
         let hosts =
             if service.hosts.is_empty() { Config::hosts_of(&self.ctx.env) } else { service.hosts.clone() };
-        Some(RouteRules { hosts, path, test_hosts: self.ctx.env.test_host.iter().cloned().collect() })
+        let mut https_ports = Config::https_ports(&self.ctx.env);
+        // A service's own hosts are reached the way the environment's main address is.
+        let main = url_of(&self.ctx.env).and_then(|u| https_ports.get(&u.host).copied());
+        for host in &service.hosts {
+            if let Some(port) = main {
+                https_ports.entry(host.clone()).or_insert(port);
+            }
+        }
+        let tls = self.ctx.env.tls.as_ref();
+        Some(RouteRules {
+            hosts,
+            path,
+            test_hosts: self.ctx.env.test_host.iter().cloned().collect(),
+            https_ports,
+            certificates: tls.map_or_else(Vec::new, |t| {
+                t.certificates.iter().map(|c| c.below(&self.ctx.project)).collect()
+            }),
+        })
     }
 
     fn target(&self, release: &ReleaseRecord, service: &Service) -> Result<Target, StepError> {
@@ -102,7 +119,7 @@ impl HostWorld {
         Ok(Text::new("the test host name is closed", "测试域名路由已关闭"))
     }
 
-    async fn proxy_addr(&self) -> Result<SocketAddr, StepError> {
+    pub(super) async fn proxy_addr(&self) -> Result<SocketAddr, StepError> {
         let list = self.ctx.traffic.listen().await.map_err(failed)?;
         let mut addr = *list
             .first()
@@ -120,9 +137,20 @@ impl HostWorld {
         base: &str,
         connect_to: Option<SocketAddr>,
     ) -> Result<Vec<JourneyResult>, StepError> {
+        self.journeys_of(step, &self.journey_files(), base, connect_to).await
+    }
+
+    /// The same for some of them.
+    pub(super) async fn journeys_of(
+        &self,
+        step: &Step,
+        files: &[std::path::PathBuf],
+        base: &str,
+        connect_to: Option<SocketAddr>,
+    ) -> Result<Vec<JourneyResult>, StepError> {
         let mut all = Vec::new();
-        for file in self.journey_files() {
-            let run = self.journey_run(vec![file], base, connect_to).await?;
+        for file in files {
+            let run = self.journey_run(vec![file.clone()], base, connect_to).await?;
             let results = self.ctx.journeys.run(&run).await.map_err(failed)?;
             for result in results {
                 (self.emit)(EventKind::Journey { step: step.id, result: result.clone() });

@@ -13,8 +13,9 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 type Body = BoxBody<Bytes, std::convert::Infallible>;
 
@@ -26,8 +27,36 @@ pub struct Answer {
     pub body: String,
 }
 
+/// A connection of either kind.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// Where a client connects, and whether it speaks TLS there, to which name.
+#[derive(Clone)]
+pub struct Place {
+    pub address: SocketAddr,
+    pub tls: Option<(TlsConnector, &'static str)>,
+}
+
+impl From<SocketAddr> for Place {
+    fn from(address: SocketAddr) -> Self {
+        Self { address, tls: None }
+    }
+}
+
+impl Place {
+    pub async fn connect(&self) -> Result<Box<dyn Io>, String> {
+        let stream = TcpStream::connect(self.address).await.map_err(|e| format!("connect: {e}"))?;
+        stream.set_nodelay(true).map_err(|e| e.to_string())?;
+        let Some((connector, name)) = &self.tls else { return Ok(Box::new(stream)) };
+        let name = (*name).try_into().map_err(|e| format!("{name}: {e}"))?;
+        let stream = connector.connect(name, stream).await.map_err(|e| format!("handshake: {e}"))?;
+        Ok(Box::new(stream))
+    }
+}
+
 /// One request on a fresh connection.
-pub async fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Answer {
+pub async fn get(address: impl Into<Place>, path: &str, headers: &[(&str, &str)]) -> Answer {
     Client::new(address).send(Method::GET, path, headers, empty()).await.unwrap()
 }
 
@@ -37,14 +66,14 @@ pub fn empty() -> Body {
 
 /// A client that keeps its connection as long as the other side does.
 pub struct Client {
-    address: SocketAddr,
+    place: Place,
     kept: Option<SendRequest<Body>>,
     pub connections: u64,
 }
 
 impl Client {
-    pub fn new(address: SocketAddr) -> Self {
-        Self { address, kept: None, connections: 0 }
+    pub fn new(place: impl Into<Place>) -> Self {
+        Self { place: place.into(), kept: None, connections: 0 }
     }
 
     pub async fn send(
@@ -64,8 +93,7 @@ impl Client {
             Some(open) => open,
             None => {
                 self.connections += 1;
-                let stream = TcpStream::connect(self.address).await.map_err(|e| format!("connect: {e}"))?;
-                stream.set_nodelay(true).map_err(|e| e.to_string())?;
+                let stream = self.place.connect().await?;
                 let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
                     .await
                     .map_err(|e| e.to_string())?;
@@ -113,7 +141,7 @@ pub async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
 
 /// A WebSocket that sends short texts and expects them back.
 pub struct WebSocket {
-    stream: TcpStream,
+    stream: Box<dyn Io>,
 }
 
 /// How a WebSocket ended.
@@ -126,8 +154,8 @@ pub enum Ended {
 }
 
 impl WebSocket {
-    pub async fn open(address: SocketAddr) -> Result<Self, String> {
-        let mut stream = TcpStream::connect(address).await.map_err(|e| e.to_string())?;
+    pub async fn open(place: impl Into<Place>) -> Result<Self, String> {
+        let mut stream = place.into().connect().await?;
         let request = "GET /ws HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
         stream.write_all(request.as_bytes()).await.map_err(|e| e.to_string())?;
@@ -177,7 +205,8 @@ pub struct Load {
 
 impl Load {
     /// `quick` keep-alive clients, and two each that upload slowly, read streams and hold WebSockets.
-    pub fn start(address: SocketAddr, quick: usize) -> Self {
+    pub fn start(place: impl Into<Place>, quick: usize) -> Self {
+        let place = place.into();
         let mut load = Self {
             good: Arc::default(),
             reopened: Arc::default(),
@@ -187,17 +216,17 @@ impl Load {
         };
         let steady = [Kind::Upload, Kind::Upload, Kind::Stream(10), Kind::Stream(30)];
         for kind in std::iter::repeat_n(Kind::Quick, quick).chain(steady) {
-            load.spawn(address, kind);
+            load.spawn(place.clone(), kind);
         }
-        load.spawn_websocket(address);
-        load.spawn_websocket(address);
+        load.spawn_websocket(place.clone());
+        load.spawn_websocket(place);
         load
     }
 
-    fn spawn(&mut self, address: SocketAddr, kind: Kind) {
+    fn spawn(&mut self, place: Place, kind: Kind) {
         let (good, failures, stop) = (self.good.clone(), self.failures.clone(), self.stop.clone());
         self.tasks.push(tokio::spawn(async move {
-            let mut client = Client::new(address);
+            let mut client = Client::new(place);
             while !stop.load(Ordering::Relaxed) {
                 match kind.once(&mut client).await {
                     Ok(()) => {
@@ -209,7 +238,7 @@ impl Load {
         }));
     }
 
-    fn spawn_websocket(&mut self, address: SocketAddr) {
+    fn spawn_websocket(&mut self, place: Place) {
         let (good, reopened) = (self.good.clone(), self.reopened.clone());
         let (failures, stop) = (self.failures.clone(), self.stop.clone());
         self.tasks.push(tokio::spawn(async move {
@@ -217,7 +246,7 @@ impl Load {
             while !stop.load(Ordering::Relaxed) {
                 let mut open: WebSocket = match socket.take() {
                     Some(open) => open,
-                    None => match WebSocket::open(address).await {
+                    None => match WebSocket::open(place.clone()).await {
                         Ok(open) => open,
                         Err(e) => {
                             failures.lock().unwrap().push(format!("websocket: {e}"));

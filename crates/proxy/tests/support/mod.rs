@@ -3,6 +3,7 @@
 
 pub mod backend;
 pub mod clients;
+pub mod tls;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -52,7 +53,7 @@ pub fn program() -> PathBuf {
 }
 
 /// The command that starts a proxy on these files.
-pub fn command(files: &Files, address: SocketAddr, options: &[(&str, &str)]) -> Command {
+pub fn command(files: &Files, address: impl ToString, options: &[(&str, &str)]) -> Command {
     let mut command = Command::new(program());
     let log = std::fs::OpenOptions::new().create(true).append(true).open(files.log()).unwrap();
     command
@@ -130,11 +131,12 @@ pub fn release(version: &str, target: SocketAddr) -> Release {
 
 pub fn service(version: &str, target: SocketAddr) -> PutService {
     PutService {
-        routes: vec![RouteMatch { host: "*".into(), prefix: "/".into() }],
+        routes: vec![RouteMatch::new("*", "/")],
         stable: release(version, target),
         token: None,
         timeouts: Timeouts::default(),
         split_cookie: None,
+        certificates: Vec::new(),
         drain: Drain::default(),
     }
 }

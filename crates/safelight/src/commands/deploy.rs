@@ -24,6 +24,9 @@ pub(crate) struct Args {
     /// Where the HTML report of the run goes.
     #[arg(long, value_name = "DIR", default_value = "safelight-reports")]
     reports: PathBuf,
+    /// The app was deployed from another directory before; from now on it is deployed from this one.
+    #[arg(long)]
+    moved: bool,
     /// Seconds without this command after which the host takes an unfinished deploy back.
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     lease: u64,
@@ -41,6 +44,7 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
         kind: PlanKind::Deploy,
         revision: args.revision.clone(),
         database: false,
+        moved: args.moved,
         who: who.clone(),
         lease_s: Some(args.lease),
     };

@@ -6,6 +6,7 @@ use safelight_host::{
     client::HostClient,
     paths::{Home, write_whole},
     server::{DaemonOptions, serve},
+    supervise::Listen,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -26,12 +27,18 @@ enum HostCommand {
         /// Where the proxy takes requests; remembered. 127.0.0.1:8080 at first.
         #[arg(long, value_name = "ADDR:PORT")]
         listen: Vec<SocketAddr>,
+        /// Where the proxy takes requests over TLS, with the certificates of `tls` in safelight.toml; remembered.
+        #[arg(long, value_name = "ADDR:PORT")]
+        listen_tls: Vec<SocketAddr>,
     },
     /// Run the daemon in the foreground: for systemd and containers.
     Run {
         /// Where the proxy takes requests; remembered.
         #[arg(long, value_name = "ADDR:PORT")]
         listen: Vec<SocketAddr>,
+        /// Where the proxy takes requests over TLS; remembered.
+        #[arg(long, value_name = "ADDR:PORT")]
+        listen_tls: Vec<SocketAddr>,
     },
     /// Stop the daemon. The app's processes and the proxy go on.
     Stop {
@@ -50,14 +57,16 @@ enum HostCommand {
 #[derive(Serialize, Deserialize)]
 struct Settings {
     listen: Vec<SocketAddr>,
+    #[serde(default)]
+    listen_tls: Vec<SocketAddr>,
 }
 
 pub(crate) async fn run(args: &Args, _: &Global, out: &Output) -> Result<u8, CommandError> {
     let home = Home::from_env();
     match &args.command {
-        HostCommand::Start { listen } => start(&home, listen, out).await,
-        HostCommand::Run { listen } => {
-            remember(&home, listen)?;
+        HostCommand::Start { listen, listen_tls } => start(&home, &wanted(listen, listen_tls), out).await,
+        HostCommand::Run { listen, listen_tls } => {
+            remember(&home, &wanted(listen, listen_tls))?;
             daemon(&home).await
         }
         HostCommand::Stop { proxy } => stop(&home, *proxy, out).await,
@@ -69,10 +78,15 @@ pub(crate) async fn run(args: &Args, _: &Global, out: &Output) -> Result<u8, Com
     }
 }
 
-async fn start(home: &Home, listen: &[SocketAddr], out: &Output) -> Result<u8, CommandError> {
+fn wanted(plain: &[SocketAddr], tls: &[SocketAddr]) -> Listen {
+    Listen { plain: plain.to_vec(), tls: tls.to_vec() }
+}
+
+async fn start(home: &Home, listen: &Listen, out: &Output) -> Result<u8, CommandError> {
     let client = HostClient::new(home.socket());
     if let Ok(s) = client.status().await {
-        let same = listen.is_empty() || listen == s.proxy.listen;
+        let runs = Listen { plain: s.proxy.listen, tls: s.proxy.listen_tls };
+        let same = *listen == Listen::default() || *listen == runs;
         if !same {
             return Err(CommandError::refused(Text::new(
                 "the daemon runs with other addresses",
@@ -93,7 +107,7 @@ async fn start(home: &Home, listen: &[SocketAddr], out: &Output) -> Result<u8, C
     loop {
         let s = client.status().await?;
         if s.proxy.pid.is_some() {
-            let at = s.proxy.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let at = shown(&s.proxy);
             out.say(&match out.lang {
                 Lang::En => format!("the host daemon runs (pid {}); the proxy takes requests at {at}", s.pid),
                 Lang::Zh => format!("主机守护进程已启动（pid {}）；代理监听 {at}", s.pid),
@@ -116,12 +130,19 @@ async fn start(home: &Home, listen: &[SocketAddr], out: &Output) -> Result<u8, C
     }
 }
 
-fn remember(home: &Home, listen: &[SocketAddr]) -> Result<(), CommandError> {
+/// `127.0.0.1:80, 127.0.0.1:443 (TLS)`.
+pub(super) fn shown(proxy: &safelight_host::api::ProxyStatus) -> String {
+    let plain = proxy.listen.iter().map(ToString::to_string);
+    plain.chain(proxy.listen_tls.iter().map(|a| format!("{a} (TLS)"))).collect::<Vec<_>>().join(", ")
+}
+
+fn remember(home: &Home, listen: &Listen) -> Result<(), CommandError> {
     home.create().map_err(|e| CommandError::io(&home.root.to_string_lossy(), &e))?;
-    if listen.is_empty() {
+    if *listen == Listen::default() {
         return Ok(());
     }
-    let body = serde_json::to_vec(&Settings { listen: listen.to_vec() }).unwrap_or_default();
+    let settings = Settings { listen: listen.plain.clone(), listen_tls: listen.tls.clone() };
+    let body = serde_json::to_vec(&settings).unwrap_or_default();
     write_whole(&home.settings(), &body).map_err(|e| CommandError::io("host.json", &e))
 }
 
@@ -134,7 +155,8 @@ fn settings(home: &Home) -> Result<Settings, CommandError> {
                 .with_help(Text::new("remove it and give --listen again", "删除它，再用 --listen 指定"))
         }),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            Ok(Settings { listen: vec![SocketAddr::from(([127, 0, 0, 1], 8080))] })
+            let listen = vec![SocketAddr::from(([127, 0, 0, 1], 8080))];
+            Ok(Settings { listen, listen_tls: Vec::new() })
         }
         Err(e) => Err(CommandError::io("host.json", &e)),
     }
@@ -142,11 +164,12 @@ fn settings(home: &Home) -> Result<Settings, CommandError> {
 
 async fn daemon(home: &Home) -> Result<u8, CommandError> {
     let program = local::program()?;
+    let settings = settings(home)?;
     let options = DaemonOptions {
         home: home.clone(),
         shim: local::shim()?,
         proxy: vec![program, "proxy".to_owned(), "run".to_owned()],
-        listen: settings(home)?.listen,
+        listen: Listen { plain: settings.listen, tls: settings.listen_tls },
     };
     serve(options).await?;
     Ok(0)

@@ -2,7 +2,10 @@
 
 use crate::{Global, error::CommandError, local, output::Output};
 use safelight_host::logs::{Follower, tail};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How often files of new processes are looked for.
+const NEW_FILES_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -22,7 +25,7 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
     let detail = client.app(&config.app.name, &g.env).await?;
     let wanted =
         |name: &str| args.service.as_ref().is_none_or(|s| name.split('.').nth(2) == Some(s.as_str()));
-    let files: Vec<_> = detail.logs.into_iter().filter(|(name, _)| wanted(name)).collect();
+    let mut files: Vec<_> = detail.logs.into_iter().filter(|(name, _)| wanted(name)).collect();
     let style = out.style();
     let mut followers = Vec::new();
     for (name, path) in &files {
@@ -37,7 +40,20 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
     if !args.follow {
         return Ok(0);
     }
+    let mut looked = Instant::now();
     loop {
+        // A release that is deployed meanwhile brings files of its own; they are read from their beginning.
+        if looked.elapsed() >= NEW_FILES_EVERY {
+            looked = Instant::now();
+            // The daemon may be restarting: it is asked again.
+            let now = client.app(&config.app.name, &g.env).await.map(|d| d.logs).unwrap_or_default();
+            for file in now.into_iter().filter(|(name, _)| wanted(name)) {
+                if !files.contains(&file) {
+                    files.push(file);
+                    followers.push(Follower::default());
+                }
+            }
+        }
         for ((name, path), f) in files.iter().zip(&mut followers) {
             for l in f.new_lines(path) {
                 out.line(&format!("{} {l}", style.paint("36", &short(name))));

@@ -26,6 +26,8 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
         kind: PlanKind::Deploy,
         revision: args.revision.clone(),
         database: false,
+        // A plan changes nothing, so nothing is confirmed with it.
+        moved: true,
         who: local::who(),
         lease_s: None,
     };

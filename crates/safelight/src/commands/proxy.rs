@@ -2,7 +2,7 @@
 
 use crate::{Global, error::CommandError, local, output::Output};
 use safelight_engine::text::{Lang, Text};
-use safelight_host::paths::Home;
+use safelight_host::{paths::Home, supervise::Listen};
 use safelight_proxy::{ControlClient, ListenSpec, ProxyOptions};
 use std::{net::SocketAddr, process::ExitCode};
 
@@ -17,8 +17,11 @@ enum ProxyCommand {
     /// Run the proxy in the foreground.
     Run {
         /// Where to take requests.
-        #[arg(long, value_name = "ADDR:PORT", required = true)]
+        #[arg(long, value_name = "ADDR:PORT", required_unless_present = "listen_tls")]
         listen: Vec<SocketAddr>,
+        /// Where to take requests over TLS, with the certificates that the apps name.
+        #[arg(long, value_name = "ADDR:PORT")]
+        listen_tls: Vec<SocketAddr>,
         /// Take the sockets over from the proxy that runs, which then finishes its requests and ends.
         #[arg(long)]
         take_over: bool,
@@ -27,20 +30,23 @@ enum ProxyCommand {
     State,
     /// Start this version of the program in the place of the running proxy, without an outage.
     Upgrade,
+    /// Read all certificates again now; changed files are noticed within seconds anyway.
+    ReloadCertificates,
     /// Put the route table before the last change in the place of a damaged one.
     Repair,
 }
 
 /// `run` builds its own runtime and blocks; `None` for every other command.
 pub(crate) fn run_blocking(args: &Args, out: &Output) -> Option<ExitCode> {
-    let ProxyCommand::Run { listen, take_over } = &args.command else { return None };
+    let ProxyCommand::Run { listen, listen_tls, take_over } = &args.command else { return None };
     crate::start_logging();
     let home = Home::from_env();
     if let Err(e) = home.create() {
         out.error(&CommandError::io(&home.root.to_string_lossy(), &e));
         return Some(ExitCode::from(2));
     }
-    let listen = listen.iter().map(|a| ListenSpec::plain(*a)).collect();
+    let plain = listen.iter().map(|a| ListenSpec::plain(*a));
+    let listen = plain.chain(listen_tls.iter().map(|a| ListenSpec::tls(*a))).collect();
     let mut options = ProxyOptions::new(listen, home.proxy_socket(), home.routes());
     options.take_over = *take_over;
     Some(match safelight_proxy::run(options) {
@@ -63,6 +69,11 @@ pub(crate) async fn run(args: &Args, _: &Global, out: &Output) -> Result<u8, Com
             out.line(&serde_json::to_string_pretty(&state).unwrap_or_default());
             Ok(0)
         }
+        ProxyCommand::ReloadCertificates => {
+            let all = client.reload_certificates().await.map_err(failed)?;
+            out.line(&serde_json::to_string_pretty(&all).unwrap_or_default());
+            Ok(u8::from(all.iter().any(|c| c.trouble.is_some())))
+        }
         ProxyCommand::Upgrade => upgrade(&home, &client, out).await,
         ProxyCommand::Repair => {
             let done = safelight_proxy::repair(&home.routes())
@@ -82,9 +93,7 @@ async fn upgrade(home: &Home, client: &ControlClient, out: &Output) -> Result<u8
     let err = log.try_clone().map_err(|e| CommandError::io("proxy.log", &e))?;
     let mut command = std::process::Command::new(local::program()?);
     command.args(["proxy", "run", "--take-over"]).stdout(log).stderr(err);
-    for l in &before.listen {
-        command.arg("--listen").arg(l.to_string());
-    }
+    command.args(Listen { plain: before.listen, tls: before.listen_tls }.arguments());
     let done =
         safelight_proxy::upgrade(client, command, std::time::Duration::from_secs(15)).await.map_err(|e| {
             CommandError::refused(Text::same(e.to_string()))

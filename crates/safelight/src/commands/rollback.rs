@@ -22,6 +22,9 @@ pub(crate) struct Args {
     /// Put the database back too, from the proven backup taken before the deploy. Later writes are lost.
     #[arg(long)]
     database: bool,
+    /// The app was deployed from another directory before; from now on it is deployed from this one.
+    #[arg(long)]
+    moved: bool,
 }
 
 pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, CommandError> {
@@ -38,6 +41,7 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
         kind: PlanKind::Rollback,
         revision: args.release.clone(),
         database: args.database,
+        moved: args.moved,
         who: who.clone(),
         lease_s: None,
     };

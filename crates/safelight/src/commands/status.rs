@@ -37,7 +37,7 @@ fn show(s: &Status, out: &Output) {
         s.program,
         s.pid
     ));
-    let listen = s.proxy.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let listen = super::host::shown(&s.proxy);
     let proxy = match (s.proxy.pid, &s.proxy.trouble) {
         (Some(pid), _) => format!("{listen} · pid {pid}"),
         (None, trouble) => style.paint(
@@ -46,6 +46,16 @@ fn show(s: &Status, out: &Output) {
         ),
     };
     out.line(&format!("{} {proxy}", style.paint("1", if zh { "代理" } else { "proxy" })));
+    for c in &s.proxy.certificates {
+        let (file, names) = (c.certificate.display(), c.names.join(", "));
+        let line = match (&c.trouble, c.not_after_unix_s.and_then(|t| jiff::Timestamp::from_second(t).ok())) {
+            (Some(t), _) => style.paint("31", &format!("{file}: {t}")),
+            (None, Some(until)) if zh => format!("{names}，有效期至 {}", until.strftime("%Y-%m-%d")),
+            (None, Some(until)) => format!("{names}, until {}", until.strftime("%Y-%m-%d")),
+            (None, None) => format!("{file}: {names}"),
+        };
+        out.line(&format!("{} {line}", style.paint("1", if zh { "证书" } else { "TLS  " })));
+    }
     for a in &s.apps {
         app(a, out);
     }

@@ -1,6 +1,7 @@
 //! What several checks share: control groups, kinds of host names, version ranges, and turns of phrase.
 //! Judges nothing: that is each check's own business.
 
+pub(super) mod certificate_files;
 pub(super) mod cgroup;
 pub(super) mod names;
 pub(super) mod version;

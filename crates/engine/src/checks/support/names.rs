@@ -76,15 +76,15 @@ pub(in crate::checks) fn local_target(ctx: &CheckContext, url: &UrlParts) -> Opt
     if let Some(addr) = ctx.env.connect.as_ref().filter(|_| main).and_then(|c| c.parse::<SocketAddr>().ok()) {
         return Some(LocalTarget {
             addr,
-            proxied: ctx.state.proxy_listen.iter().any(|l| l.port() == addr.port()),
+            proxied: proxy(ctx, true).chain(proxy(ctx, false)).any(|l| l.port() == addr.port()),
         });
     }
     if place(&url.host) != Place::Loopback {
         return None;
     }
-    let listen = &ctx.state.proxy_listen;
     // A proxy on the very port of the URL first: with several listeners only that one is what users reach.
-    if let Some(at) = listen.iter().find(|a| a.port() == url.port).or(listen.first()) {
+    let at = proxy(ctx, url.tls).find(|a| a.port() == url.port).or_else(|| proxy(ctx, url.tls).next());
+    if let Some(at) = at.or_else(|| proxy(ctx, false).next()) {
         let ip = match at.ip() {
             IpAddr::V4(v4) if v4.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(v6) if v6.is_unspecified() => std::net::Ipv6Addr::LOCALHOST.into(),
@@ -97,15 +97,21 @@ pub(in crate::checks) fn local_target(ctx: &CheckContext, url: &UrlParts) -> Opt
     Some(LocalTarget { addr: SocketAddr::new(ip, url.port), proxied: false })
 }
 
+/// Where Safelight's own proxy listens, with TLS or without.
+fn proxy(ctx: &CheckContext, tls: bool) -> impl Iterator<Item = &SocketAddr> {
+    if tls { ctx.state.proxy_listen_tls.iter() } else { ctx.state.proxy_listen.iter() }
+}
+
 /// True when nobody can answer yet because nothing of this app was ever deployed here: no release is current, and the
-/// connection to this very host is refused.
+/// connection to this very host is refused, or ends in a handshake for which the deploy brings the certificate.
 pub(in crate::checks) fn nothing_deployed_yet(
     ctx: &CheckContext,
     target: Option<LocalTarget>,
     e: &NetError,
 ) -> bool {
     let here = target.is_some_and(|t| t.proxied || t.addr.ip().is_loopback());
-    ctx.state.current.is_none() && here && *e == NetError::Refused
+    let not_yet = *e == NetError::Refused || (ctx.env.tls.is_some() && matches!(e, NetError::Protocol(_)));
+    ctx.state.current.is_none() && here && not_yet
 }
 
 /// The words for [`nothing_deployed_yet`].

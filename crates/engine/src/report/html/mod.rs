@@ -2,7 +2,7 @@
 
 mod chart;
 
-use super::{Mood, Report, StepOutcome, StepReport, duration};
+use super::{Mood, Report, StepOutcome, StepReport, duration, escape};
 use crate::{
     finding::{Finding, Outcome},
     risk::RiskState,
@@ -11,21 +11,6 @@ use crate::{
 };
 use chart::Series;
 use std::{collections::BTreeMap, fmt::Write as _};
-
-pub(super) fn escape(s: &str) -> String {
-    let mut out = String::with_capacity(s.len());
-    for c in s.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
-}
 
 struct Page {
     lang: Lang,

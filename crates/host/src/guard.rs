@@ -1,0 +1,51 @@
+//! What must be so before a run begins: the request comes from the directory that the app was deployed from, and the
+//! certificates that it is to serve can be served.
+
+use crate::{
+    api::{ApiError, ErrorKind, RunRequest},
+    context::Context,
+    store::RunRow,
+};
+use safelight_engine::{
+    config::load::problem_at,
+    text::{Lang, Text},
+};
+use std::path::Path;
+
+/// An app is known by its name and environment. The same name in another directory is another app, or a copy: it would
+/// act on releases that are not its own.
+pub(crate) fn same_directory(last: Option<&RunRow>, req: &RunRequest) -> Result<(), ApiError> {
+    let Some(last) = last.filter(|r| !req.moved && !same(&r.project, &req.project)) else { return Ok(()) };
+    let (app, env, here) = (&last.plan.app, &last.plan.env, req.project.display());
+    let (there, when) = (last.project.display(), last.began.strftime("%Y-%m-%d %H:%M UTC"));
+    Err(ApiError::new(
+        ErrorKind::Usage,
+        safelight_engine::text!(
+            "{app} in {env} is deployed here from {there} (last at {when}), and this is {here}",
+            "本机 {env} 的 {app} 由 {there} 部署（最近一次 {when}），而当前目录是 {here}"
+        ),
+    )
+    .with_help(Text::new(
+        "another app needs another `app.name`; when this one has moved here for good, or is checked out anew for each deploy, say so with --moved",
+        "若是另一个应用，请更换 `app.name`；若应用确已迁到此目录，或每次部署都重新检出，请加 --moved 确认",
+    )))
+}
+
+/// The same directory, whatever links lead there.
+fn same(a: &Path, b: &Path) -> bool {
+    a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// Files of certificates that cannot be served are errors of the configuration that names them. One that is past its end
+/// is a finding of P25: it is judged there, and may be waived.
+pub(crate) async fn certificates(ctx: &Context, source: &str) -> Result<(), ApiError> {
+    let Some(tls) = &ctx.env.tls else { return Ok(()) };
+    for (i, files) in tls.certificates.iter().enumerate() {
+        let Err(t) = ctx.net.certificate_files(&files.below(&ctx.project)).await else { continue };
+        let key = if t.key { "key" } else { "certificate" };
+        let path = format!("env.{}.tls.certificates.{i}.{key}", ctx.env_name);
+        let e = problem_at("safelight.toml", source, &path, t.what, Some(t.help));
+        return Err(ApiError::new(ErrorKind::Config, Text::new(e.render(Lang::En), e.render(Lang::Zh))));
+    }
+    Ok(())
+}
