@@ -33,6 +33,17 @@ pub fn enqueue(sql: &mut Sql, kind: &str, subject: &str, run_at: i64) -> DbResul
     Ok(())
 }
 
+/// Puts a job into the queue that is due now, whatever was planned for it before.
+///
+/// # Errors
+/// Those of the database.
+pub fn hasten(sql: &mut Sql, kind: &str, subject: &str) -> DbResult<()> {
+    enqueue(sql, kind, subject, now_ms())?;
+    let query = "UPDATE jobs SET run_at = ?3 WHERE kind = ?1 AND subject = ?2 AND run_at > ?3";
+    sql.execute(query, params![kind, subject, now_ms()])?;
+    Ok(())
+}
+
 /// Whether a job could be taken: asked before, so that idle workers take no write lock.
 ///
 /// # Errors

@@ -111,8 +111,9 @@ pub fn start(api: &Arc<Api>) -> tokio::task::JoinSet<()> {
     }
     let first = Arc::clone(api);
     workers.spawn(async move {
-        let enqueue = |sql: &mut Sql| Ok(Kind::Sweep.enqueue(sql, "all", now_ms())?);
-        if let Err(e) = first.db.write(enqueue).await {
+        // Now, whatever a process before had planned: it may have been away for long, or swept less often.
+        let hasten = |sql: &mut Sql| Ok(jobs::hasten(sql, Kind::Sweep.as_str(), "all")?);
+        if let Err(e) = first.db.write(hasten).await {
             tracing::error!("the sweeper could not be put into the queue: {e}");
         }
         first.queue.wake();

@@ -59,6 +59,7 @@ fn albums_appear_in_a_live_process_when_the_schema_gets_them() {
 fn the_release_of_before_runs_on_the_schema_of_after() {
     // What a release that knows schema 3 writes and reads.
     let site = Site::new();
+    drop(site.serve());
     let mut sql = site.sql();
     sql.batch(
         "INSERT INTO photos (key, owner_id, original_key, format, bytes, sha256, width, height, sizes, title, visibility,
