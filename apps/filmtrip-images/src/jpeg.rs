@@ -21,6 +21,8 @@ pub(super) struct Head {
     pub(super) height: u32,
     components: u8,
     progressive: bool,
+    /// Samples for four pixels, of all components: 12 without subsampling, 6 in 4:2:0.
+    samples_of_four: u64,
     /// Written by Adobe's rules: ink is stored upside down.
     adobe: bool,
     exif: Option<Vec<u8>>,
@@ -37,7 +39,8 @@ impl Head {
         let factor = u64::from(scale(self.width, self.height));
         let out = width.div_ceil(factor) * height.div_ceil(factor) * channels;
         // A progressive image holds all its coefficients, two bytes each, until the last scan.
-        let coefficients = if self.progressive { (width + 32) * (height + 32) * channels * 2 } else { 0 };
+        let coefficients =
+            if self.progressive { (width + 32) * (height + 32) * self.samples_of_four / 2 } else { 0 };
         out + coefficients + (width + 32) * 64 * channels
     }
 }
@@ -70,6 +73,7 @@ pub(super) fn head(input: &mut dyn Input) -> Result<Head, ImageError> {
                 head.width = u32::from(u16::from_be_bytes([payload[3], payload[4]]));
                 head.components = payload[5];
                 head.progressive = marker == 0xC2;
+                head.samples_of_four = samples_of_four(&payload[6..])?;
             }
             0xC4 | 0xC8 | 0xCC => {}
             0xC0..=0xCF => return Err(broken("an unusual kind of JPEG")),
@@ -95,6 +99,20 @@ pub(super) fn head(input: &mut dyn Input) -> Result<Head, ImageError> {
     profile.sort_by_key(|part| part.0);
     head.profile = (!profile.is_empty()).then(|| profile.into_iter().flat_map(|part| part.1).collect());
     Ok(head)
+}
+
+/// How many samples the components have for four pixels, by their sampling factors.
+fn samples_of_four(components: &[u8]) -> Result<u64, ImageError> {
+    let factors = components.as_chunks::<3>().0.iter().map(|c| (u64::from(c[1] >> 4), u64::from(c[1] & 15)));
+    let (mut most, mut sum) = ((1, 1), 0);
+    for (across, down) in factors {
+        if !(1..=4).contains(&across) || !(1..=4).contains(&down) {
+            return Err(broken("impossible sampling factors"));
+        }
+        most = (most.0.max(across), most.1.max(down));
+        sum += across * down;
+    }
+    Ok((4 * sum).div_ceil(most.0 * most.1))
 }
 
 /// The next marker with what belongs to it.

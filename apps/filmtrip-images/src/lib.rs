@@ -30,7 +30,7 @@ use self::watermark::Watermark;
 /// Longest side of an image, in pixels.
 pub const MAX_SIDE: u32 = 20_000;
 /// Most memory that the decoding of one image may need, in bytes.
-pub const MAX_MEMORY: u64 = 1536 << 20;
+pub const MAX_MEMORY: u64 = 1 << 30;
 /// The sizes by name, with their longest side in pixels.
 pub const VARIANTS: [(&str, u32); 3] = [("thumb", 600), ("preview", 1024), ("large", 2048)];
 

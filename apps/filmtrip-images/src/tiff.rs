@@ -122,8 +122,8 @@ impl Plan {
         let bands = if self.plain.is_some() {
             2 * self.row_bytes()
         } else {
-            // The band, one tile more, and what the decompressor keeps.
-            self.band_bytes() * if self.tiled { 3 } else { 2 } + self.row_bytes()
+            // Compressed data is read as it is needed, and a tile is no larger than its band.
+            self.band_bytes() * if self.tiled { 2 } else { 1 } + 2 * self.row_bytes()
         };
         bands + 2 * out * self.samples.space.channels() as u64
     }

@@ -137,8 +137,8 @@ fn crc(bytes: &[u8]) -> u32 {
     })
 }
 
-/// A TIFF by its tags (all of 32 bits or, as bytes, undefined), in either byte order. The tag of the
-/// strips or tiles (273 or 324) gets the places of `chunks`.
+/// A TIFF by its tags (all of 16 bits), in either byte order. The tag of the strips or tiles (273 or
+/// 324) gets the places of `chunks`.
 pub(super) fn tiff(big: bool, tags: &[(u16, Vec<u32>)], offsets: u16, chunks: &[Vec<u8>]) -> Vec<u8> {
     let two = |n: u16| if big { n.to_be_bytes() } else { n.to_le_bytes() };
     let four = |n: u32| if big { n.to_be_bytes() } else { n.to_le_bytes() };
@@ -158,13 +158,19 @@ pub(super) fn tiff(big: bool, tags: &[(u16, Vec<u32>)], offsets: u16, chunks: &[
     tags.sort_by_key(|tag| tag.0);
     let mut directory = two(u16::try_from(tags.len()).expect("few")).to_vec();
     for (tag, values) in tags {
-        directory.extend_from_slice(&[two(tag), two(4)].concat());
+        let long = matches!(tag, 273 | 279 | 324 | 325);
+        let value = |n: &u32| {
+            if long { four(*n).to_vec() } else { two(u16::try_from(*n).expect("16 bits")).to_vec() }
+        };
+        let mut bytes: Vec<u8> = values.iter().flat_map(value).collect();
+        directory.extend_from_slice(&[two(tag), two(if long { 4 } else { 3 })].concat());
         directory.extend_from_slice(&four(short(values.len())));
-        if let [value] = values[..] {
-            directory.extend_from_slice(&four(value));
-        } else {
+        if bytes.len() > 4 {
             directory.extend_from_slice(&four(short(out.len())));
-            values.iter().for_each(|value| out.extend_from_slice(&four(*value)));
+            out.append(&mut bytes);
+        } else {
+            bytes.resize(4, 0);
+            directory.append(&mut bytes);
         }
     }
     let at = four(short(out.len()));

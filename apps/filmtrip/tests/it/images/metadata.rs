@@ -126,7 +126,7 @@ fn tiff_has_its_own_tags_as_exif() {
     exif.write_tag(tiff::tags::Tag::Unknown(0x8827), 1600u16).expect("iso");
     let exif = exif.finish_with_offsets().expect("ends").offset;
     let mut image = tiff.new_image::<tiff::encoder::colortype::Gray8>(40, 20).expect("an image");
-    image.encoder().write_tag(tiff::tags::Tag::Make, "Nikon\0").expect("make");
+    image.encoder().write_tag(tiff::tags::Tag::Make, "Nikon").expect("make");
     image.encoder().write_tag(tiff::tags::Tag::Model, "LS-5000 ED").expect("model");
     image.encoder().write_tag(tiff::tags::Tag::Orientation, 6u16).expect("orientation");
     image.encoder().write_tag(tiff::tags::Tag::ExifDirectory, exif).expect("exif");
