@@ -86,6 +86,7 @@ fn upload(texts: &Texts, view: &Studio<'_>) -> Markup {
                         label { (texts.album) (album_menu(albums, texts.no_album)) }
                     }
                 }
+                p.hint #frame-hint data-script hidden { (texts.first_frame_hint) }
                 details {
                     summary { (texts.upload_again) }
                     div.fields {
@@ -94,7 +95,6 @@ fn upload(texts: &Texts, view: &Studio<'_>) -> Markup {
                         label.check { input type="checkbox" name="keep_duplicate" value="true"; (texts.keep_duplicate) }
                     }
                 }
-                p.hint #frame-hint data-script hidden { (texts.first_frame_hint) }
                 // Last: the API reads what is about the files before the files.
                 label.drop { span { (texts.files) }
                     input type="file" name="file" multiple required accept=(accept); }

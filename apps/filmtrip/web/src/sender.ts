@@ -1,7 +1,7 @@
 // Takes one file to the server: straight to the object store, or through the API.
 
 import { DIRECT_TRIES, goesDirect, goOn, usable, type About, type Item, type UploadInfo } from "./queue";
-import { ask, Refusal, send, type Options } from "./transport";
+import { ask, Refusal, refusal, send, type Options } from "./transport";
 
 /** What the server takes; as in the API. */
 export interface Rules {
@@ -127,7 +127,11 @@ async function post(page: Page, item: Item, file: Blob, signal: AbortSignal): Pr
 async function arrived(page: Page, item: Item, signal: AbortSignal): Promise<Result | null> {
   if (!item.upload) return null;
   const path = `/api/uploads/${item.upload.key}/complete`;
-  const info = await ask<UploadInfo>("POST", path, { ...json(page, undefined), signal });
+  const answer = await send("POST", path, { ...json(page, undefined), signal });
+  const refused = refusal(answer);
+  if (answer.status === 409 && refused.code === "not_there") return null;
+  if (answer.status >= 300 || answer.status === 0) throw refused;
+  const info = answer.body as UploadInfo;
   return info.state === "pending" ? null : settled(page, item, info, signal);
 }
 

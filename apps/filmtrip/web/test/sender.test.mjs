@@ -66,7 +66,7 @@ test("with direct uploads off the file goes through the API, and the next one at
 
 test("a store that fails twice is left for the API, and never without having been asked", async () => {
   const [p, i] = [page(), item()];
-  script = [[SIGN, 201, info("pending", { form })], [STORE, 0, null], [COMPLETE, 200, info("pending")]];
+  script = [[SIGN, 201, info("pending", { form })], [STORE, 0, null], [COMPLETE, 409, { error: { code: "not_there" } }]];
   await assert.rejects(go(p, i), { kind: "again" });
   assert.equal(i.directFailures, 1);
   script = [

@@ -46,13 +46,13 @@ pub struct Web {
 type Shared = State<Arc<Web>>;
 
 /// Builds the router of the pages. `pass_on` also serves `/api` and `/media` by asking the API,
-/// so that the web process alone is a whole site. `connect` are further origins that scripts may send
-/// to: the object store's, when uploads go straight there.
+/// so that the web process alone is a whole site.
 ///
 /// # Errors
 /// An address does not fit into a header.
-pub fn router(config: Config, backend: Backend, pass_on: bool, connect: &[String]) -> Result<Router, ApiError> {
-    let connect: String = connect.iter().map(|origin| format!(" {origin}")).collect();
+pub fn router(config: Config, backend: Backend, pass_on: bool) -> Result<Router, ApiError> {
+    // The object store's, when uploads go straight there.
+    let connect: String = config.connect_sources().iter().map(|origin| format!(" {origin}")).collect();
     let policy = format!(
         "default-src 'none'; img-src {}; style-src '{}'; script-src 'self'; connect-src 'self'{connect}; \
          form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
