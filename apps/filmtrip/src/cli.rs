@@ -3,23 +3,23 @@
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
-use rusqlite::{Connection, TransactionBehavior};
 
 use crate::auth::{SETUP_MS, password, session};
 use crate::config::{Config, Fault, Role, environment};
 use crate::db::migrations::{self, NEWEST, SchemaError};
-use crate::db::{self, BUSY_TIMEOUT, Db, now_ms, photos, users};
+use crate::db::sql::{DbError, Sql};
+use crate::db::{self, BUSY_TIMEOUT, DatabaseUrl, Db, accounts, now_ms, photos};
 use crate::images::sample;
 use crate::model::UserRole;
-use crate::routes::api::{self, Api};
+use crate::routes::api::{self, Api, admin};
 use crate::routes::web::{self, backend::Backend};
-use crate::storage::{Storage, StorageError};
-use crate::{VERSION, log, server};
+use crate::storage::{Backend as Place, Local, S3, Storage, StorageError, Upyun};
+use crate::{VERSION, log, server, work};
 
 #[derive(Debug, Parser)]
 #[command(name = "filmtrip", version = VERSION, about = "A photo service for people who shoot film")]
@@ -99,12 +99,14 @@ enum CliError {
     Config(Vec<Fault>),
     #[error("{0}")]
     Usage(String),
-    #[error("DATABASE_URL: {path}: {source}")]
-    Open { path: PathBuf, source: rusqlite::Error },
+    #[error("DATABASE_URL: {url}: {source}")]
+    Open { url: DatabaseUrl, source: DbError },
     #[error(transparent)]
     Schema(#[from] SchemaError),
     #[error(transparent)]
     Storage(#[from] StorageError),
+    #[error("database: {0}")]
+    Database(#[from] DbError),
     #[error("{0}")]
     Failed(String),
 }
@@ -112,7 +114,9 @@ enum CliError {
 impl CliError {
     fn code(&self) -> u8 {
         match self {
-            Self::Failed(_) | Self::Schema(SchemaError::Failed { .. } | SchemaError::Read(_)) => 1,
+            Self::Failed(_)
+            | Self::Database(_)
+            | Self::Schema(SchemaError::Failed { .. } | SchemaError::Read(_)) => 1,
             _ => 2,
         }
     }
@@ -153,32 +157,33 @@ fn read_config(role: Role) -> Result<Config, CliError> {
     Config::read(role, &environment()).map_err(CliError::Config)
 }
 
-fn open_database(path: &Path, create: bool) -> Result<Connection, CliError> {
-    let fail = |source| CliError::Open { path: path.to_owned(), source };
-    if create && let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-        std::fs::create_dir_all(parent).map_err(failed("DATABASE_URL: folder"))?;
+fn open_database(url: &DatabaseUrl, create: bool) -> Result<Sql, CliError> {
+    if let Some(path) = url.file() {
+        if create && let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+            std::fs::create_dir_all(parent).map_err(failed("DATABASE_URL: folder"))?;
+        }
+        if !create && !path.exists() {
+            let hint = "DATABASE_URL: there is no such file; run `filmtrip migrate` to create it";
+            return Err(CliError::Usage(format!("{hint}: {}", path.display())));
+        }
     }
-    if !create && !path.exists() {
-        let hint = "DATABASE_URL: there is no such file; run `filmtrip migrate` to create it";
-        return Err(CliError::Usage(format!("{hint}: {}", path.display())));
-    }
-    db::open(path, create, BUSY_TIMEOUT).map_err(fail)
+    db::open(url, create, BUSY_TIMEOUT).map_err(|source| CliError::Open { url: url.clone(), source })
 }
 
 fn migrate(args: &MigrateArgs) -> Result<(), CliError> {
     let config = read_config(Role::Api)?;
     let failed_read = |e| CliError::Schema(SchemaError::Read(e));
     if args.status {
-        let conn = open_database(&config.database, false)?;
-        print!("{}", migrations::status(&conn).map_err(failed_read)?);
+        let mut sql = open_database(&config.database, false)?;
+        print!("{}", migrations::status(&mut sql).map_err(failed_read)?);
         return Ok(());
     }
-    let mut conn = open_database(&config.database, true)?;
-    let applied = migrations::migrate(&mut conn, args.to.unwrap_or(NEWEST))?;
+    let mut sql = open_database(&config.database, true)?;
+    let applied = migrations::migrate(&mut sql, args.to.unwrap_or(NEWEST))?;
     for migration in &applied {
         println!("applied {:04} {}", migration.number, migration.name);
     }
-    let current = migrations::version(&conn).map_err(failed_read)?;
+    let current = migrations::version(&mut sql).map_err(failed_read)?;
     if applied.is_empty() {
         println!("schema {current}, nothing to do");
     } else {
@@ -210,27 +215,33 @@ async fn run(role: Role, config: Config) -> Result<(), CliError> {
         let router = web::router(config, Backend::remote(&origin), true).map_err(web_error)?;
         return server::run(router, address, max, || async {}).await.map_err(failed("serve"));
     }
-    let api = open_api(config)?;
+    // A connection to a server waits for the network, and must not do so on an async thread.
+    let opened = tokio::task::spawn_blocking(move || open_api(config)).await;
+    let api = opened.map_err(|e| CliError::Failed(format!("start: {e}")))??;
     let mut router = api::standalone(&api);
     if role == Role::Serve {
         let pages = web::router(api.config.clone(), Backend::Local(router), false).map_err(web_error)?;
         router = pages.merge(api::router(&api));
     }
     let background = Arc::clone(&api);
-    server::run(router, address, max, || async move { background.jobs.drained().await })
-        .await
-        .map_err(failed("serve"))
+    let mut workers = work::start(&api);
+    let finish = || async move {
+        background.queue.stop();
+        background.capacity.drained().await;
+        while workers.join_next().await.is_some() {}
+    };
+    server::run(router, address, max, finish).await.map_err(failed("serve"))
 }
 
 /// Checks database and storage before anything listens.
 fn open_api(config: Config) -> Result<Arc<Api>, CliError> {
-    let mut conn = open_database(&config.database, config.auto_migrate)?;
+    let mut sql = open_database(&config.database, config.auto_migrate)?;
     if config.auto_migrate {
-        for migration in migrations::migrate_forward(&mut conn)? {
+        for migration in migrations::migrate_forward(&mut sql)? {
             tracing::info!("applied migration {:04} {}", migration.number, migration.name);
         }
     }
-    let schema = migrations::check(&conn)?;
+    let schema = migrations::check(&mut sql)?;
     if schema < NEWEST {
         tracing::warn!(
             "schema {schema} is older than {NEWEST}: newer features stay hidden until it is migrated"
@@ -238,20 +249,54 @@ fn open_api(config: Config) -> Result<Arc<Api>, CliError> {
     } else if schema > NEWEST {
         tracing::warn!("schema {schema} is newer than this version's {NEWEST}; running on it as it is");
     }
-    let (photos, _) = photos::totals(&conn).map_err(SchemaError::Read)?;
-    let storage = Storage::open(&config.media_dir, photos > 0)?;
-    tracing::info!("release {} on schema {schema}, {photos} photos", config.release);
+    let read = |e| CliError::Schema(SchemaError::Read(e));
+    let places = photos::places(&mut sql).map_err(read)?;
+    let (photos, trashed, _) = photos::totals(&mut sql).map_err(read)?;
+    let storage = open_storage(&config, &places)?;
+    tracing::info!("release {} on schema {schema}, {photos} photos, {trashed} in the trash", config.release);
+    if accounts::count(&mut sql).map_err(read)? == 0 {
+        println!(
+            "nobody can log in yet: `filmtrip admin create --email YOU@example.com` prints a one-time link"
+        );
+    }
     let db = Db::new(config.database.clone());
     Ok(Api::new(config, db, storage))
 }
 
+const UPYUN: &str = "UPYUN_BUCKET, UPYUN_OPERATOR, UPYUN_PASSWORD, UPYUN_CDN_DOMAIN";
+const S3_NEEDS: &str = "S3_BUCKET, S3_ENDPOINT, S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY";
+
+/// Opens every place that is configured, and refuses to start without one that photos are in.
+fn open_storage(config: &Config, places: &[String]) -> Result<Storage, CliError> {
+    let holds = |place: &str| places.iter().any(|p| p == place);
+    for (place, there, variables) in [
+        (Place::Upyun.as_str(), config.upyun.is_some(), UPYUN),
+        ("style", config.upyun.is_some(), UPYUN),
+        (Place::S3.as_str(), config.s3.is_some(), S3_NEEDS),
+    ] {
+        if holds(place) && !there {
+            let problem = "are needed: the database has photos there, whatever is set for new ones";
+            return Err(CliError::Usage(format!("{variables}: {problem}")));
+        }
+    }
+    let wrong = |variable: &'static str| move |e: String| CliError::Usage(format!("{variable}: {e}"));
+    Ok(Storage {
+        local: Local::open(&config.media_dir, holds(Place::Local.as_str()))?,
+        upyun: config
+            .upyun
+            .as_ref()
+            .map(Upyun::new)
+            .transpose()
+            .map_err(wrong("UPYUN_API_URL"))?
+            .map(Arc::new),
+        s3: config.s3.as_ref().map(S3::new).transpose().map_err(wrong("S3_ENDPOINT"))?.map(Arc::new),
+        main: config.storage,
+    })
+}
+
 fn create_account(email: &str, role: UserRole, password_stdin: bool) -> Result<(), CliError> {
     let config = read_config(Role::Api)?;
-    let email = email.trim().to_lowercase();
-    let valid = email.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty());
-    if !valid || email.len() > 254 || email.contains(char::is_whitespace) {
-        return Err(CliError::Usage(format!("--email: `{email}` is not an email address")));
-    }
+    let email = admin::email(email).map_err(|e| CliError::Usage(format!("--email: {e}")))?;
     let password = if password_stdin {
         let mut text = String::new();
         std::io::stdin().take(4096).read_to_string(&mut text).map_err(failed("standard input"))?;
@@ -261,23 +306,23 @@ fn create_account(email: &str, role: UserRole, password_stdin: bool) -> Result<(
     };
     let hash = password.as_deref().map(password::hash).transpose();
     let hash = hash.map_err(|e| CliError::Usage(e.to_string()))?;
-    let mut conn = open_database(&config.database, false)?;
-    migrations::check(&conn)?;
-    let write = |e: rusqlite::Error| CliError::Failed(format!("database: {e}"));
-    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(write)?;
-    let Some(id) = users::create(&tx, &email, role, hash.as_deref()).map_err(write)? else {
-        return Err(CliError::Failed(format!("there is an account {email} already")));
-    };
-    let link = if hash.is_none() {
+    let mut sql = open_database(&config.database, false)?;
+    migrations::check(&mut sql)?;
+    let link = sql.in_transaction(|sql| {
+        let write = |e: DbError| CliError::Failed(format!("database: {e}"));
+        let Some(id) = accounts::create(sql, &email, role, hash.as_deref()).map_err(write)? else {
+            return Err(CliError::Failed(format!("there is an account {email} already")));
+        };
+        if hash.is_some() {
+            return Ok(None);
+        }
         let token = session::new_token();
-        users::add_setup_token(&tx, id, &session::token_hash(&token), now_ms() + SETUP_MS).map_err(write)?;
+        let until = now_ms() + SETUP_MS;
+        accounts::add_setup_token(sql, id, &session::token_hash(&token), until).map_err(write)?;
         let base =
             config.public_origin.clone().unwrap_or_else(|| format!("http://127.0.0.1:{}", config.port));
-        Some(format!("{base}/setup?token={token}"))
-    } else {
-        None
-    };
-    tx.commit().map_err(write)?;
+        Ok(Some(format!("{base}/setup?token={token}")))
+    })?;
     println!("created {} {email}", role.as_str());
     if let Some(link) = link {
         println!("{link}");

@@ -4,7 +4,9 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::db::sql::DbError;
 use crate::model::{ErrorBody, ErrorDetail};
+use crate::storage::ObjectError;
 
 /// A refusal or failure of a request. The code is part of the API; the message is for people.
 #[derive(Debug, thiserror::Error)]
@@ -30,8 +32,8 @@ pub enum ApiError {
     /// Above the size cap; the limit in bytes.
     #[error("the file is larger than {0} bytes")]
     TooLarge(u64),
-    /// Not a JPEG, PNG or WebP image.
-    #[error("only JPEG, PNG and WebP images can be uploaded")]
+    /// Not an image type that may be uploaded.
+    #[error("only JPEG, PNG, WebP and TIFF images can be uploaded")]
     UnsupportedType,
     /// An image that is broken or over the pixel cap.
     #[error("{0}")]
@@ -44,7 +46,19 @@ pub enum ApiError {
     Busy,
     /// The database could not be reached or written in time.
     #[error("the database is not available; try again")]
-    Database(#[source] rusqlite::Error),
+    Database(#[source] DbError),
+    /// Direct uploads are switched off.
+    #[error("direct uploads are switched off; send the file to this service")]
+    DirectDisabled,
+    /// Nothing has arrived in the object store.
+    #[error("the file has not arrived in the object store")]
+    NotThere,
+    /// The object store could not be asked.
+    #[error("the object store is not available; try again")]
+    Store(String),
+    /// A notice that is not proved to be Upyun's.
+    #[error("the notice is not accepted: {0}")]
+    Unproved(String),
     /// A fault of ours: details go to the log only.
     #[error("internal error")]
     Internal(String),
@@ -54,6 +68,16 @@ pub enum ApiError {
 }
 
 impl ApiError {
+    /// What went wrong in all detail, for the log and the admins; never for a client.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        match self {
+            Self::Database(e) => format!("database: {e}"),
+            Self::Internal(e) | Self::Store(e) | Self::Upstream(e) => e.clone(),
+            other => other.to_string(),
+        }
+    }
+
     /// The status and the stable code of this error.
     #[must_use]
     pub fn parts(&self) -> (StatusCode, &'static str) {
@@ -70,14 +94,24 @@ impl ApiError {
             Self::TooManyAttempts(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::Database(_) => (StatusCode::SERVICE_UNAVAILABLE, "database"),
+            Self::DirectDisabled => (StatusCode::CONFLICT, "direct_disabled"),
+            Self::NotThere => (StatusCode::CONFLICT, "not_there"),
+            Self::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store"),
+            Self::Unproved(_) => (StatusCode::FORBIDDEN, "unproved"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             Self::Upstream(_) => (StatusCode::BAD_GATEWAY, "upstream"),
         }
     }
 }
 
-impl From<rusqlite::Error> for ApiError {
-    fn from(error: rusqlite::Error) -> Self {
+impl From<ObjectError> for ApiError {
+    fn from(error: ObjectError) -> Self {
+        Self::Store(error.to_string())
+    }
+}
+
+impl From<DbError> for ApiError {
+    fn from(error: DbError) -> Self {
         Self::Database(error)
     }
 }
@@ -94,6 +128,7 @@ impl IntoResponse for ApiError {
         match &self {
             Self::Database(e) => tracing::error!("database: {e}"),
             Self::Internal(e) => tracing::error!("internal: {e}"),
+            Self::Store(e) => tracing::error!("object store: {e}"),
             Self::Upstream(e) => tracing::error!("api not reachable: {e}"),
             _ => {}
         }
@@ -101,7 +136,7 @@ impl IntoResponse for ApiError {
         let mut response = (status, Json(body)).into_response();
         let retry = match self {
             Self::TooManyAttempts(seconds) => Some(seconds),
-            Self::Busy | Self::Database(_) => Some(1),
+            Self::Busy | Self::Database(_) | Self::Store(_) => Some(1),
             _ => None,
         };
         if let Some(seconds) = retry {

@@ -37,8 +37,8 @@ pub struct Report {
     pub database: Part,
     /// A probe file written, read and deleted.
     pub storage: Part,
-    /// Uploads in processing or waiting for it.
-    pub queue_depth: usize,
+    /// Jobs that are due or running, and uploads that this process is working on.
+    pub queue_depth: u64,
     /// Schema of the database; 0 when it could not be read.
     pub schema: u32,
     /// Version of the program.
@@ -72,29 +72,26 @@ impl Health {
     }
 
     /// Checks now, or repeats an answer that is a moment old.
-    pub async fn check(&self, queue_depth: usize) -> Report {
+    pub async fn check(&self, in_work: usize) -> Report {
         // One at a time: probes do not pile up behind a stuck disk.
         let mut last = self.last.lock().await;
         if let Some((at, report)) = last.as_ref()
             && at.elapsed() < FRESH
         {
-            return Report { queue_depth, ..report.clone() };
+            return report.clone();
         }
-        let path = self.db.path().to_owned();
-        let storage = self.storage.clone();
-        let (database, storage) = tokio::join!(
-            part(move || db::probe(&path, LOCK_WAIT)),
-            part(move || storage.probe().map_err(|e| e.to_string())),
-        );
-        let (database, schema) = database;
-        let (storage, _) = storage;
+        let url = self.db.url().clone();
+        let blocking = tokio::task::spawn_blocking(move || db::probe(&url, LOCK_WAIT));
+        let probe = async { blocking.await.unwrap_or_else(|e| Err(format!("the check itself failed: {e}"))) };
+        let ((database, found), (storage, _)) = tokio::join!(part(probe), part(self.storage.probe()));
+        let (schema, due) = found.unwrap_or_default();
         let healthy = database.error.is_none() && storage.error.is_none();
         let report = Report {
             status: if healthy { "ok" } else { "failed" },
             database,
             storage,
-            queue_depth,
-            schema: schema.unwrap_or(0),
+            queue_depth: due + in_work as u64,
+            schema,
             version: crate::VERSION,
             release: self.release.clone(),
         };
@@ -110,13 +107,10 @@ impl Health {
     }
 }
 
-async fn part<T: Send + 'static>(
-    probe: impl FnOnce() -> Result<T, String> + Send + 'static,
-) -> (Part, Option<T>) {
+async fn part<T>(probe: impl Future<Output = Result<T, String>>) -> (Part, Option<T>) {
     let start = Instant::now();
-    let outcome = match tokio::time::timeout(TIMEOUT, tokio::task::spawn_blocking(probe)).await {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(e)) => Err(format!("the check itself failed: {e}")),
+    let outcome = match tokio::time::timeout(TIMEOUT, probe).await {
+        Ok(outcome) => outcome,
         Err(_) => Err(format!("no answer within {} s", TIMEOUT.as_secs())),
     };
     let millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);

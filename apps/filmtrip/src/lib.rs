@@ -2,6 +2,7 @@
 //! One binary: `serve` does all, or `api` (JSON and images) and `web` (pages) run apart.
 
 pub mod auth;
+pub mod capacity;
 pub mod cli;
 pub mod config;
 pub mod db;
@@ -9,12 +10,14 @@ pub mod error;
 pub mod health;
 pub mod i18n;
 pub mod images;
+pub mod intake;
 pub mod log;
 pub mod model;
 pub mod routes;
 pub mod server;
 pub mod storage;
 pub mod templates;
+pub mod work;
 
 /// The version of this build, from the crate.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -3,9 +3,9 @@
 
 use std::fmt;
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
-
 use super::now_ms;
+use super::sql::{DbError, DbResult, Sql};
+use crate::params;
 
 /// One step of the schema.
 #[derive(Debug)]
@@ -30,14 +30,21 @@ pub const ALL: &[Migration] = &[
         needs_code: 1,
         sql: include_str!("migrations/0003_captions.sql"),
     },
+    Migration {
+        number: 4,
+        name: "catalogue",
+        needs_code: 1,
+        sql: include_str!("migrations/0004_catalogue.sql"),
+    },
+    Migration { number: 5, name: "albums", needs_code: 1, sql: include_str!("migrations/0005_albums.sql") },
 ];
 
 /// The newest schema that this build knows.
-pub const NEWEST: u32 = 3;
+pub const NEWEST: u32 = 5;
 /// The oldest schema that this build runs on.
-pub const MINIMUM: u32 = 2;
-/// The schema from which photos have captions.
-pub const CAPTIONS: u32 = 3;
+pub const MINIMUM: u32 = 4;
+/// The schema from which there are albums.
+pub const ALBUMS: u32 = 5;
 
 /// Why a migration or a start was refused.
 #[derive(Debug, thiserror::Error)]
@@ -76,44 +83,44 @@ pub enum SchemaError {
     Failed {
         /// Which one.
         number: u32,
-        /// What SQLite said.
-        source: rusqlite::Error,
+        /// What the database said.
+        source: DbError,
     },
     /// The database could not be read.
     #[error("the schema could not be read: {0}")]
-    Read(#[from] rusqlite::Error),
+    Read(#[from] DbError),
 }
 
 /// The schema of a database: 0 for an empty one.
 ///
 /// # Errors
-/// Those of SQLite.
-pub fn version(conn: &Connection) -> rusqlite::Result<u32> {
-    if !has_table(conn)? {
+/// Those of the database.
+pub fn version(sql: &mut Sql) -> DbResult<u32> {
+    if !has_table(sql)? {
         return Ok(0);
     }
-    conn.prepare_cached("SELECT coalesce(max(number), 0) FROM schema_migrations")?.query_row([], |r| r.get(0))
+    sql.value("SELECT coalesce(max(number), 0) FROM schema_migrations", &[])
 }
 
-fn has_table(conn: &Connection) -> rusqlite::Result<bool> {
-    let found = conn
-        .prepare_cached("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'schema_migrations'")?
-        .query_row([], |_| Ok(()))
-        .optional()?;
-    Ok(found.is_some())
+fn has_table(sql: &mut Sql) -> DbResult<bool> {
+    let query = if sql.is_postgres() {
+        "SELECT 1 WHERE to_regclass('schema_migrations') IS NOT NULL"
+    } else {
+        "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'schema_migrations'"
+    };
+    Ok(sql.first(query, &[])?.is_some())
 }
 
 /// Whether this build may run on the database as it is.
 ///
 /// # Errors
 /// [`SchemaError::TooOld`] or [`SchemaError::Contracted`], which say what to do.
-pub fn check(conn: &Connection) -> Result<u32, SchemaError> {
-    let current = version(conn)?;
+pub fn check(sql: &mut Sql) -> Result<u32, SchemaError> {
+    let current = version(sql)?;
     if current < MINIMUM {
         return Err(SchemaError::TooOld(current));
     }
-    let needs: u32 =
-        conn.query_row("SELECT coalesce(max(needs_code), 0) FROM schema_migrations", [], |r| r.get(0))?;
+    let needs: u32 = sql.value("SELECT coalesce(max(needs_code), 0) FROM schema_migrations", &[])?;
     if needs > NEWEST {
         return Err(SchemaError::Contracted { current, needs });
     }
@@ -125,45 +132,63 @@ pub fn check(conn: &Connection) -> Result<u32, SchemaError> {
 ///
 /// # Errors
 /// The first failure; what was applied before it stays.
-pub fn migrate(conn: &mut Connection, target: u32) -> Result<Vec<&'static Migration>, SchemaError> {
+pub fn migrate(sql: &mut Sql, target: u32) -> Result<Vec<&'static Migration>, SchemaError> {
     if target > NEWEST {
         return Err(SchemaError::NoSuch(target));
     }
-    let current = version(conn)?;
+    let current = version(sql)?;
     if target < current {
         return Err(SchemaError::Back { current, target });
     }
     let mut applied = Vec::new();
     for migration in ALL.iter().filter(|m| m.number <= target) {
-        let failed = |source| SchemaError::Failed { number: migration.number, source };
-        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        if version(&tx).map_err(failed)? >= migration.number {
-            continue;
+        let done = sql.in_transaction(|sql| apply(sql, migration));
+        if done.map_err(|source| SchemaError::Failed { number: migration.number, source })? {
+            applied.push(migration);
         }
-        tx.execute_batch(
-            "CREATE TABLE IF NOT EXISTS schema_migrations (
-                number INTEGER PRIMARY KEY, name TEXT NOT NULL,
-                needs_code INTEGER NOT NULL, applied_at INTEGER NOT NULL)",
-        )
-        .map_err(failed)?;
-        tx.execute_batch(migration.sql).map_err(failed)?;
-        tx.execute(
-            "INSERT INTO schema_migrations (number, name, needs_code, applied_at) VALUES (?1, ?2, ?3, ?4)",
-            (migration.number, migration.name, migration.needs_code, now_ms()),
-        )
-        .map_err(failed)?;
-        tx.commit().map_err(failed)?;
-        applied.push(migration);
     }
     Ok(applied)
+}
+
+fn apply(sql: &mut Sql, migration: &Migration) -> DbResult<bool> {
+    if version(sql)? >= migration.number {
+        return Ok(false);
+    }
+    let postgres = sql.is_postgres();
+    if postgres {
+        sql.batch("SET LOCAL statement_timeout = 0")?;
+    }
+    let text = |of: &str| if postgres { for_postgres(of) } else { of.to_owned() };
+    sql.batch(&text(
+        "CREATE TABLE IF NOT EXISTS schema_migrations (
+            number INTEGER PRIMARY KEY, name TEXT NOT NULL,
+            needs_code INTEGER NOT NULL, applied_at INTEGER NOT NULL);",
+    ))?;
+    sql.batch(&text(migration.sql))?;
+    sql.execute(
+        "INSERT INTO schema_migrations (number, name, needs_code, applied_at) VALUES (?1, ?2, ?3, ?4)",
+        params![migration.number, migration.name, migration.needs_code, now_ms()],
+    )?;
+    Ok(true)
+}
+
+/// The migrations are written once, for SQLite. Only the names of types differ, and that numbers its rows by itself.
+fn for_postgres(sql: &str) -> String {
+    sql.replace("id      INTEGER PRIMARY KEY CHECK", "id      BIGINT PRIMARY KEY CHECK")
+        .replace("number INTEGER PRIMARY KEY", "number BIGINT PRIMARY KEY")
+        .replace("photo_id INTEGER PRIMARY KEY", "photo_id BIGINT PRIMARY KEY")
+        .replace("INTEGER PRIMARY KEY", "BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY")
+        .replace("INTEGER", "BIGINT")
+        .replace("BLOB", "BYTEA")
+        .replace(") WITHOUT ROWID", ")")
 }
 
 /// Applies everything that this build knows, and leaves a newer schema as it is.
 ///
 /// # Errors
 /// As [`migrate`].
-pub fn migrate_forward(conn: &mut Connection) -> Result<Vec<&'static Migration>, SchemaError> {
-    if version(conn)? >= NEWEST { Ok(Vec::new()) } else { migrate(conn, NEWEST) }
+pub fn migrate_forward(sql: &mut Sql) -> Result<Vec<&'static Migration>, SchemaError> {
+    if version(sql)? >= NEWEST { Ok(Vec::new()) } else { migrate(sql, NEWEST) }
 }
 
 /// What `filmtrip migrate --status` prints.
@@ -178,16 +203,15 @@ pub struct Status {
 /// Reads the status without changing anything.
 ///
 /// # Errors
-/// Those of SQLite.
-pub fn status(conn: &Connection) -> rusqlite::Result<Status> {
+/// Those of the database.
+pub fn status(sql: &mut Sql) -> DbResult<Status> {
     let mut applied = Vec::new();
-    if has_table(conn)? {
-        let mut query = conn.prepare("SELECT number, name FROM schema_migrations ORDER BY number")?;
-        for row in query.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))? {
-            applied.push(row?);
+    if has_table(sql)? {
+        for row in sql.query("SELECT number, name FROM schema_migrations ORDER BY number", &[])? {
+            applied.push((row.get(0)?, row.get(1)?));
         }
     }
-    Ok(Status { current: version(conn)?, applied })
+    Ok(Status { current: version(sql)?, applied })
 }
 
 impl fmt::Display for Status {
@@ -207,6 +231,10 @@ impl fmt::Display for Status {
 mod tests {
     use super::*;
 
+    fn memory() -> Sql {
+        Sql::Sqlite(rusqlite::Connection::open_in_memory().expect("memory"))
+    }
+
     #[test]
     fn migrations_are_numbered_without_holes_up_to_the_newest() {
         let numbers: Vec<u32> = ALL.iter().map(|m| m.number).collect();
@@ -217,37 +245,37 @@ mod tests {
     #[test]
     fn migrating_in_two_steps_gives_the_same_schema_as_in_one() {
         let dump = |steps: &[u32]| {
-            let mut conn = Connection::open_in_memory().expect("memory");
+            let mut sql = memory();
             for to in steps {
-                migrate(&mut conn, *to).expect("migrates");
+                migrate(&mut sql, *to).expect("migrates");
             }
-            let mut query =
-                conn.prepare("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY 1").expect("q");
-            query.query_map([], |r| r.get(0)).expect("rows").collect::<Result<Vec<String>, _>>().expect("sql")
+            let query = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY 1";
+            let rows = sql.query(query, &[]).expect("schema");
+            rows.iter().map(|row| row.get(0)).collect::<DbResult<Vec<String>>>().expect("sql")
         };
-        assert_eq!(dump(&[2, 3]), dump(&[3]));
-        assert_ne!(dump(&[2]), dump(&[3]));
+        assert_eq!(dump(&[2, 4, 5]), dump(&[5]));
+        assert_ne!(dump(&[4]), dump(&[5]));
     }
 
     #[test]
     fn going_back_and_unknown_targets_are_refused() {
-        let mut conn = Connection::open_in_memory().expect("memory");
-        assert_eq!(migrate(&mut conn, 2).expect("two").len(), 2);
-        assert!(matches!(migrate(&mut conn, 1), Err(SchemaError::Back { current: 2, target: 1 })));
-        assert!(matches!(migrate(&mut conn, 9), Err(SchemaError::NoSuch(9))));
-        assert!(migrate(&mut conn, 2).expect("again").is_empty());
+        let mut sql = memory();
+        assert_eq!(migrate(&mut sql, 2).expect("two").len(), 2);
+        assert!(matches!(migrate(&mut sql, 1), Err(SchemaError::Back { current: 2, target: 1 })));
+        assert!(matches!(migrate(&mut sql, 9), Err(SchemaError::NoSuch(9))));
+        assert!(migrate(&mut sql, 2).expect("again").is_empty());
     }
 
     #[test]
     fn newer_expanded_schema_is_accepted_and_a_contracted_one_refused() {
-        let mut conn = Connection::open_in_memory().expect("memory");
-        migrate(&mut conn, 1).expect("one");
-        assert!(matches!(check(&conn), Err(SchemaError::TooOld(1))));
-        migrate(&mut conn, NEWEST).expect("all");
+        let mut sql = memory();
+        migrate(&mut sql, 1).expect("one");
+        assert!(matches!(check(&mut sql), Err(SchemaError::TooOld(1))));
+        migrate(&mut sql, NEWEST).expect("all");
         let add = "INSERT INTO schema_migrations VALUES (?1, 'later', ?2, 0)";
-        conn.execute(add, (98, 2)).expect("expanded");
-        assert_eq!(check(&conn).expect("tolerated"), 98);
-        conn.execute(add, (99, 50)).expect("contracted");
-        assert!(matches!(check(&conn), Err(SchemaError::Contracted { current: 99, needs: 50 })));
+        sql.execute(add, params![98_u32, 2_u32]).expect("expanded");
+        assert_eq!(check(&mut sql).expect("tolerated"), 98);
+        sql.execute(add, params![99_u32, 50_u32]).expect("contracted");
+        assert!(matches!(check(&mut sql), Err(SchemaError::Contracted { current: 99, needs: 50 })));
     }
 }

@@ -1,24 +1,38 @@
-//! The database: a small pool of SQLite connections in WAL mode, and the queries by table.
-//! SQL lives in this folder only, so that another database can be added behind the same functions.
+//! The database: SQLite by default, PostgreSQL when configured; a small pool of connections, and the queries by table.
+//! SQL lives in this folder only.
 
+pub mod accounts;
+pub mod albums;
+pub mod catalogue;
+pub mod integrity;
+pub mod jobs;
 pub mod migrations;
 pub mod photos;
 pub mod rolls;
-pub mod users;
+pub mod search;
+pub mod sql;
+pub mod uploads;
+mod url;
+pub mod visibility;
 
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 
 use crate::error::ApiError;
+use crate::params;
+use sql::{DbError, DbResult, Sql};
+pub use url::DatabaseUrl;
 
 /// How long a writer waits for another one, such as the other release on the same file.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const POOL: usize = 6;
+/// A connection that was idle for longer is asked whether the server is still there.
+const STALE: Duration = Duration::from_secs(10);
 
 /// Milliseconds since 1970 UTC.
 #[must_use]
@@ -27,11 +41,22 @@ pub fn now_ms() -> i64 {
     i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Opens a database file, creating it only when asked.
+/// Milliseconds since 1970 as RFC 3339 UTC.
+#[must_use]
+pub fn rfc3339(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
+}
+
+/// `?first, ?first+1, ...`, as many as there are values.
+fn placeholders(first: usize, count: usize) -> String {
+    (first..first + count).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ")
+}
+
+/// Opens a SQLite file, creating it only when asked.
 ///
 /// # Errors
 /// Those of SQLite: no such file, no right to it, not a database.
-pub fn open(path: &Path, create: bool, busy: Duration) -> rusqlite::Result<Connection> {
+pub fn open_file(path: &Path, create: bool, busy: Duration) -> rusqlite::Result<Connection> {
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     if create {
         flags |= OpenFlags::SQLITE_OPEN_CREATE;
@@ -42,37 +67,58 @@ pub fn open(path: &Path, create: bool, busy: Duration) -> rusqlite::Result<Conne
     // A photo that was confirmed is there after a power cut.
     conn.pragma_update(None, "synchronous", "full")?;
     conn.pragma_update(None, "foreign_keys", true)?;
+    conn.set_prepared_statement_cache_capacity(64);
     Ok(conn)
+}
+
+/// Opens a database, creating a SQLite file only when asked. Blocks.
+///
+/// # Errors
+/// No such file, no such server, no right to it.
+pub fn open(url: &DatabaseUrl, create: bool, wait: Duration) -> DbResult<Sql> {
+    match url {
+        DatabaseUrl::Sqlite(path) => Ok(Sql::Sqlite(open_file(path, create, wait)?)),
+        DatabaseUrl::Postgres(server) => server.connect(wait),
+    }
 }
 
 /// Device and inode: which file a path means at the moment.
 type FileId = Option<(u64, u64)>;
 
-fn file_id(path: &Path) -> FileId {
-    std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino()))
+fn file_id(url: &DatabaseUrl) -> FileId {
+    match url {
+        DatabaseUrl::Sqlite(path) => std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino())),
+        DatabaseUrl::Postgres(_) => None,
+    }
+}
+
+struct Idle {
+    opened: FileId,
+    since: Instant,
+    sql: Sql,
 }
 
 struct Inner {
-    path: PathBuf,
-    idle: Mutex<Vec<(FileId, Connection)>>,
+    url: DatabaseUrl,
+    idle: Mutex<Vec<Idle>>,
     permits: Semaphore,
 }
 
-/// A pool of connections to one file. Cloning shares it.
+/// A pool of connections to one database. Cloning shares it.
 #[derive(Clone)]
 pub struct Db(Arc<Inner>);
 
 impl Db {
-    /// A pool on an existing file. Connections are opened when needed.
+    /// A pool on an existing database. Connections are opened when needed.
     #[must_use]
-    pub fn new(path: PathBuf) -> Self {
-        Self(Arc::new(Inner { path, idle: Mutex::new(Vec::new()), permits: Semaphore::new(POOL) }))
+    pub fn new(url: DatabaseUrl) -> Self {
+        Self(Arc::new(Inner { url, idle: Mutex::new(Vec::new()), permits: Semaphore::new(POOL) }))
     }
 
-    /// The file.
+    /// Which database.
     #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.0.path
+    pub fn url(&self) -> &DatabaseUrl {
+        &self.0.url
     }
 
     /// Runs queries on a connection of the pool, off the async threads.
@@ -82,28 +128,18 @@ impl Db {
     pub async fn call<T, F>(&self, work: F) -> Result<T, ApiError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Connection) -> Result<T, ApiError> + Send + 'static,
+        F: FnOnce(&mut Sql) -> Result<T, ApiError> + Send + 'static,
     {
         let permit = tokio::time::timeout(BUSY_TIMEOUT, self.0.permits.acquire()).await;
         let Ok(Ok(_permit)) = permit else { return Err(ApiError::Busy) };
         let inner = Arc::clone(&self.0);
         let done = tokio::task::spawn_blocking(move || {
-            // A restored backup is another file under the same name: connections to the one that was
-            // replaced would go on writing to where nobody will ever look.
-            let id = file_id(&inner.path);
-            let idle = {
-                let mut idle = inner.idle.lock().unwrap_or_else(PoisonError::into_inner);
-                idle.retain(|(opened, _)| *opened == id);
-                idle.pop()
-            };
-            let mut conn = match idle {
-                Some((_, conn)) => conn,
-                None => open(&inner.path, false, BUSY_TIMEOUT)?,
-            };
-            let result = work(&mut conn);
+            let (opened, mut sql) = inner.take()?;
+            let result = work(&mut sql);
             // A connection that failed is dropped: the next request starts from a clean one.
             if !matches!(result, Err(ApiError::Database(_))) {
-                inner.idle.lock().unwrap_or_else(PoisonError::into_inner).push((id, conn));
+                let idle = Idle { opened, since: Instant::now(), sql };
+                inner.idle.lock().unwrap_or_else(PoisonError::into_inner).push(idle);
             }
             result
         });
@@ -117,38 +153,54 @@ impl Db {
     pub async fn write<T, F>(&self, work: F) -> Result<T, ApiError>
     where
         T: Send + 'static,
-        F: FnOnce(&Transaction<'_>) -> Result<T, ApiError> + Send + 'static,
+        F: FnOnce(&mut Sql) -> Result<T, ApiError> + Send + 'static,
     {
-        self.call(move |conn| {
-            // Immediate: a lock that is taken later cannot wait, it can only fail.
-            let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let value = work(&tx)?;
-            tx.commit()?;
-            Ok(value)
-        })
-        .await
+        self.call(move |sql| sql.in_transaction(work)).await
     }
 }
 
-/// Opens the file, writes a heartbeat and reads it back: what health calls a working database.
+impl Inner {
+    fn take(&self) -> DbResult<(FileId, Sql)> {
+        // A restored backup is another file under the same name: connections to the one that was
+        // replaced would go on writing to where nobody will ever look.
+        let id = file_id(&self.url);
+        loop {
+            let idle = {
+                let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+                idle.retain(|one| one.opened == id && one.sql.is_open());
+                idle.pop()
+            };
+            let Some(mut idle) = idle else { break };
+            // A server that was restarted has closed it, and the first query would be the one to notice.
+            if !idle.sql.is_postgres() || idle.since.elapsed() < STALE || idle.sql.batch("SELECT 1").is_ok() {
+                return Ok((id, idle.sql));
+            }
+        }
+        Ok((id, open(&self.url, false, BUSY_TIMEOUT)?))
+    }
+}
+
+/// Connects, writes a heartbeat and reads it back: what health calls a working database. The schema and the jobs due.
 ///
 /// # Errors
 /// What failed, in words.
-pub fn probe(path: &Path, busy: Duration) -> Result<u32, String> {
-    let fail = |what: &'static str| move |e: rusqlite::Error| format!("{what}: {e}");
-    let mut conn = open(path, false, busy).map_err(fail("open"))?;
-    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail("write lock"))?;
+pub fn probe(url: &DatabaseUrl, wait: Duration) -> Result<(u32, u64), String> {
+    let fail = |what: &'static str| move |e: DbError| format!("{what}: {e}");
+    let mut sql = open(url, false, wait).map_err(fail("open"))?;
+    // Not under the write lock of PostgreSQL: one row of its own needs no order with anything.
+    sql.batch(if sql.is_postgres() { "BEGIN" } else { "BEGIN IMMEDIATE" }).map_err(fail("write lock"))?;
     let now = now_ms();
-    let rows = tx.execute("UPDATE heartbeat SET beat_at = ?1 WHERE id = 1", [now]).map_err(fail("write"))?;
+    let rows =
+        sql.execute("UPDATE heartbeat SET beat_at = ?1 WHERE id = 1", params![now]).map_err(fail("write"))?;
     if rows != 1 {
         return Err("write: the heartbeat row is missing".to_owned());
     }
-    let read: i64 =
-        tx.query_row("SELECT beat_at FROM heartbeat WHERE id = 1", [], |r| r.get(0)).map_err(fail("read"))?;
+    let read: i64 = sql.value("SELECT beat_at FROM heartbeat WHERE id = 1", &[]).map_err(fail("read"))?;
     if read != now {
         return Err("read: the heartbeat is not what was written".to_owned());
     }
-    let schema = migrations::version(&tx).map_err(fail("schema"))?;
-    tx.commit().map_err(fail("commit"))?;
-    Ok(schema)
+    let schema = migrations::version(&mut sql).map_err(fail("schema"))?;
+    let (due, _) = jobs::depth(&mut sql).map_err(fail("queue"))?;
+    sql.commit().map_err(fail("commit"))?;
+    Ok((schema, due))
 }

@@ -64,6 +64,38 @@ impl Format {
     }
 }
 
+/// Extensions of originals, one for each type.
+pub const EXTENSIONS: [&str; 3] = ["jpg", "png", "webp"];
+
+/// Names of the stored sizes, WebP included.
+pub fn variant_files() -> impl Iterator<Item = String> {
+    VARIANTS.iter().flat_map(|(name, _)| [format!("{name}.jpg"), format!("{name}.webp")])
+}
+
+/// What a file says of its making; nothing when it cannot be read.
+#[must_use]
+pub fn read_exif(_path: &Path) -> Exif {
+    Exif::default()
+}
+
+/// Processing in a process of its own.
+pub mod worker {
+    use super::*;
+    /// As [`super::process`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn process(
+        path: &Path,
+        header: Header,
+        options: &Options,
+        _scratch: &Path,
+        _timeout: std::time::Duration,
+    ) -> Result<Processed, ImageError> {
+        super::process(path, header, options)
+    }
+}
+
 /// Media type of a stored original by its extension.
 #[must_use]
 pub fn media_type(extension: &str) -> &'static str {
@@ -83,6 +115,28 @@ pub struct Sizes {
     pub preview: (u32, u32),
     /// At most 2048 px.
     pub large: (u32, u32),
+}
+
+impl Sizes {
+    /// The sizes of an image: the longer side at most so many pixels, never enlarged.
+    #[must_use]
+    pub fn of(width: u32, height: u32) -> Self {
+        let [thumb, preview, large] = VARIANTS.map(|(_, side)| fit(width, height, side));
+        Self { thumb, preview, large }
+    }
+}
+
+/// Width and height shrunk to at most `side` on the longer side.
+fn fit(width: u32, height: u32, side: u32) -> (u32, u32) {
+    let longest = width.max(height);
+    if longest <= side {
+        return (width, height);
+    }
+    let scale = |n: u32| {
+        let scaled = (u64::from(n) * u64::from(side) + u64::from(longest) / 2) / u64::from(longest);
+        u32::try_from(scaled).unwrap_or(side).max(1)
+    };
+    (scale(width), scale(height))
 }
 
 /// Why an image was refused.
@@ -154,13 +208,51 @@ pub struct Processed {
     pub sizes: Sizes,
     /// The JPEGs, in the order of [`VARIANTS`].
     pub jpegs: [Vec<u8>; 3],
+    /// The same as WebP.
+    pub webps: Option<[Vec<u8>; 3]>,
+    /// Placeholder.
+    pub thumbhash: Vec<u8>,
+    /// What the file says.
+    pub exif: Exif,
+}
+
+/// How to process.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Watermark.
+    pub watermark: Option<std::path::PathBuf>,
+    /// Make WebP too.
+    pub webp: bool,
+}
+
+/// What the file says.
+#[derive(Debug, Clone, Default)]
+pub struct Exif {
+    /// Maker.
+    pub make: Option<String>,
+    /// Model.
+    pub model: Option<String>,
+    /// Lens.
+    pub lens: Option<String>,
+    /// Taken, local.
+    pub taken_at: Option<String>,
+    /// Seconds.
+    pub exposure_seconds: Option<f64>,
+    /// Aperture.
+    pub f_number: Option<f64>,
+    /// ISO.
+    pub iso: Option<u32>,
+    /// mm.
+    pub focal_mm: Option<f64>,
+    /// Degrees.
+    pub gps: Option<(f64, f64)>,
 }
 
 /// Decodes an inspected image and makes the three sizes. Blocks; run it off the async threads.
 ///
 /// # Errors
 /// A broken file.
-pub fn process(path: &Path, header: Header) -> Result<Processed, ImageError> {
+pub fn process(path: &Path, header: Header, _options: &Options) -> Result<Processed, ImageError> {
     let mut reader = ImageReader::with_format(BufReader::new(File::open(path)?), header.format.decoder());
     let mut limits = image::Limits::default();
     // Sixteen bits and four channels of the declared pixels, and as much again for the decoder.
@@ -191,7 +283,15 @@ pub fn process(path: &Path, header: Header) -> Result<Processed, ImageError> {
             | Orientation::Rotate270FlipH
     );
     let (width, height) = if turned { (height, width) } else { (width, height) };
-    Ok(Processed { width, height, sizes: Sizes { thumb: dims[0], preview: dims[1], large: dims[2] }, jpegs })
+    Ok(Processed {
+        width,
+        height,
+        sizes: Sizes { thumb: dims[0], preview: dims[1], large: dims[2] },
+        jpegs,
+        webps: None,
+        thumbhash: Vec::new(),
+        exif: Exif::default(),
+    })
 }
 
 /// Three channels of eight bits; what is transparent becomes white, as on paper.

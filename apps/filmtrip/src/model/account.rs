@@ -59,6 +59,16 @@ pub struct SetupBody {
     pub password: String,
 }
 
+/// Body of another password.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PasswordBody {
+    /// The present one.
+    pub old: String,
+    /// The new one.
+    pub new: String,
+}
+
 /// An account, as admins see it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AccountInfo {

@@ -36,16 +36,8 @@ pub enum FilmFormat {
 
 impl FilmFormat {
     /// All of them, in the order of a menu.
-    pub const ALL: [Self; 8] = [
-        Self::F135,
-        Self::Half,
-        Self::F120,
-        Self::F110,
-        Self::F4x5,
-        Self::F8x10,
-        Self::Instant,
-        Self::Other,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::F135, Self::Half, Self::F120, Self::F110, Self::F4x5, Self::F8x10, Self::Instant, Self::Other];
 
     /// The name in the database and in JSON.
     #[must_use]

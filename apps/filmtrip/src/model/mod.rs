@@ -6,16 +6,16 @@ mod photo;
 mod upload;
 
 pub use account::{
-    AccountChange, AccountInfo, AccountList, Integrity, IntegrityFault, JobInfo, JobList, LoginBody, NewAccount,
-    Overview, SessionInfo, SetupBody, SetupLink, StorageUse, UserInfo, UserRole,
+    AccountChange, AccountInfo, AccountList, Integrity, IntegrityFault, JobInfo, JobList, LoginBody,
+    NewAccount, Overview, PasswordBody, SessionInfo, SetupBody, SetupLink, StorageUse, UserInfo, UserRole,
 };
 pub use catalogue::{
-    Album, AlbumBody, AlbumKind, AlbumList, Facet, FilmFormat, Gear, MapPoint, MapPoints, PhotoKeys, Roll, RollBody,
-    RollList, TagList,
+    Album, AlbumBody, AlbumKind, AlbumList, Facet, FilmFormat, Gear, MapPoint, MapPoints, PhotoKeys, Roll,
+    RollBody, RollList, TagList,
 };
 pub use photo::{
-    BulkAction, BulkBody, BulkDone, Exif, Features, Image, Images, Location, Neighbours, Photo, PhotoChange, PhotoPage,
-    ShortLink, Visibility,
+    BulkAction, BulkBody, BulkDone, Exif, Features, Image, Images, Location, Neighbours, Photo, PhotoChange,
+    PhotoPage, ShortLink, Visibility,
 };
 pub use upload::{About, DirectForm, NewUpload, Refused, UploadInfo, UploadRules, UploadState, Uploaded};
 
@@ -38,6 +38,8 @@ pub struct ErrorDetail {
 }
 
 /// Reads a field that is there, `null` included, as `Some`: absent means "leave it", null means "clear it".
-fn given<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Option<T>>, D::Error> {
+fn given<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Option<T>>, D::Error> {
     Option::<T>::deserialize(from).map(Some)
 }

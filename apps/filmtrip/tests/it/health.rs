@@ -21,7 +21,7 @@ fn healthy_service_tells_its_parts_schema_and_release() {
     assert_eq!(body["database"]["status"], "ok");
     assert_eq!(body["storage"]["status"], "ok");
     assert_eq!(body["queue_depth"], 0);
-    assert_eq!(body["schema"], 3);
+    assert_eq!(body["schema"], 5);
     assert_eq!(body["release"], "2026.11.23-abc");
     assert_eq!(body["version"], filmtrip::VERSION);
 }
@@ -52,15 +52,16 @@ fn locked_database_fails_health_in_time_and_its_release_mends_it() {
     let site = Site::new();
     let app = site.serve();
     let client = app.client();
-    let lock = site.sqlite();
-    lock.execute_batch("BEGIN IMMEDIATE").expect("lock");
+    let mut lock = site.sql();
+    lock.begin_write().expect("lock");
+    lock.batch("UPDATE heartbeat SET beat_at = 1").expect("lock the row too");
     let start = Instant::now();
     let (status, body) = health(&client);
     assert_eq!(status, 503);
     assert!(start.elapsed() < Duration::from_secs(3), "took {:?}", start.elapsed());
-    assert!(body["database"]["error"].as_str().expect("why").contains("locked"), "{body}");
+    assert!(body["database"]["error"].as_str().expect("why").contains("lock"), "{body}");
     assert_eq!(client.get("/").status, 200, "reading needs no write lock");
-    lock.execute_batch("ROLLBACK").expect("unlock");
+    lock.rollback();
     assert_eq!(health(&client).0, 200);
 }
 
@@ -70,6 +71,16 @@ fn removed_or_ruined_database_fails_health() {
     let app = site.serve();
     let client = app.client();
     assert_eq!(health(&client).0, 200);
+    if let Some(server) = &site.server {
+        server.stop();
+        let (status, body) = health(&client);
+        assert_eq!((status, body["database"]["status"].as_str()), (503, Some("failed")));
+        assert_eq!(client.get("/api/photos").status, 503);
+        server.run();
+        assert_eq!(health(&client).0, 200);
+        assert_eq!(client.get("/api/photos").status, 200, "connections of before are still being used");
+        return;
+    }
     std::fs::rename(site.database(), site.dir.path().join("gone.db")).expect("remove");
     let (status, body) = health(&client);
     assert_eq!(status, 503);
@@ -85,9 +96,13 @@ fn database_that_cannot_be_written_fails_health() {
     let app = site.serve();
     assert_eq!(health(&app.client()).0, 200);
     // Root may write read-only files, so the write is refused by the database itself.
-    let refuse =
-        "CREATE TRIGGER no_write BEFORE UPDATE ON heartbeat BEGIN SELECT RAISE(ABORT, 'read-only'); END";
-    site.sqlite().execute_batch(refuse).expect("trigger");
+    let refuse = if crate::ON_POSTGRES {
+        "CREATE FUNCTION refuse() RETURNS trigger AS 'BEGIN RAISE EXCEPTION ''read-only''; END' LANGUAGE plpgsql;
+         CREATE TRIGGER no_write BEFORE UPDATE ON heartbeat FOR EACH ROW EXECUTE FUNCTION refuse()"
+    } else {
+        "CREATE TRIGGER no_write BEFORE UPDATE ON heartbeat BEGIN SELECT RAISE(ABORT, 'read-only'); END"
+    };
+    site.sql().batch(refuse).expect("trigger");
     let (status, body) = health(&app.client());
     assert_eq!(status, 503);
     assert!(body["database"]["error"].as_str().expect("why").contains("read-only"), "{body}");

@@ -8,9 +8,13 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use filmtrip::db::DatabaseUrl;
+use filmtrip::db::sql::Sql;
 use filmtrip::images::sample;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use super::postgres::Postgres;
 
 pub(crate) const ADMIN: &str = "admin@example.com";
 pub(crate) const OWNER: &str = "owner@example.com";
@@ -20,12 +24,15 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 /// A folder with a database and media.
 pub(crate) struct Site {
     pub(crate) dir: TempDir,
+    /// When the tests run on PostgreSQL.
+    pub(crate) server: Option<Postgres>,
 }
 
 impl Site {
     /// An empty folder.
     pub(crate) fn empty() -> Self {
-        Self { dir: tempfile::tempdir().expect("temporary folder") }
+        let server = crate::ON_POSTGRES.then(Postgres::start);
+        Self { dir: tempfile::tempdir().expect("temporary folder"), server }
     }
 
     /// A migrated database with an admin.
@@ -57,7 +64,7 @@ impl Site {
             .args(args)
             .env_clear()
             .env("PORT", "0")
-            .env("DATABASE_URL", format!("sqlite:{}", self.database().display()))
+            .env("DATABASE_URL", self.url())
             .env("FILMTRIP_MEDIA_DIR", self.media())
             .current_dir(self.dir.path())
             .stdin(Stdio::null());
@@ -88,9 +95,18 @@ impl Site {
         App::spawn(self.command(&["serve"]).env_remove("DATABASE_URL").env_remove("FILMTRIP_MEDIA_DIR"))
     }
 
+    /// The address of the database.
+    pub(crate) fn url(&self) -> String {
+        match &self.server {
+            Some(server) => server.url(),
+            None => format!("sqlite:{}", self.database().display()),
+        }
+    }
+
     /// Direct access to the database, as another process has it.
-    pub(crate) fn sqlite(&self) -> rusqlite::Connection {
-        filmtrip::db::open(&self.database(), false, Duration::from_secs(5)).expect("database")
+    pub(crate) fn sql(&self) -> Sql {
+        let url = DatabaseUrl::parse(&self.url()).expect("url");
+        filmtrip::db::open(&url, false, Duration::from_secs(5)).expect("database")
     }
 }
 

@@ -1,4 +1,4 @@
-//! Logging in and out, the first password, and the figures for admins.
+//! Logging in and out, the first password, and another one.
 
 use axum::Json;
 use axum::extract::State;
@@ -6,12 +6,13 @@ use axum::http::{StatusCode, header, request::Parts};
 use axum::response::{IntoResponse, Response};
 
 use super::session::client;
-use super::{Change, Session, Shared};
+use super::{Api, Change, Session, Shared};
 use crate::auth::{self, origin, password, session};
-use crate::db::users::{self, User};
-use crate::db::{migrations, now_ms, photos};
+use crate::db::accounts::{self, User};
+use crate::db::now_ms;
+use crate::db::sql::Sql;
 use crate::error::ApiError;
-use crate::model::{LoginBody, Overview, SessionInfo, SetupBody, UserInfo, UserRole};
+use crate::model::{LoginBody, PasswordBody, SessionInfo, SetupBody, UserInfo};
 
 fn info(user: &User, token: &str) -> SessionInfo {
     SessionInfo {
@@ -37,10 +38,10 @@ pub(super) async fn login(
     let subjects = [format!("ip {address}"), format!("account {address} {email}")];
     let user = {
         let (subjects, email) = (subjects.clone(), email.clone());
-        let reserve = move |tx: &rusqlite::Transaction<'_>| {
-            users::reserve_attempt(tx, &subjects[0], auth::MAX_PER_ADDRESS, auth::WINDOW_MS)?;
-            users::reserve_attempt(tx, &subjects[1], auth::MAX_PER_ACCOUNT, auth::WINDOW_MS)?;
-            Ok(users::by_email(tx, &email)?)
+        let reserve = move |sql: &mut Sql| {
+            accounts::reserve_attempt(sql, &subjects[0], auth::MAX_PER_ADDRESS, auth::WINDOW_MS)?;
+            accounts::reserve_attempt(sql, &subjects[1], auth::MAX_PER_ACCOUNT, auth::WINDOW_MS)?;
+            Ok(accounts::by_email(sql, &email)?)
         };
         api.db.write(reserve).await?
     };
@@ -49,18 +50,18 @@ pub(super) async fn login(
     let right = tokio::task::spawn_blocking(move || password::verify(&body.password, hash.as_deref()))
         .await
         .map_err(|e| ApiError::Internal(format!("password check: {e}")))?;
-    let Some(user) = user.filter(|_| right) else {
+    let Some(user) = user.filter(|user| right && !user.disabled) else {
         tracing::warn!("login refused from {address}");
         return Err(ApiError::WrongLogin);
     };
     let token = session::new_token();
     let token_hash = session::token_hash(&token);
     let user_id = user.id;
-    let open = move |tx: &rusqlite::Transaction<'_>| {
+    let open = move |sql: &mut Sql| {
         for subject in &subjects {
-            users::release_attempt(tx, subject)?;
+            accounts::release_attempt(sql, subject)?;
         }
-        users::open_session(tx, user_id, &token_hash, now_ms() + auth::SESSION_MS)?;
+        accounts::open_session(sql, user_id, &token_hash, now_ms() + auth::SESSION_MS)?;
         Ok(())
     };
     api.db.write(open).await?;
@@ -73,7 +74,7 @@ pub(super) async fn login(
 /// `POST /api/auth/logout`: ends the session here and in the browser.
 pub(super) async fn logout(State(api): Shared, Change(session): Change) -> Result<Response, ApiError> {
     let hash = session::token_hash(&session.token);
-    api.db.write(move |tx| Ok(users::close_session(tx, &hash)?)).await?;
+    api.db.write(move |sql| Ok(accounts::close_session(sql, &hash)?)).await?;
     let cookie = session::clear_cookie(api.config.secure());
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
 }
@@ -94,31 +95,55 @@ pub(super) async fn setup(
     }
     let subject = format!("setup {}", client(&parts, &api));
     api.db
-        .write(move |tx| users::reserve_attempt(tx, &subject, auth::MAX_PER_ADDRESS, auth::WINDOW_MS))
+        .write(move |sql| accounts::reserve_attempt(sql, &subject, auth::MAX_PER_ADDRESS, auth::WINDOW_MS))
         .await?;
+    let hash = hash(&api, body.password).await?;
+    let token = session::token_hash(&body.token);
+    api.db.write(move |sql| accounts::use_setup_token(sql, &token, &hash)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Hashes a new password.
+async fn hash(api: &Api, password: String) -> Result<String, ApiError> {
     let Ok(_permit) = api.hashing.acquire().await else { return Err(ApiError::Busy) };
-    let hash = tokio::task::spawn_blocking(move || password::hash(&body.password))
+    tokio::task::spawn_blocking(move || password::hash(&password))
         .await
         .map_err(|e| ApiError::Internal(format!("password hash: {e}")))?
         .map_err(|e| match e {
             password::PasswordError::Hash(e) => ApiError::Internal(e),
             weak => ApiError::BadRequest(weak.to_string()),
-        })?;
-    let token = session::token_hash(&body.token);
-    api.db.write(move |tx| users::use_setup_token(tx, &token, &hash)).await?;
-    Ok(StatusCode::NO_CONTENT)
+        })
 }
 
-/// `GET /api/overview`: figures for admins.
-pub(super) async fn overview(State(api): Shared, session: Session) -> Result<Json<Overview>, ApiError> {
-    if session.user.role != UserRole::Admin {
-        return Err(ApiError::Forbidden);
+/// `POST /api/auth/password`: another password. The account's other sessions end.
+pub(super) async fn change_password(
+    State(api): Shared,
+    Change(session): Change,
+    Json(body): Json<PasswordBody>,
+) -> Result<StatusCode, ApiError> {
+    let (id, subject) = (session.user.id, format!("password {}", session.user.id));
+    if body.old.len() > password::MAX_BYTES {
+        return Err(ApiError::WrongLogin);
     }
-    let (queue_depth, release) = (api.jobs.depth(), api.config.release.clone());
-    let read = move |conn: &mut rusqlite::Connection| {
-        let (photos, original_bytes) = photos::totals(conn)?;
-        let (users, schema) = (users::count(conn)?, migrations::version(conn)?);
-        Ok(Overview { photos, original_bytes, users, queue_depth, schema, release })
+    let reserve =
+        move |sql: &mut Sql| accounts::reserve_attempt(sql, &subject, auth::MAX_PER_ACCOUNT, auth::WINDOW_MS);
+    api.db.write(reserve).await?;
+    let stored = session.user.password_hash.clone();
+    let right = {
+        let Ok(_permit) = api.hashing.acquire().await else { return Err(ApiError::Busy) };
+        tokio::task::spawn_blocking(move || password::verify(&body.old, stored.as_deref()))
+            .await
+            .map_err(|e| ApiError::Internal(format!("password check: {e}")))?
     };
-    Ok(Json(api.db.call(read).await?))
+    if !right {
+        return Err(ApiError::WrongLogin);
+    }
+    let hash = hash(&api, body.new).await?;
+    let keep = session::token_hash(&session.token);
+    let set = move |sql: &mut Sql| {
+        accounts::release_attempt(sql, &format!("password {id}"))?;
+        Ok(accounts::set_password(sql, id, &hash, &keep)?)
+    };
+    api.db.write(set).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

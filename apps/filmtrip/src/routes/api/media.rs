@@ -1,19 +1,17 @@
 //! Image bytes: variants for those who may see the photo, originals for those who may edit it.
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use tokio::fs::File;
-use tokio::io::AsyncReadExt;
 
 use super::photos::find;
-use super::{MaybeSession, Session, Shared};
+use super::{Api, MaybeSession, Session, Shared};
+use crate::db::photos::{PhotoRow, Variants};
 use crate::error::ApiError;
 use crate::images::{VARIANTS, media_type};
 use crate::model::Visibility;
-
-const CHUNK: usize = 128 * 1024;
+use crate::storage::{Backend, Content, ObjectError, names};
 
 fn protect(response: &mut Response, disposition: &str) -> Result<(), ApiError> {
     let headers = response.headers_mut();
@@ -25,19 +23,22 @@ fn protect(response: &mut Response, disposition: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// `GET /media/{key}/{size}.jpg`.
+/// `GET /media/{key}/{size}.jpg` and `.webp`.
 pub(super) async fn variant(
     State(api): Shared,
     session: MaybeSession,
     Path((key, file)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let name = file.strip_suffix(".jpg").unwrap_or_default();
-    if !VARIANTS.iter().any(|(known, _)| *known == name) {
-        return Err(ApiError::NotFound);
-    }
+    let (name, kind) = file.split_once('.').unwrap_or_default();
+    let index = VARIANTS.iter().position(|(known, _)| *known == name).ok_or(ApiError::NotFound)?;
     let row = find(&api, &key, session.viewer()).await?;
-    let tag = format!("\"{key}-{name}\"");
+    let webp = match kind {
+        "jpg" => false,
+        "webp" if row.webp => true,
+        _ => return Err(ApiError::NotFound),
+    };
+    let tag = format!("\"{key}-{name}-{kind}\"");
     let cache = if row.visibility == Visibility::Private {
         "private, no-store"
     } else {
@@ -48,17 +49,37 @@ pub(super) async fn variant(
     let mut response = if known.is_some_and(|tags| tags.split(',').any(|t| t.trim() == tag)) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        let path = api.storage.variant(&key, name);
-        let bytes = tokio::fs::read(&path)
-            .await
-            .map_err(|e| ApiError::Internal(format!("{name} of photo {key} cannot be read: {e}")))?;
-        ([(header::CONTENT_TYPE, "image/jpeg")], bytes).into_response()
+        let media_type = if webp { "image/webp" } else { "image/jpeg" };
+        send(size(&api, &row, index, &file, webp).await?, media_type)
     };
     protect(&mut response, "inline")?;
     let tag = HeaderValue::from_str(&tag).map_err(|e| ApiError::Internal(e.to_string()))?;
     response.headers_mut().insert(header::ETAG, tag);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
     Ok(response)
+}
+
+async fn size(api: &Api, row: &PhotoRow, index: usize, file: &str, webp: bool) -> Result<Content, ApiError> {
+    let lost =
+        |e: ObjectError| ApiError::Internal(format!("{file} of photo {} cannot be read: {e}", row.key));
+    match row.variants {
+        Variants::Stored(backend) => {
+            api.storage.read(backend, &names::variant(&row.key, file)).await.map_err(lost)
+        }
+        // The domain may be shut to all but its own pages, so even what is private comes by way of the CDN.
+        Variants::Style => match &api.storage.upyun {
+            Some(upyun) => upyun.read_style(&row.object, index, webp).await.map_err(lost),
+            None => Err(lost(ObjectError::NotConfigured(Backend::Upyun))),
+        },
+    }
+}
+
+fn send(content: Content, media_type: &'static str) -> Response {
+    let mut response = Body::from_stream(content.stream).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(content.bytes));
+    response
 }
 
 /// `GET /api/photos/{key}/original`: for the owner and admins only, whatever the visibility.
@@ -69,25 +90,13 @@ pub(super) async fn original(
 ) -> Result<Response, ApiError> {
     let viewer = session.viewer();
     let row = find(&api, &key, viewer).await?;
-    if !viewer.may_edit(&row) {
+    if !viewer.may_edit(row.owner_id) {
         return Err(ApiError::Forbidden);
     }
-    let path = api.storage.original(&row.original_key, &row.format);
-    let file = File::open(&path)
-        .await
-        .map_err(|e| ApiError::Internal(format!("original of photo {key} cannot be read: {e}")))?;
-    let length = file.metadata().await?.len();
-    let chunks = futures_util::stream::try_unfold(file, |mut file| async move {
-        let mut chunk = vec![0; CHUNK];
-        let read = file.read(&mut chunk).await?;
-        chunk.truncate(read);
-        Ok::<_, std::io::Error>((read > 0).then(|| (Bytes::from(chunk), file)))
-    });
-    let mut response = Body::from_stream(chunks).into_response();
+    let lost = |e: ObjectError| ApiError::Internal(format!("original of photo {key} cannot be read: {e}"));
+    let content = api.storage.read(row.backend, &row.object).await.map_err(lost)?;
+    let mut response = send(content, media_type(&row.format));
     protect(&mut response, &format!("attachment; filename=\"{key}.{}\"", row.format))?;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type(&row.format)));
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     Ok(response)
 }

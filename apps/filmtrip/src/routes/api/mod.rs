@@ -1,26 +1,31 @@
 //! The JSON API and the images. Every route of it is listed here.
 
 mod account;
+pub(crate) mod admin;
+mod catalogue;
+mod check;
+mod direct;
 mod media;
 mod photos;
 mod session;
 mod upload;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use axum::routing::{get, patch, post, put};
 use axum::{Json, Router, middleware};
 use tokio::sync::Semaphore;
 
-use crate::config::Config;
+use crate::capacity::Capacity;
+use crate::config::{CALLBACK_PATH, Config};
 use crate::db::Db;
 use crate::error::ApiError;
 use crate::health::Health;
 use crate::storage::Storage;
+use crate::work::Queue;
 
 pub use session::{Change, MaybeSession, Session};
 
@@ -34,70 +39,35 @@ pub struct Api {
     pub storage: Storage,
     /// The health checker.
     pub health: Health,
-    /// Image work.
-    pub jobs: Jobs,
+    /// Caps on image work.
+    pub capacity: Capacity,
+    /// The workers of the queue.
+    pub queue: Queue,
     /// Password hashing takes 19 MiB each: this many at once.
     pub hashing: Semaphore,
 }
 
+/// A notice is small; nobody is to fill the memory with one.
+const CALLBACK_BYTES: usize = 64 * 1024;
+
 /// The shared state as handlers take it.
 pub type Shared = State<Arc<Api>>;
-
-/// Caps on image work, by jobs and by pixels: ten small photos are not ten flatbed scans.
-pub struct Jobs {
-    cpu: Semaphore,
-    megapixels: Semaphore,
-    total_megapixels: u32,
-    depth: AtomicUsize,
-}
-
-/// A job that is waiting or running; gone when dropped.
-pub struct Queued<'a>(&'a AtomicUsize);
-
-impl Drop for Queued<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Jobs {
-    fn new(max_pixels: u64) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let total = u32::try_from(max_pixels / 1_000_000).unwrap_or(u32::MAX).max(1);
-        Self {
-            cpu: Semaphore::new(cores),
-            megapixels: Semaphore::new(total as usize),
-            total_megapixels: total,
-            depth: AtomicUsize::new(0),
-        }
-    }
-
-    /// Jobs waiting or running.
-    #[must_use]
-    pub fn depth(&self) -> usize {
-        self.depth.load(Ordering::Relaxed)
-    }
-
-    fn enqueue(&self) -> Queued<'_> {
-        self.depth.fetch_add(1, Ordering::Relaxed);
-        Queued(&self.depth)
-    }
-
-    /// Waits until nothing is queued any more.
-    pub async fn drained(&self) {
-        while self.depth() > 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    }
-}
 
 impl Api {
     /// The shared state of one process.
     #[must_use]
     pub fn new(config: Config, db: Db, storage: Storage) -> Arc<Self> {
         let health = Health::new(db.clone(), storage.clone(), config.release.clone());
-        let jobs = Jobs::new(config.max_pixels);
-        Arc::new(Self { config, db, storage, health, jobs, hashing: Semaphore::new(2) })
+        let capacity = Capacity::new(config.max_pixels);
+        Arc::new(Self {
+            config,
+            db,
+            storage,
+            health,
+            capacity,
+            queue: Queue::default(),
+            hashing: Semaphore::new(2),
+        })
     }
 }
 
@@ -112,11 +82,41 @@ pub fn router(api: &Arc<Api>) -> Router {
         .route("/api/auth/logout", post(account::logout))
         .route("/api/auth/session", get(account::session))
         .route("/api/auth/setup", post(account::setup))
+        .route("/api/auth/password", post(account::change_password))
         .route("/api/photos", get(photos::list).merge(uploads))
+        .route("/api/photos/bulk", post(photos::bulk))
         .route("/api/photos/{key}", get(photos::one).patch(photos::change).delete(photos::delete))
+        .route("/api/photos/{key}/neighbours", get(photos::neighbours))
         .route("/api/photos/{key}/original", get(media::original))
-        .route("/api/rolls", get(photos::rolls).post(photos::new_roll))
-        .route("/api/overview", get(account::overview))
+        .route("/api/photos/{key}/restore", post(photos::restore))
+        .route("/api/photos/{key}/short", post(photos::short))
+        .route("/api/short/{code}", get(photos::by_short))
+        .route("/api/uploads", get(direct::list).post(direct::sign))
+        .route("/api/uploads/rules", get(direct::rules))
+        .route("/api/uploads/{key}", get(direct::one).delete(direct::give_up))
+        .route("/api/uploads/{key}/complete", post(direct::complete))
+        .route(CALLBACK_PATH, post(direct::callback).layer(DefaultBodyLimit::max(CALLBACK_BYTES)))
+        .route("/api/rolls", get(catalogue::rolls).post(catalogue::new_roll))
+        .route(
+            "/api/rolls/{key}",
+            get(catalogue::roll).put(catalogue::change_roll).delete(catalogue::delete_roll),
+        )
+        .route("/api/albums", get(catalogue::list).post(catalogue::new_album))
+        .route(
+            "/api/albums/{key}",
+            get(catalogue::album).put(catalogue::change_album).delete(catalogue::delete_album),
+        )
+        .route("/api/albums/{key}/photos", put(catalogue::album_photos))
+        .route("/api/tags", get(catalogue::tags))
+        .route("/api/gear", get(catalogue::gear))
+        .route("/api/map", get(catalogue::map))
+        .route("/api/overview", get(admin::overview))
+        .route("/api/admin/accounts", get(admin::accounts).post(admin::new_account))
+        .route("/api/admin/accounts/{id}", patch(admin::change_account))
+        .route("/api/admin/accounts/{id}/setup-link", post(admin::setup_link))
+        .route("/api/admin/jobs", get(admin::jobs))
+        .route("/api/admin/jobs/{id}/retry", post(admin::retry))
+        .route("/api/admin/integrity", get(admin::integrity).post(admin::start_integrity))
         .route("/media/{key}/{file}", get(media::variant))
         .route("/api/{*rest}", axum::routing::any(unknown))
         .layer(middleware::from_fn(super::common_headers))
@@ -133,7 +133,7 @@ async fn unknown() -> ApiError {
 }
 
 async fn health(State(api): Shared) -> impl IntoResponse {
-    let report = api.health.check(api.jobs.depth()).await;
+    let report = api.health.check(api.capacity.in_work()).await;
     let status = if report.healthy() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, [(header::CACHE_CONTROL, "no-store")], Json(report))
 }

@@ -1,53 +1,93 @@
-//! Listing, showing, changing and deleting photos, and rolls.
+//! Listing, showing, changing and deleting photos.
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::{Api, Change, MaybeSession, Session, Shared};
-use crate::db::photos::{self, PageQuery, PhotoRow, Viewer};
-use crate::db::rolls;
+use super::{Api, Change, MaybeSession, Session, Shared, check};
+use crate::db::photos::{self, Order, PageQuery, PhotoRow, Variants};
+use crate::db::sql::Sql;
+use crate::db::visibility::{Scope, Viewer};
+use crate::db::{albums, now_ms, rfc3339, search};
 use crate::error::ApiError;
 use crate::images::VARIANTS;
-use crate::model::{Image, Images, NewRoll, Photo, PhotoChange, PhotoPage, Roll, RollList, Visibility};
-use crate::storage::{is_key, new_key};
+use crate::model::{
+    BulkAction, BulkBody, BulkDone, Features, Image, Images, Location, Neighbours, Photo, PhotoChange,
+    PhotoPage, ShortLink, Visibility,
+};
+use crate::storage::{Backend, is_code, is_key, new_code};
+use crate::work::{self, Kind};
 
 const PAGE: u32 = 24;
 const MAX_PAGE: u32 = 100;
-/// Longest title in characters.
-pub(super) const MAX_TITLE: usize = 120;
-/// Longest caption in characters.
-pub(super) const MAX_CAPTION: usize = 2000;
+const MAX_BULK: usize = 500;
 
-/// The JSON of a photo for a viewer.
-pub(super) fn to_json(api: &Api, row: PhotoRow, viewer: Viewer) -> Photo {
+/// Where the sizes of a photo are, for everybody who may see it.
+fn images(api: &Api, row: &PhotoRow) -> Images {
+    let upyun = api.storage.upyun.as_deref().filter(|_| row.variants == Variants::Style);
     // Private images need the session cookie, which another host would not get.
-    let base =
-        if row.visibility == Visibility::Private { "/media" } else { api.config.image_base_url.as_str() };
-    let image = |index: usize, (width, height): (u32, u32)| Image {
-        url: format!("{base}/{}/{}.jpg", row.key, VARIANTS[index].0),
-        width,
-        height,
+    let private = row.visibility == Visibility::Private;
+    let base = if private { "/media" } else { api.config.image_base_url.as_str() };
+    let image = |index: usize, (width, height): (u32, u32)| {
+        let name = VARIANTS[index].0;
+        let (url, webp) = match upyun {
+            Some(upyun) if !private => {
+                (upyun.style_url(&row.object, index, false), upyun.style_url(&row.object, index, true))
+            }
+            _ => (format!("{base}/{}/{name}.jpg", row.key), format!("{base}/{}/{name}.webp", row.key)),
+        };
+        Image { url, webp: row.webp.then_some(webp), width, height }
     };
-    let images = Images {
+    Images {
         thumb: image(0, row.sizes.thumb),
         preview: image(1, row.sizes.preview),
         large: image(2, row.sizes.large),
+    }
+}
+
+/// The smallest size of a photo.
+pub(super) fn thumb(api: &Api, row: &PhotoRow) -> Image {
+    images(api, row).thumb
+}
+
+/// The JSON of a photo for a viewer.
+pub(super) fn to_json(api: &Api, row: PhotoRow, viewer: Viewer) -> Photo {
+    let editable = viewer.may_edit(row.owner_id);
+    let images = images(api, &row);
+    let own_or = |own: String, rolls: Option<&String>| {
+        if own.is_empty() { rolls.cloned().unwrap_or_default() } else { own }
     };
-    let created = jiff::Timestamp::from_millisecond(row.created_at).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    let roll = row.roll;
+    let location = row.location.filter(|_| editable || row.location_shown);
     Photo {
-        editable: viewer.may_edit(&row),
-        images,
         key: row.key,
         title: row.title,
         caption: row.caption,
         visibility: row.visibility,
         width: row.width,
         height: row.height,
-        created_at: created.to_string(),
-        roll: row.roll,
+        created_at: rfc3339(row.created_at),
+        taken_at: row.taken_at,
+        frame: row.frame,
+        film_stock: own_or(row.film_stock, roll.as_ref().map(|r| &r.film_stock)),
+        camera: own_or(row.camera, roll.as_ref().map(|r| &r.camera)),
+        lens: own_or(row.lens, roll.as_ref().map(|r| &r.lens)),
+        roll,
+        place: row.place,
+        location: location.map(|(lat, lon)| Location { lat, lon, shown: row.location_shown }),
+        tags: row.tags,
+        exif: row.exif,
+        images,
+        thumbhash: row.thumbhash.map(|hash| STANDARD.encode(hash)),
+        short: row.short,
+        editable,
+        backend: editable.then(|| row.backend.as_str().to_owned()),
+        deleted_at: row.deleted_at.filter(|_| editable).map(rfc3339),
+        duplicate: false,
     }
 }
 
@@ -57,23 +97,75 @@ pub(super) async fn find(api: &Api, key: &str, viewer: Viewer) -> Result<PhotoRo
         return Err(ApiError::NotFound);
     }
     let key = key.to_owned();
-    let row = api.db.call(move |conn| Ok(photos::by_key(conn, &key)?)).await?;
+    let row = api.db.call(move |sql| Ok(photos::by_key(sql, &key)?)).await?;
     row.filter(|row| viewer.may_see(row)).ok_or(ApiError::NotFound)
 }
 
 async fn find_own(api: &Api, key: &str, session: &Session) -> Result<PhotoRow, ApiError> {
     let viewer = session.viewer();
     let row = find(api, key, viewer).await?;
-    if viewer.may_edit(&row) { Ok(row) } else { Err(ApiError::Forbidden) }
+    if viewer.may_edit(row.owner_id) { Ok(row) } else { Err(ApiError::Forbidden) }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(super) struct ListQuery {
     before: Option<String>,
     limit: Option<u32>,
     #[serde(default)]
     mine: bool,
+    #[serde(default)]
+    trash: bool,
     roll: Option<String>,
+    album: Option<String>,
+    tag: Option<String>,
+    q: Option<String>,
+    film: Option<String>,
+    camera: Option<String>,
+    lens: Option<String>,
+    scanner: Option<String>,
+}
+
+impl ListQuery {
+    /// The query of a viewer; none when its album does not exist for them.
+    fn resolve(self, sql: &mut Sql, viewer: Viewer) -> Result<Option<PageQuery>, ApiError> {
+        let some = |text: Option<String>| text.filter(|t| !t.trim().is_empty());
+        let (mut scope, mut order) = match (self.mine, self.trash) {
+            (true, true) => (Scope::Trash, Order::Newest),
+            (true, false) => (Scope::Own, Order::Newest),
+            (false, _) => (Scope::Public, Order::Newest),
+        };
+        if let Some(key) = &self.album {
+            let album = albums::by_key(sql, key)?.filter(|album| album.visible_to(viewer));
+            let Some(album) = album else { return Ok(None) };
+            order = Order::Album(album.id);
+            if scope == Scope::Public {
+                scope = album.scope();
+            }
+        } else if self.roll.is_some() {
+            order = Order::Frames;
+            if scope == Scope::Public {
+                scope = Scope::Collection;
+            }
+        }
+        Ok(Some(PageQuery {
+            viewer,
+            scope,
+            order,
+            roll: self.roll,
+            tag: some(self.tag).map(|t| search::tag(&t)),
+            words: some(self.q),
+            film: some(self.film),
+            camera: some(self.camera),
+            lens: some(self.lens),
+            scanner: some(self.scanner),
+            before: self.before,
+            limit: self.limit.unwrap_or(PAGE).clamp(1, MAX_PAGE),
+        }))
+    }
+
+    fn needs_session(&self) -> bool {
+        self.mine || self.trash
+    }
 }
 
 /// `GET /api/photos`: public photos, or with `mine=true` what the account may edit.
@@ -82,15 +174,17 @@ pub(super) async fn list(
     session: MaybeSession,
     Query(query): Query<ListQuery>,
 ) -> Result<impl IntoResponse, ApiError> {
-    if query.mine && session.0.is_none() {
+    if query.needs_session() && session.0.is_none() {
         return Err(ApiError::Unauthenticated);
     }
     let viewer = session.viewer();
-    let limit = query.limit.unwrap_or(PAGE).clamp(1, MAX_PAGE);
-    let query = PageQuery { viewer, mine: query.mine, roll: query.roll, before: query.before, limit };
-    let read =
-        move |conn: &mut rusqlite::Connection| Ok((photos::page(conn, &query)?, photos::features(conn)?));
-    let ((rows, more), features) = api.db.call(read).await?;
+    let read = move |sql: &mut Sql| {
+        let features = Features { albums: albums::available(sql)? };
+        let Some(query) = query.resolve(sql, viewer)? else { return Ok((Vec::new(), false, features)) };
+        let (rows, more) = photos::page(sql, &query)?;
+        Ok((rows, more, features))
+    };
+    let (rows, more, features) = api.db.call(read).await?;
     let next = if more { rows.last().map(|row| row.key.clone()) } else { None };
     let photos = rows.into_iter().map(|row| to_json(&api, row, viewer)).collect();
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(PhotoPage { photos, next, features })))
@@ -107,7 +201,27 @@ pub(super) async fn one(
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(to_json(&api, row, viewer))))
 }
 
-/// `PATCH /api/photos/{key}`: title, caption, visibility.
+/// `GET /api/photos/{key}/neighbours`: with the query of the list that is being looked at.
+pub(super) async fn neighbours(
+    State(api): Shared,
+    session: MaybeSession,
+    Path(key): Path<String>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Neighbours>, ApiError> {
+    if query.needs_session() && session.0.is_none() {
+        return Err(ApiError::Unauthenticated);
+    }
+    let viewer = session.viewer();
+    let row = find(&api, &key, viewer).await?;
+    let query = ListQuery { before: Some(row.key), ..query };
+    let read = move |sql: &mut Sql| match query.resolve(sql, viewer)? {
+        Some(query) => Ok(photos::neighbours(sql, &query)?),
+        None => Ok(Neighbours::default()),
+    };
+    Ok(Json(api.db.call(read).await?))
+}
+
+/// `PATCH /api/photos/{key}`.
 pub(super) async fn change(
     State(api): Shared,
     Change(session): Change,
@@ -115,68 +229,157 @@ pub(super) async fn change(
     Json(change): Json<PhotoChange>,
 ) -> Result<Json<Photo>, ApiError> {
     let row = find_own(&api, &key, &session).await?;
-    check_length("title", change.title.as_deref(), MAX_TITLE)?;
-    check_length("caption", change.caption.as_deref(), MAX_CAPTION)?;
-    let write = move |tx: &rusqlite::Transaction<'_>| {
-        if change.caption.is_some() && !photos::features(tx)?.captions {
-            return Err(ApiError::BadRequest("captions are not available yet".to_owned()));
-        }
-        photos::change(tx, row.id, &change)?;
-        photos::by_key(tx, &row.key)?.ok_or(ApiError::NotFound)
+    check::change(&change)?;
+    let row = api.db.write(move |sql| apply(sql, &row, &change)).await?;
+    api.queue.wake();
+    Ok(Json(to_json(&api, row, session.viewer())))
+}
+
+/// Changes a photo, and has its original moved when its known address must not lead to it any more.
+fn apply(sql: &mut Sql, row: &PhotoRow, change: &PhotoChange) -> Result<PhotoRow, ApiError> {
+    if row.backend == Backend::Upyun && photos::hides(row, change) {
+        Kind::Relocate.enqueue(sql, &row.key, now_ms())?;
+    }
+    Ok(photos::change(sql, row, change)?)
+}
+
+fn into_trash(sql: &mut Sql, row: &PhotoRow) -> Result<(), ApiError> {
+    if photos::trash(sql, row.id)? == 1
+        && row.backend == Backend::Upyun
+        && row.visibility != Visibility::Private
+    {
+        Kind::Relocate.enqueue(sql, &row.key, now_ms())?;
+    }
+    Ok(())
+}
+
+fn for_ever(sql: &mut Sql, row: &PhotoRow) -> Result<(), ApiError> {
+    work::discard_photo(sql, row)?;
+    photos::delete(sql, &[row.id])?;
+    Ok(())
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct DeleteQuery {
+    #[serde(default)]
+    forever: bool,
+}
+
+/// `DELETE /api/photos/{key}`: into the trash, or with `forever=true` for ever. The files go after the row, by the
+/// queue: so no row ever lacks its files, and none of them stays behind.
+pub(super) async fn delete(
+    State(api): Shared,
+    Change(session): Change,
+    Path(key): Path<String>,
+    Query(query): Query<DeleteQuery>,
+) -> Result<StatusCode, ApiError> {
+    let row = find_own(&api, &key, &session).await?;
+    if row.deleted_at.is_some() && !query.forever {
+        return Err(ApiError::NotFound);
+    }
+    let write = move |sql: &mut Sql| if query.forever { for_ever(sql, &row) } else { into_trash(sql, &row) };
+    api.db.write(write).await?;
+    api.queue.wake();
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /api/photos/{key}/restore`.
+pub(super) async fn restore(
+    State(api): Shared,
+    Change(session): Change,
+    Path(key): Path<String>,
+) -> Result<Json<Photo>, ApiError> {
+    let row = find_own(&api, &key, &session).await?;
+    let write = move |sql: &mut Sql| {
+        photos::restore(sql, row.id)?;
+        photos::by_id(sql, row.id)?.ok_or(ApiError::NotFound)
     };
     let row = api.db.write(write).await?;
     Ok(Json(to_json(&api, row, session.viewer())))
 }
 
-/// Refuses a text that is too long, naming the field.
-pub(super) fn check_length(field: &str, text: Option<&str>, max: usize) -> Result<(), ApiError> {
-    if text.is_some_and(|t| t.chars().count() > max) {
-        return Err(ApiError::BadRequest(format!("{field} has more than {max} characters")));
+/// `POST /api/photos/bulk`.
+pub(super) async fn bulk(
+    State(api): Shared,
+    Change(session): Change,
+    Json(body): Json<BulkBody>,
+) -> Result<Json<BulkDone>, ApiError> {
+    if body.keys.len() > MAX_BULK {
+        return Err(ApiError::BadRequest(format!("more than {MAX_BULK} photos at once")));
     }
+    check::change(&body.change)?;
+    let viewer = session.viewer();
+    let write = move |sql: &mut Sql| {
+        let mut rows = Vec::with_capacity(body.keys.len());
+        for key in &body.keys {
+            let row =
+                photos::by_key(sql, key)?.filter(|row| viewer.may_see(row)).ok_or(ApiError::NotFound)?;
+            if !viewer.may_edit(row.owner_id) {
+                return Err(ApiError::Forbidden);
+            }
+            rows.push(row);
+        }
+        for row in &rows {
+            match body.action {
+                BulkAction::Change => {
+                    photos::add_tags(sql, row.id, &body.add_tags)?;
+                    photos::remove_tags(sql, row.id, &body.remove_tags)?;
+                    apply(sql, row, &body.change)?;
+                }
+                BulkAction::Trash => into_trash(sql, row)?,
+                BulkAction::Restore => drop(photos::restore(sql, row.id)?),
+                BulkAction::Delete if row.deleted_at.is_some() => for_ever(sql, row)?,
+                BulkAction::Delete => {
+                    return Err(ApiError::BadRequest(
+                        "only what is in the trash can be deleted for ever".to_owned(),
+                    ));
+                }
+            }
+        }
+        if let Some(album) = body.album.as_deref().filter(|_| body.action == BulkAction::Change) {
+            into_album(sql, album, &rows, viewer)?;
+        }
+        Ok(BulkDone { changed: rows.len() as u64 })
+    };
+    let done = api.db.write(write).await?;
+    api.queue.wake();
+    Ok(Json(done))
+}
+
+fn into_album(sql: &mut Sql, key: &str, rows: &[PhotoRow], viewer: Viewer) -> Result<(), ApiError> {
+    let album =
+        albums::by_key(sql, key)?.filter(|a| viewer.may_edit(a.owner_id)).ok_or(ApiError::NotFound)?;
+    let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+    albums::append(sql, &album.key, album.owner_id, &ids)?;
     Ok(())
 }
 
-/// `DELETE /api/photos/{key}`: the row first, then the files, so that no row lacks its files.
-pub(super) async fn delete(
+/// `POST /api/photos/{key}/short`: its short link, made when it has none.
+pub(super) async fn short(
     State(api): Shared,
     Change(session): Change,
     Path(key): Path<String>,
-) -> Result<StatusCode, ApiError> {
+) -> Result<Json<ShortLink>, ApiError> {
     let row = find_own(&api, &key, &session).await?;
-    let id = row.id;
-    api.db.write(move |tx| Ok(photos::delete(tx, id)?)).await?;
-    let storage = api.storage.clone();
-    tokio::task::spawn_blocking(move || storage.remove(&row.original_key, &row.format, &row.key))
-        .await
-        .map_err(|e| ApiError::Internal(format!("delete: {e}")))?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-/// `GET /api/rolls`: the account's own.
-pub(super) async fn rolls(State(api): Shared, session: Session) -> Result<Json<RollList>, ApiError> {
-    let rolls = api.db.call(move |conn| Ok(rolls::of_owner(conn, session.user.id)?)).await?;
-    Ok(Json(RollList { rolls }))
-}
-
-/// `POST /api/rolls`.
-pub(super) async fn new_roll(
-    State(api): Shared,
-    Change(session): Change,
-    Json(new): Json<NewRoll>,
-) -> Result<(StatusCode, Json<Roll>), ApiError> {
-    if new.title.trim().is_empty() {
-        return Err(ApiError::BadRequest("a roll needs a title".to_owned()));
-    }
-    for (field, text) in [("title", &new.title), ("film_stock", &new.film_stock), ("camera", &new.camera)] {
-        check_length(field, Some(text), MAX_TITLE)?;
-    }
-    let roll = Roll {
-        key: new_key(),
-        title: new.title.clone(),
-        film_stock: new.film_stock.clone(),
-        camera: new.camera.clone(),
+    let write = move |sql: &mut Sql| {
+        photos::set_short(sql, row.id, &new_code())?;
+        Ok(photos::by_id(sql, row.id)?.and_then(|row| row.short).ok_or(ApiError::NotFound)?)
     };
-    let key = roll.key.clone();
-    api.db.write(move |tx| Ok(rolls::create(tx, session.user.id, &key, &new)?)).await?;
-    Ok((StatusCode::CREATED, Json(roll)))
+    let code = api.db.write(write).await?;
+    Ok(Json(ShortLink { path: format!("/s/{code}") }))
+}
+
+/// `GET /api/short/{code}`: the photo of a short link, if the viewer may see it.
+pub(super) async fn by_short(
+    State(api): Shared,
+    session: MaybeSession,
+    Path(code): Path<String>,
+) -> Result<Json<serde_json::Value>, ApiError> {
+    if !is_code(&code) {
+        return Err(ApiError::NotFound);
+    }
+    let viewer = session.viewer();
+    let row = api.db.call(move |sql| Ok(photos::by_short(sql, &code)?)).await?;
+    let row = row.filter(|row| viewer.may_see(row)).ok_or(ApiError::NotFound)?;
+    Ok(Json(serde_json::json!({ "key": row.key })))
 }

@@ -8,8 +8,8 @@ use axum::http::request::Parts;
 
 use super::Api;
 use crate::auth::{origin, session};
-use crate::db::photos::Viewer;
-use crate::db::users::{self, User};
+use crate::db::accounts::{self, User};
+use crate::db::visibility::Viewer;
 use crate::error::ApiError;
 
 /// A request with a valid session.
@@ -54,7 +54,7 @@ impl FromRequestParts<Arc<Api>> for MaybeSession {
             return Ok(Self(None));
         };
         let hash = session::token_hash(&token);
-        let user = api.db.call(move |conn| Ok(users::by_session(conn, &hash)?)).await?;
+        let user = api.db.call(move |sql| Ok(accounts::by_session(sql, &hash)?)).await?;
         Ok(Self(user.map(|user| Session { user, token })))
     }
 }

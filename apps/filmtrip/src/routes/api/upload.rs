@@ -1,4 +1,4 @@
-//! Upload: multipart, streamed to disk, checked before it is decoded, stored whole or not at all.
+//! Upload through the server: multipart, streamed to disk, checked before it is decoded, stored whole or not at all.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,36 +7,35 @@ use axum::Json;
 use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{FromRequest, FromRequestParts, Multipart, Request, State};
 use axum::http::StatusCode;
+use md5::Md5;
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt;
 
-use super::photos::{MAX_CAPTION, MAX_TITLE, check_length, to_json};
+use super::photos::to_json;
 use super::session::csrf_header;
-use super::{Api, Session, Shared};
+use super::{Api, Session, Shared, check};
 use crate::auth::{origin, session};
-use crate::db::photos::{self, NewPhoto, PhotoRow};
+use crate::db::now_ms;
+use crate::db::photos::{self, PhotoRow};
+use crate::db::sql::Sql;
+use crate::db::uploads::{self, NewUploadRow, UploadRow};
 use crate::error::ApiError;
-use crate::images::{self, Format, ImageError};
-use crate::model::{Refused, Uploaded, Visibility};
-use crate::storage::new_key;
+use crate::images::Format;
+use crate::intake::{self, Arrived};
+use crate::model::{About, Photo, Refused, UploadState, Uploaded, Visibility};
+use crate::storage::{Backend, Fetched, StoredObject, names, new_key};
 
 /// How long a client may send nothing.
 const STALL: Duration = Duration::from_secs(30);
-const MAX_FILES: usize = 100;
+/// Most files in one request.
+pub(super) const MAX_FILES: usize = 100;
 const MAX_TEXT: usize = 16 * 1024;
+/// How long an upload may be worked on before it counts as given up.
+const WORK_MS: i64 = 3600 * 1000;
 
-/// What the form says about the files after it.
-#[derive(Debug, Clone, Default)]
-struct About {
-    title: String,
-    caption: String,
-    visibility: Visibility,
-    roll: Option<String>,
-}
-
-/// `POST /api/photos`: one or several `file` parts. Text parts (`csrf_token` unless it is in the
-/// header, `visibility`, `title`, `caption`, `roll`) count for the files after them.
+/// `POST /api/photos`: one or several `file` parts. Text parts (`csrf_token` unless it is in the header, and what is
+/// known of the photos) count for the files after them.
 pub(super) async fn upload(
     State(api): Shared,
     request: Request,
@@ -54,24 +53,17 @@ pub(super) async fn upload(
         .map_err(|e| ApiError::BadRequest(format!("not a multipart form: {e}")))?;
 
     let mut about = About::default();
-    let (mut stored, mut refused) = (Vec::new(), Vec::new());
+    let (mut stored, mut refused): (Vec<Photo>, _) = (Vec::new(), Vec::new());
     let mut first_error = None;
     let mut index = 0;
     while let Some(field) = stall(form.next_field()).await? {
         let name = field.name().unwrap_or_default().to_owned();
         if field.file_name().is_none() {
             let value = text(field).await?;
-            match name.as_str() {
-                "csrf_token" => allowed = allowed || proven(&value),
-                "title" => about.title = value,
-                "caption" => about.caption = value,
-                "roll" => about.roll = Some(value).filter(|v| !v.is_empty()),
-                "visibility" => {
-                    about.visibility = Visibility::parse(&value).ok_or_else(|| {
-                        ApiError::BadRequest("visibility: public, unlisted or private".to_owned())
-                    })?;
-                }
-                _ => return Err(ApiError::BadRequest(format!("unknown field `{name}`"))),
+            if name == "csrf_token" {
+                allowed = allowed || proven(&value);
+            } else {
+                set(&mut about, &name, value)?;
             }
             continue;
         }
@@ -81,8 +73,7 @@ pub(super) async fn upload(
         if index == MAX_FILES {
             return Err(ApiError::BadRequest(format!("more than {MAX_FILES} files in one request")));
         }
-        check_length("title", Some(&about.title), MAX_TITLE)?;
-        check_length("caption", Some(&about.caption), MAX_CAPTION)?;
+        check::about(&about)?;
         // A form sent without choosing a file has a part without name and bytes.
         let chosen = field.file_name().is_some_and(|n| !n.is_empty());
         match one_file(&api, &session, field, about.clone()).await {
@@ -90,10 +81,17 @@ pub(super) async fn upload(
             Ok(None) => {
                 first_error = first_error.or(Some(ApiError::BadImage("the file is empty".to_owned())))
             }
-            Ok(Some(row)) => stored.push(to_json(&api, row, session.viewer())),
+            Ok(Some((row, duplicate))) => {
+                stored.push(Photo { duplicate, ..to_json(&api, row, session.viewer()) });
+                // Frames are counted up: a batch is a roll in its order.
+                about.frame = about.frame.map(|frame| frame.saturating_add(1));
+            }
             Err(
-                e
-                @ (ApiError::BadRequest(_) | ApiError::Database(_) | ApiError::Internal(_) | ApiError::Busy),
+                e @ (ApiError::BadRequest(_)
+                | ApiError::Database(_)
+                | ApiError::Internal(_)
+                | ApiError::Store(_)
+                | ApiError::Busy),
             ) => {
                 return Err(e);
             }
@@ -108,8 +106,35 @@ pub(super) async fn upload(
         _ if !allowed => Err(ApiError::Csrf),
         Some(error) if stored.is_empty() => Err(error),
         None if stored.is_empty() => Err(ApiError::BadRequest("no file was chosen".to_owned())),
-        _ => Ok((StatusCode::CREATED, Json(Uploaded { photos: stored, refused }))),
+        _ => {
+            let status =
+                if stored.iter().all(|p| p.duplicate) { StatusCode::OK } else { StatusCode::CREATED };
+            Ok((status, Json(Uploaded { photos: stored, refused })))
+        }
     }
+}
+
+/// Takes one text field of the form.
+fn set(about: &mut About, name: &str, value: String) -> Result<(), ApiError> {
+    let given = Some(value.clone()).filter(|v| !v.is_empty());
+    match name {
+        "title" => about.title = value,
+        "caption" => about.caption = value,
+        "roll" => about.roll = given,
+        "album" => about.album = given,
+        "tags" => about.tags = value.split([',', '，', '、']).map(str::to_owned).collect(),
+        "keep_duplicate" => about.keep_duplicate = matches!(value.as_str(), "true" | "1" | "on"),
+        "frame" => {
+            let number = given.map(|v| v.trim().parse()).transpose();
+            about.frame = number.map_err(|_| ApiError::BadRequest("frame: a whole number".to_owned()))?;
+        }
+        "visibility" => {
+            about.visibility = Visibility::parse(&value)
+                .ok_or_else(|| ApiError::BadRequest("visibility: public, unlisted or private".to_owned()))?;
+        }
+        _ => return Err(ApiError::BadRequest(format!("unknown field `{name}`"))),
+    }
+    Ok(())
 }
 
 /// A step of reading the form, given up when the client sends nothing for too long.
@@ -135,31 +160,25 @@ async fn text(mut field: Field<'_>) -> Result<String, ApiError> {
     String::from_utf8(bytes).map_err(|_| ApiError::BadRequest("a text field is not UTF-8".to_owned()))
 }
 
-/// An upload that is wholly on disk.
-struct Received {
-    file: NamedTempFile,
-    bytes: u64,
-    sha256: [u8; 32],
-}
-
-/// Receives and stores one file; none when it has no bytes.
+/// Receives and stores one file; none when it has no bytes. The photo, and whether it was there before.
 async fn one_file(
     api: &Arc<Api>,
     session: &Session,
     field: Field<'_>,
     about: About,
-) -> Result<Option<PhotoRow>, ApiError> {
-    let Some(received) = receive(api, field).await? else { return Ok(None) };
+) -> Result<Option<(PhotoRow, bool)>, ApiError> {
+    let file_name: String = field.file_name().unwrap_or_default().chars().take(200).collect();
+    let Some((file, fetched)) = receive(api, field).await? else { return Ok(None) };
     // A task of its own: a client that goes away must not stop it between file and row.
     let (api, owner_id) = (Arc::clone(api), session.user.id);
-    let task = tokio::spawn(async move { store(&api, owner_id, received, about).await });
+    let task = tokio::spawn(async move { store(&api, owner_id, file_name, file, fetched, about).await });
     task.await.map_err(|e| ApiError::Internal(format!("upload task: {e}")))?.map(Some)
 }
 
-async fn receive(api: &Api, mut field: Field<'_>) -> Result<Option<Received>, ApiError> {
-    let file = api.storage.temporary()?;
+async fn receive(api: &Api, mut field: Field<'_>) -> Result<Option<(NamedTempFile, Fetched)>, ApiError> {
+    let file = api.storage.local.temporary()?;
     let mut out = tokio::fs::File::from_std(file.as_file().try_clone()?);
-    let (mut hash, mut bytes, mut head) = (Sha256::new(), 0u64, Vec::with_capacity(16));
+    let (mut sha, mut md5, mut bytes, mut head) = (Sha256::new(), Md5::new(), 0u64, Vec::with_capacity(16));
     let mut known = false;
     while let Some(chunk) = stall(field.chunk()).await? {
         bytes += chunk.len() as u64;
@@ -173,81 +192,70 @@ async fn receive(api: &Api, mut field: Field<'_>) -> Result<Option<Received>, Ap
                 known = true;
             }
         }
-        hash.update(&chunk);
+        sha.update(&chunk);
+        md5.update(&chunk);
         out.write_all(&chunk).await?;
     }
     out.flush().await?;
     if bytes == 0 {
         return Ok(None);
     }
-    Ok(Some(Received { file, bytes, sha256: hash.finalize().into() }))
+    let md5 = md5.finalize().iter().map(|b| format!("{b:02x}")).collect();
+    Ok(Some((file, Fetched { bytes, md5, sha256: sha.finalize().into() })))
 }
 
 async fn store(
     api: &Arc<Api>,
     owner_id: i64,
-    received: Received,
+    file_name: String,
+    file: NamedTempFile,
+    fetched: Fetched,
     about: About,
-) -> Result<PhotoRow, ApiError> {
-    let _queued = api.jobs.enqueue();
-    let max_pixels = api.config.max_pixels;
-    let path = received.file.path().to_owned();
-    let header = blocking(move || images::inspect(&path, max_pixels)).await?.map_err(refusal)?;
-
-    let megapixels = u64::from(header.width) * u64::from(header.height) / 1_000_000 + 1;
-    let share = u32::try_from(megapixels).unwrap_or(u32::MAX).min(api.jobs.total_megapixels);
-    let closed = |_| ApiError::Busy;
-    let _pixels = api.jobs.megapixels.acquire_many(share).await.map_err(closed)?;
-    let _core = api.jobs.cpu.acquire().await.map_err(closed)?;
-
-    let storage = api.storage.clone();
-    let (key, original_key) = (new_key(), new_key());
-    let extension = header.format.extension();
-    let keys = (key.clone(), original_key.clone());
-    let processed = blocking(move || {
-        let processed = images::process(received.file.path(), header)?;
-        storage.keep(received.file, &keys.1, extension, &keys.0, &processed)?;
-        Ok((processed.width, processed.height, processed.sizes))
-    })
-    .await?;
-    let (width, height, sizes) = processed.map_err(refusal)?;
-    let new = NewPhoto {
-        key: key.clone(),
-        owner_id,
-        original_key: original_key.clone(),
-        format: extension,
-        bytes: received.bytes,
-        sha256: received.sha256,
-        width,
-        height,
-        sizes,
-        title: about.title.trim().to_owned(),
-        caption: about.caption.trim().to_owned(),
-        visibility: about.visibility,
-        roll: about.roll,
-    };
-    let row_key = key.clone();
-    let insert = move |tx: &rusqlite::Transaction<'_>| {
-        photos::insert(tx, &new)?;
-        photos::by_key(tx, &row_key)?.ok_or(ApiError::NotFound)
-    };
-    let row = api.db.write(insert).await;
-    if row.is_err() {
-        // No row, no files: otherwise nobody would ever find them again.
-        let storage = api.storage.clone();
-        blocking(move || storage.remove(&original_key, extension, &key)).await?;
+) -> Result<(PhotoRow, bool), ApiError> {
+    if !about.keep_duplicate {
+        let sha256 = fetched.sha256;
+        if let Some(row) = api.db.call(move |sql| Ok(photos::same_file(sql, owner_id, &sha256)?)).await? {
+            return Ok((row, true));
+        }
     }
-    row
+    let backend = api.storage.main;
+    let new = NewUploadRow {
+        key: new_key(),
+        owner_id,
+        state: UploadState::Receiving,
+        object: StoredObject {
+            backend,
+            // What it is, and so the end of its name, is not known yet.
+            name: names::direct(&new_key()),
+            content_secret: (backend == Backend::Upyun).then(new_key),
+        },
+        file_name,
+        bytes: fetched.bytes,
+        about,
+        expires_at: now_ms() + WORK_MS,
+    };
+    let key = new.key.clone();
+    let begin = move |sql: &mut Sql| {
+        uploads::insert(sql, &new)?;
+        uploads::by_key(sql, &key)?.ok_or(ApiError::NotFound)
+    };
+    let upload = api.db.write(begin).await?;
+    let arrived = Arrived { path: file.path().to_owned(), fetched, store: true };
+    let accepted = intake::accept(api, &upload, arrived).await;
+    if accepted.is_err() {
+        give_up(api, &upload).await;
+    }
+    accepted
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
-    tokio::task::spawn_blocking(work).await.map_err(|e| ApiError::Internal(format!("image task: {e}")))
-}
-
-fn refusal(error: ImageError) -> ApiError {
-    match error {
-        ImageError::Type => ApiError::UnsupportedType,
-        ImageError::Io(e) => ApiError::Internal(format!("storage: {e}")),
-        refused => ApiError::BadImage(refused.to_string()),
+/// No row, no files: otherwise nobody would ever find them again. What cannot be removed now, the sweeper removes.
+async fn give_up(api: &Api, upload: &UploadRow) {
+    if let Err(e) = intake::clear(api, upload).await {
+        tracing::warn!("what upload {} left will be cleared later: {e}", upload.key);
+        return;
+    }
+    let id = upload.id;
+    if let Err(e) = api.db.write(move |sql| Ok(uploads::remove(sql, id)?)).await {
+        tracing::warn!("upload {} will be forgotten later: {e}", upload.key);
     }
 }

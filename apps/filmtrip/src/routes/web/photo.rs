@@ -2,7 +2,7 @@
 
 use axum::Form;
 use axum::extract::{Path, Query};
-use axum::http::{Method, StatusCode};
+use axum::http::Method;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
@@ -192,6 +192,8 @@ pub(super) async fn delete(visit: Visit, Path(key): Path<String>, Form(form): Fo
 
 #[cfg(test)]
 mod tests {
+    use axum::http::StatusCode;
+
     use super::*;
 
     fn form(pairs: &[(&str, &str)]) -> Fields {

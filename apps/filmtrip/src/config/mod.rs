@@ -1,8 +1,17 @@
 //! Settings, read once from the environment. Every fault names the variable; nothing here does I/O.
 
+mod reader;
+mod stores;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::db::DatabaseUrl;
+use crate::storage::Backend;
+use reader::Reader;
+pub use stores::{CALLBACK_PATH, S3Config, Secret, UpyunConfig};
 
 /// Which part of the service this process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,12 +41,34 @@ pub struct Config {
     pub host: IpAddr,
     /// Port to listen on (`PORT`, default 3001; 0 picks a free one).
     pub port: u16,
-    /// The SQLite file (`DATABASE_URL`).
-    pub database: PathBuf,
+    /// The database (`DATABASE_URL`).
+    pub database: DatabaseUrl,
     /// Whether to migrate before starting (`FILMTRIP_AUTO_MIGRATE`).
     pub auto_migrate: bool,
     /// Folder of originals and variants (`FILMTRIP_MEDIA_DIR`).
     pub media_dir: PathBuf,
+    /// Where photos go that come through the server, and stored sizes (`FILMTRIP_STORAGE`).
+    pub storage: Backend,
+    /// Upyun (`UPYUN_*`).
+    pub upyun: Option<UpyunConfig>,
+    /// The CDN domain with its scheme (`UPYUN_CDN_DOMAIN`): pages load images from it.
+    pub cdn_url: Option<String>,
+    /// Where browsers upload straight to (`UPYUN_API_URL`), when they do.
+    pub direct_url: Option<String>,
+    /// S3 (`S3_*`).
+    pub s3: Option<S3Config>,
+    /// PNG that is laid over previews and large sizes (`FILMTRIP_WATERMARK`).
+    pub watermark: Option<PathBuf>,
+    /// Longest work on one image (`FILMTRIP_IMAGE_TIMEOUT_SECONDS`).
+    pub image_timeout: Duration,
+    /// How long a worker holds a job without a sign of life (`FILMTRIP_JOB_LEASE_SECONDS`).
+    pub job_lease: Duration,
+    /// How often the sweeper looks for lost uploads, old trash and the like (`FILMTRIP_SWEEP_SECONDS`).
+    pub sweep_every: Duration,
+    /// How long the trash is kept (`FILMTRIP_TRASH_DAYS`).
+    pub trash_days: u64,
+    /// How long a signed upload is good (`FILMTRIP_UPLOAD_MINUTES`).
+    pub upload_life: Duration,
     /// What image URLs begin with (`FILMTRIP_IMAGE_BASE_URL`), without a slash at the end.
     pub image_base_url: String,
     /// Origin that users see, `https://host[:port]` (`FILMTRIP_PUBLIC_URL`).
@@ -66,6 +97,8 @@ const KNOWN: &[&str] = &[
     "FILMTRIP_API_URL",
     "FILMTRIP_AUTO_MIGRATE",
     "FILMTRIP_IMAGE_BASE_URL",
+    "FILMTRIP_IMAGE_TIMEOUT_SECONDS",
+    "FILMTRIP_JOB_LEASE_SECONDS",
     "FILMTRIP_LOG_FORMAT",
     "FILMTRIP_MAX_IN_FLIGHT",
     "FILMTRIP_MAX_MEGAPIXELS",
@@ -73,114 +106,13 @@ const KNOWN: &[&str] = &[
     "FILMTRIP_MEDIA_DIR",
     "FILMTRIP_PUBLIC_URL",
     "FILMTRIP_RELEASE",
+    "FILMTRIP_STORAGE",
+    "FILMTRIP_SWEEP_SECONDS",
+    "FILMTRIP_TRASH_DAYS",
     "FILMTRIP_TRUSTED_PROXIES",
+    "FILMTRIP_UPLOAD_MINUTES",
+    "FILMTRIP_WATERMARK",
 ];
-
-struct Reader<'a> {
-    env: &'a BTreeMap<String, String>,
-    faults: Vec<Fault>,
-}
-
-impl Reader<'_> {
-    /// The value, or none when unset. Set but empty counts as a mistake, not as unset.
-    fn get(&mut self, variable: &'static str) -> Option<String> {
-        let value = self.env.get(variable)?.trim();
-        if value.is_empty() {
-            self.fault(variable, "is set but empty; give it a value or remove it");
-            return None;
-        }
-        Some(value.to_owned())
-    }
-
-    fn fault(&mut self, variable: &'static str, problem: impl Into<String>) {
-        self.faults.push(Fault { variable, problem: problem.into() });
-    }
-
-    fn flag(&mut self, variable: &'static str, default: bool) -> bool {
-        match self.get(variable).as_deref() {
-            None => default,
-            Some("true" | "1") => true,
-            Some("false" | "0") => false,
-            Some(other) => {
-                let problem = format!("`{other}` is neither true nor false");
-                self.fault(variable, problem);
-                default
-            }
-        }
-    }
-
-    fn number(&mut self, variable: &'static str, default: u64, min: u64, max: u64) -> u64 {
-        let Some(text) = self.get(variable) else { return default };
-        match text.parse::<u64>() {
-            Ok(n) if (min..=max).contains(&n) => n,
-            _ => {
-                self.fault(variable, format!("`{text}` is not a whole number from {min} to {max}"));
-                default
-            }
-        }
-    }
-
-    /// An http(s) URL without query, fragment, user or trailing slash.
-    fn url(&mut self, variable: &'static str) -> Option<String> {
-        let text = self.get(variable)?;
-        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-        let ok = rest.is_some_and(|r| {
-            let host = r.split('/').next().unwrap_or_default();
-            !host.is_empty()
-                && !host.contains('@')
-                && !r.contains(['?', '#', ' ', '"', '\'', '<', '>', ';', ','])
-                && format!("http://{r}").parse::<axum::http::Uri>().is_ok()
-        });
-        if !ok {
-            self.fault(
-                variable,
-                format!("`{text}` is not an http:// or https:// URL without user, query or fragment"),
-            );
-            return None;
-        }
-        Some(text.trim_end_matches('/').to_owned())
-    }
-
-    fn database(&mut self) -> Option<PathBuf> {
-        let text = self.get("DATABASE_URL")?;
-        let path = text
-            .strip_prefix("sqlite://")
-            .or_else(|| text.strip_prefix("sqlite:"))
-            .map(|p| p.split('?').next().unwrap_or_default());
-        match path {
-            Some(p) if !p.is_empty() && p != ":memory:" => Some(PathBuf::from(p)),
-            _ => {
-                // The value may hold a password: only its scheme is repeated.
-                let scheme = text.split(':').next().unwrap_or_default().to_owned();
-                self.fault(
-                    "DATABASE_URL",
-                    format!("must be sqlite:PATH of a file; `{scheme}:` is not available in this version"),
-                );
-                None
-            }
-        }
-    }
-
-    fn proxies(&mut self) -> Vec<IpAddr> {
-        let Some(text) = self.get("FILMTRIP_TRUSTED_PROXIES") else {
-            return vec![IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])];
-        };
-        if text == "none" {
-            return Vec::new();
-        }
-        let mut proxies = Vec::new();
-        for part in text.split(',').map(str::trim) {
-            match part.parse() {
-                Ok(ip) => proxies.push(ip),
-                Err(_) => self.fault(
-                    "FILMTRIP_TRUSTED_PROXIES",
-                    format!("`{part}` is not an IP address (a list with commas, or `none`)"),
-                ),
-            }
-        }
-        proxies
-    }
-}
 
 impl Config {
     /// Reads the settings of a role from a copy of the environment.
@@ -189,11 +121,6 @@ impl Config {
     /// All faults at once, so that one start shows everything there is to mend.
     pub fn read(role: Role, env: &BTreeMap<String, String>) -> Result<Self, Vec<Fault>> {
         let mut r = Reader { env, faults: Vec::new() };
-        for flag in ["UPYUN_DIRECT_UPLOAD_ENABLED", "UPYUN_IMAGE_PROCESSING_ENABLED"] {
-            if r.flag(flag, false) {
-                r.fault(flag, "is true, but this is not available in this version; set it to false");
-            }
-        }
         let host = r.get("HOST").unwrap_or_else(|| "127.0.0.1".to_owned());
         let host = host.parse().unwrap_or_else(|_| {
             r.fault("HOST", format!("`{host}` is not an IP address; use 127.0.0.1 or 0.0.0.0"));
@@ -211,10 +138,28 @@ impl Config {
             Some("/media" | "/media/") => "/media".to_owned(),
             _ => r.url("FILMTRIP_IMAGE_BASE_URL").unwrap_or_else(|| "/media".to_owned()),
         };
+        let storage = match r.get("FILMTRIP_STORAGE").as_deref().map(Backend::parse) {
+            None => Backend::Local,
+            Some(Some(backend)) => backend,
+            Some(None) => {
+                r.fault("FILMTRIP_STORAGE", "is neither local, upyun nor s3");
+                Backend::Local
+            }
+        };
+        let https = public_origin.as_deref().is_some_and(|u| u.starts_with("https://"));
+        // Pages only name the domains; the account is the API's.
+        let (upyun, cdn_url, direct_url) = if role == Role::Web {
+            let (cdn_url, direct_url) = stores::pages(&mut r, https);
+            (None, cdn_url, direct_url)
+        } else {
+            let upyun = stores::upyun(&mut r, storage == Backend::Upyun, https);
+            let direct = upyun.as_ref().filter(|u| u.direct).map(|u| u.api_url.clone());
+            let cdn_url = upyun.as_ref().map(|u| u.cdn_url.clone());
+            (upyun, cdn_url, direct)
+        };
+        let s3 = stores::s3(&mut r, storage == Backend::S3);
         // Browsers block plain images on an https page: the site would be up and show no photo.
-        if image_base_url.starts_with("http://")
-            && public_origin.as_deref().is_some_and(|u| u.starts_with("https://"))
-        {
+        if image_base_url.starts_with("http://") && https {
             r.fault(
                 "FILMTRIP_IMAGE_BASE_URL",
                 "is http:// while FILMTRIP_PUBLIC_URL is https://; use https://",
@@ -252,11 +197,22 @@ impl Config {
         let config = Self {
             host,
             port,
-            database: database.unwrap_or_else(|| PathBuf::from("./data/filmtrip.db")),
+            database: database.unwrap_or_else(|| DatabaseUrl::Sqlite(PathBuf::from("./data/filmtrip.db"))),
             auto_migrate,
             media_dir: r
                 .get("FILMTRIP_MEDIA_DIR")
                 .map_or_else(|| PathBuf::from("./data/media"), PathBuf::from),
+            storage,
+            upyun,
+            cdn_url,
+            direct_url,
+            s3,
+            watermark: r.get("FILMTRIP_WATERMARK").map(PathBuf::from),
+            image_timeout: r.seconds("FILMTRIP_IMAGE_TIMEOUT_SECONDS", 60, 1, 3600),
+            job_lease: r.seconds("FILMTRIP_JOB_LEASE_SECONDS", 60, 1, 3600),
+            sweep_every: r.seconds("FILMTRIP_SWEEP_SECONDS", 60, 1, 86_400),
+            trash_days: r.number("FILMTRIP_TRASH_DAYS", 30, 1, 3650),
+            upload_life: r.seconds("FILMTRIP_UPLOAD_MINUTES", 30, 1, 1440) * 60,
             image_base_url,
             public_origin,
             api_url,
@@ -284,12 +240,22 @@ impl Config {
     /// What a page may load images from, for its content security policy.
     #[must_use]
     pub fn image_source(&self) -> String {
-        let base = &self.image_base_url;
-        if base.starts_with('/') {
-            return "'self'".to_owned();
+        let elsewhere = [Some(self.image_base_url.as_str()), self.cdn_url.as_deref()]
+            .into_iter()
+            .flatten()
+            .filter(|u| !u.starts_with('/'));
+        let mut sources = "'self'".to_owned();
+        for url in elsewhere {
+            let origin: Vec<&str> = url.splitn(4, '/').take(3).collect();
+            sources = format!("{sources} {}", origin.join("/"));
         }
-        let origin: Vec<&str> = base.splitn(4, '/').take(3).collect();
-        format!("'self' {}", origin.join("/"))
+        sources
+    }
+
+    /// Where a page may send uploads to, besides this site.
+    #[must_use]
+    pub fn connect_sources(&self) -> Vec<String> {
+        self.direct_url.iter().cloned().collect()
     }
 }
 
@@ -314,7 +280,7 @@ mod tests {
             (Role::Serve, "PORT", "70000"),
             (Role::Serve, "PORT", "eighty"),
             (Role::Serve, "HOST", "localhost"),
-            (Role::Serve, "DATABASE_URL", "postgres://user:secret@db/filmtrip"),
+            (Role::Serve, "DATABASE_URL", "mysql://user:secret@db/filmtrip"),
             (Role::Serve, "DATABASE_URL", "sqlite:"),
             (Role::Serve, "FILMTRIP_MEDIA_DIR", ""),
             (Role::Serve, "FILMTRIP_IMAGE_BASE_URL", "img.example.com"),
@@ -327,6 +293,8 @@ mod tests {
             (Role::Serve, "UPYUN_DIRECT_UPLOAD_ENABLED", "true"),
             (Role::Api, "UPYUN_IMAGE_PROCESSING_ENABLED", "1"),
             (Role::Web, "FILMTRIP_API_URL", "https://api.example.com"),
+            (Role::Serve, "FILMTRIP_STORAGE", "floppy"),
+            (Role::Serve, "FILMTRIP_TRASH_DAYS", "0"),
         ];
         for (role, variable, value) in cases {
             let faults = read(*role, &[(variable, value)]).expect_err(variable);
@@ -359,8 +327,7 @@ mod tests {
 
     #[test]
     fn unknown_variables_are_told_but_do_not_stop_the_start() {
-        let config =
-            read(Role::Serve, &[("FILMTRIP_MAX_INFLIGHT", "9"), ("UPYUN_BUCKET", "b")]).expect("starts");
+        let config = read(Role::Serve, &[("FILMTRIP_MAX_INFLIGHT", "9")]).expect("starts");
         assert_eq!(config.unknown, ["FILMTRIP_MAX_INFLIGHT"]);
         assert_eq!(config.max_in_flight, 256);
     }

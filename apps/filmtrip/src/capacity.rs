@@ -1,0 +1,78 @@
+//! Caps on image work, by jobs and by pixels: ten small photos are not ten flatbed scans.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::error::ApiError;
+use crate::images::Header;
+
+/// How much image work this process does at once.
+pub struct Capacity {
+    cpu: Semaphore,
+    megapixels: Semaphore,
+    total_megapixels: u32,
+    in_work: AtomicUsize,
+}
+
+/// Work that is waiting or running; over when dropped.
+pub struct InWork<'a>(&'a AtomicUsize);
+
+impl Drop for InWork<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The right to process one image.
+pub struct Turn<'a> {
+    _pixels: SemaphorePermit<'a>,
+    _core: SemaphorePermit<'a>,
+}
+
+impl Capacity {
+    /// As many images as there are cores, and together no more pixels than the largest one allowed.
+    #[must_use]
+    pub fn new(max_pixels: u64) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let total = u32::try_from(max_pixels / 1_000_000).unwrap_or(u32::MAX).max(1);
+        Self {
+            cpu: Semaphore::new(cores),
+            megapixels: Semaphore::new(total as usize),
+            total_megapixels: total,
+            in_work: AtomicUsize::new(0),
+        }
+    }
+
+    /// Images waiting or being processed.
+    #[must_use]
+    pub fn in_work(&self) -> usize {
+        self.in_work.load(Ordering::Relaxed)
+    }
+
+    /// Counts a piece of work until what is returned is dropped.
+    pub fn enter(&self) -> InWork<'_> {
+        self.in_work.fetch_add(1, Ordering::Relaxed);
+        InWork(&self.in_work)
+    }
+
+    /// Waits for the turn of an image.
+    ///
+    /// # Errors
+    /// [`ApiError::Busy`] when the process is ending.
+    pub async fn turn(&self, header: Header) -> Result<Turn<'_>, ApiError> {
+        let megapixels = u64::from(header.width) * u64::from(header.height) / 1_000_000 + 1;
+        let share = u32::try_from(megapixels).unwrap_or(u32::MAX).min(self.total_megapixels);
+        let closed = |_| ApiError::Busy;
+        let pixels = self.megapixels.acquire_many(share).await.map_err(closed)?;
+        let core = self.cpu.acquire().await.map_err(closed)?;
+        Ok(Turn { _pixels: pixels, _core: core })
+    }
+
+    /// Waits until nothing is being worked on.
+    pub async fn drained(&self) {
+        while self.in_work() > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Albums and trips. There are none while the schema is older than they are.
+
+use super::migrations::{self, ALBUMS};
+use super::now_ms;
+use super::photos::{self, Order, PageQuery, PhotoRow};
+use super::sql::{DbResult, Row, Sql, Value};
+use super::visibility::{Scope, Viewer};
+use crate::model::{AlbumBody, AlbumKind, Visibility};
+use crate::params;
+
+/// An album as stored.
+#[derive(Debug, Clone)]
+pub struct AlbumRow {
+    /// Row id.
+    pub id: i64,
+    /// Public key.
+    pub key: String,
+    /// Whose it is.
+    pub owner_id: i64,
+    /// What its owner says of it.
+    pub body: AlbumBody,
+}
+
+impl AlbumRow {
+    /// The visibility rule of albums.
+    #[must_use]
+    pub fn visible_to(&self, viewer: Viewer) -> bool {
+        self.body.visibility != Visibility::Private || viewer.may_edit(self.owner_id)
+    }
+
+    /// Which of its photos are listed: in an album that is itself reached by its link only, unlisted ones too.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        if self.body.visibility == Visibility::Public { Scope::Collection } else { Scope::Shared }
+    }
+}
+
+/// Whether the schema has albums. Asked at each request: a migration may run under a live process.
+///
+/// # Errors
+/// Those of the database.
+pub fn available(sql: &mut Sql) -> DbResult<bool> {
+    Ok(migrations::version(sql)? >= ALBUMS)
+}
+
+const COLUMNS: &str = "a.id, a.key, a.owner_id, a.title, a.description, a.kind, a.visibility, a.starts_on, a.ends_on FROM albums a";
+
+fn album(row: &Row) -> DbResult<AlbumRow> {
+    let (kind, visibility): (String, String) = (row.get(5)?, row.get(6)?);
+    Ok(AlbumRow {
+        id: row.get(0)?,
+        key: row.get(1)?,
+        owner_id: row.get(2)?,
+        body: AlbumBody {
+            title: row.get(3)?,
+            description: row.get(4)?,
+            kind: if kind == AlbumKind::Trip.as_str() { AlbumKind::Trip } else { AlbumKind::Album },
+            // What cannot be read is nobody else's business.
+            visibility: Visibility::parse(&visibility).unwrap_or(Visibility::Private),
+            starts_on: row.get(7)?,
+            ends_on: row.get(8)?,
+        },
+    })
+}
+
+/// An album by its key.
+///
+/// # Errors
+/// Those of the database.
+pub fn by_key(sql: &mut Sql, key: &str) -> DbResult<Option<AlbumRow>> {
+    if !available(sql)? {
+        return Ok(None);
+    }
+    sql.first(&format!("SELECT {COLUMNS} WHERE a.key = ?1"), params![key])?.as_ref().map(album).transpose()
+}
+
+/// Public albums, or what a viewer may edit; newest first, at most 500.
+///
+/// # Errors
+/// Those of the database.
+pub fn list(sql: &mut Sql, viewer: Viewer, mine: bool) -> DbResult<Vec<AlbumRow>> {
+    if !available(sql)? {
+        return Ok(Vec::new());
+    }
+    let (condition, values): (&str, Vec<Value>) = match (mine, viewer) {
+        (true, Viewer::Admin) => ("", Vec::new()),
+        (true, Viewer::User(id)) => ("WHERE a.owner_id = ?1", vec![id.into()]),
+        _ => ("WHERE a.visibility = 'public'", Vec::new()),
+    };
+    let query = format!("SELECT {COLUMNS} {condition} ORDER BY a.id DESC LIMIT 500");
+    sql.query(&query, &values)?.iter().map(album).collect()
+}
+
+/// How many photos of an album a viewer may list, and the first of them.
+///
+/// # Errors
+/// Those of the database.
+pub fn content(sql: &mut Sql, album: &AlbumRow, viewer: Viewer) -> DbResult<(u64, Option<PhotoRow>)> {
+    let query = PageQuery {
+        viewer,
+        scope: album.scope(),
+        order: Order::Album(album.id),
+        roll: None,
+        tag: None,
+        words: None,
+        film: None,
+        camera: None,
+        lens: None,
+        scanner: None,
+        before: None,
+        limit: 1,
+    };
+    let (first, _) = photos::page(sql, &query)?;
+    let mut wheres = super::visibility::Wheres::default();
+    viewer.listed(album.scope(), &mut wheres);
+    wheres.add("ap.album_id = ?", &[album.id.into()]);
+    let count =
+        format!("SELECT count(*) FROM photos p JOIN album_photos ap ON ap.photo_id = p.id{}", wheres.sql());
+    Ok((sql.value(&count, &wheres.values)?, first.into_iter().next()))
+}
+
+/// Adds an album under a key that the caller has drawn.
+///
+/// # Errors
+/// Those of the database.
+pub fn create(sql: &mut Sql, owner_id: i64, key: &str, body: &AlbumBody) -> DbResult<()> {
+    let mut all = values(body);
+    all.extend([key.into(), owner_id.into(), now_ms().into()]);
+    sql.execute(
+        "INSERT INTO albums (title, description, kind, visibility, starts_on, ends_on, key, owner_id, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        &all,
+    )?;
+    Ok(())
+}
+
+fn values(body: &AlbumBody) -> Vec<Value> {
+    vec![
+        body.title.trim().into(),
+        body.description.trim().into(),
+        body.kind.as_str().into(),
+        body.visibility.as_str().into(),
+        body.starts_on.as_deref().into(),
+        body.ends_on.as_deref().into(),
+    ]
+}
+
+/// Changes an album as a whole.
+///
+/// # Errors
+/// Those of the database.
+pub fn change(sql: &mut Sql, id: i64, body: &AlbumBody) -> DbResult<()> {
+    let mut all = values(body);
+    all.push(id.into());
+    sql.execute(
+        "UPDATE albums SET title = ?1, description = ?2, kind = ?3, visibility = ?4, starts_on = ?5, ends_on = ?6
+         WHERE id = ?7",
+        &all,
+    )?;
+    Ok(())
+}
+
+/// Removes an album. Its photos stay.
+///
+/// # Errors
+/// Those of the database.
+pub fn delete(sql: &mut Sql, id: i64) -> DbResult<()> {
+    sql.execute("DELETE FROM albums WHERE id = ?1", params![id])?;
+    Ok(())
+}
+
+/// Makes these photos, in this order, the whole content of an album.
+///
+/// # Errors
+/// Those of the database.
+pub fn set_photos(sql: &mut Sql, id: i64, photo_ids: &[i64]) -> DbResult<()> {
+    sql.execute("DELETE FROM album_photos WHERE album_id = ?1", params![id])?;
+    for (position, photo_id) in photo_ids.iter().enumerate() {
+        add(sql, id, *photo_id, position)?;
+    }
+    Ok(())
+}
+
+fn add(sql: &mut Sql, id: i64, photo_id: i64, position: usize) -> DbResult<()> {
+    sql.execute(
+        "INSERT INTO album_photos (album_id, photo_id, position) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+        params![id, photo_id, position],
+    )?;
+    Ok(())
+}
+
+/// Adds photos at the end of an album of an account; an album that is not theirs, or not there, is left alone.
+///
+/// # Errors
+/// Those of the database.
+pub fn append(sql: &mut Sql, key: &str, owner_id: i64, photo_ids: &[i64]) -> DbResult<bool> {
+    let Some(album) = by_key(sql, key)?.filter(|a| a.owner_id == owner_id) else { return Ok(false) };
+    let last = "SELECT coalesce(max(position), -1) + 1 FROM album_photos WHERE album_id = ?1";
+    let start: i64 = sql.value(last, params![album.id])?;
+    let start = usize::try_from(start).unwrap_or_default();
+    for (offset, photo_id) in photo_ids.iter().enumerate() {
+        add(sql, album.id, *photo_id, start + offset)?;
+    }
+    Ok(true)
+}

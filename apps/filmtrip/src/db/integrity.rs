@@ -1,0 +1,48 @@
+//! The result of the last look through all files.
+
+use super::rfc3339;
+use super::sql::{DbError, DbResult, Sql};
+use crate::model::{Integrity, IntegrityFault};
+use crate::params;
+
+const NOTE: &str = "integrity";
+
+/// Replaces the result: when (ms), how many photos, and what is wrong with which (row ids).
+///
+/// # Errors
+/// Those of the database.
+pub fn record(sql: &mut Sql, at: i64, photos: u64, faults: &[(i64, String)]) -> DbResult<()> {
+    sql.execute("DELETE FROM integrity_faults", &[])?;
+    for (id, problem) in faults {
+        // A photo may have been deleted since it was looked at.
+        sql.execute(
+            "INSERT INTO integrity_faults (photo_id, problem) SELECT id, ?2 FROM photos WHERE id = ?1",
+            params![*id, problem],
+        )?;
+    }
+    sql.execute(
+        "INSERT INTO notes (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        params![NOTE, format!("{at} {photos}")],
+    )?;
+    Ok(())
+}
+
+/// The result, and whether a look is under way or waiting.
+///
+/// # Errors
+/// Those of the database.
+pub fn read(sql: &mut Sql) -> DbResult<Integrity> {
+    let job = "SELECT count(*) FROM jobs WHERE kind = 'integrity' AND failed_at IS NULL";
+    let running = sql.value::<u64>(job, &[])? > 0;
+    let Some(note) = sql.first("SELECT value FROM notes WHERE name = ?1", params![NOTE])? else {
+        return Ok(Integrity { running, ..Integrity::default() });
+    };
+    let note: String = note.get(0)?;
+    let numbers =
+        note.split_once(' ').and_then(|(at, photos)| Some((at.parse().ok()?, photos.parse().ok()?)));
+    let (at, photos) = numbers.ok_or_else(|| DbError::Other(format!("the note on integrity is `{note}`")))?;
+    let query = "SELECT p.key, f.problem FROM integrity_faults f JOIN photos p ON p.id = f.photo_id ORDER BY p.id LIMIT 500";
+    let rows = sql.query(query, &[])?;
+    let faults = rows.iter().map(|row| Ok(IntegrityFault { key: row.get(0)?, problem: row.get(1)? }));
+    Ok(Integrity { running, checked_at: Some(rfc3339(at)), photos, faults: faults.collect::<DbResult<_>>()? })
+}

@@ -1,0 +1,144 @@
+//! The queue. A job is a row; a worker holds it by a lease, so one that is killed loses it to another.
+
+use super::sql::{DbResult, Row, Sql};
+use super::{now_ms, rfc3339};
+use crate::model::JobInfo;
+use crate::params;
+
+/// A job that this worker holds.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Row id.
+    pub id: i64,
+    /// What to do.
+    pub kind: String,
+    /// What it is about.
+    pub subject: String,
+    /// Which try this is, from 1.
+    pub attempts: u32,
+}
+
+/// Puts a job into the queue, due at `run_at` (ms). One that is there already stays as it is; one that was given up
+/// begins anew.
+///
+/// # Errors
+/// Those of the database.
+pub fn enqueue(sql: &mut Sql, kind: &str, subject: &str, run_at: i64) -> DbResult<()> {
+    sql.execute(
+        "INSERT INTO jobs (kind, subject, run_at, created_at) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (kind, subject) DO UPDATE SET run_at = excluded.run_at, attempts = 0, error = NULL, failed_at = NULL
+         WHERE jobs.failed_at IS NOT NULL",
+        params![kind, subject, run_at, now_ms()],
+    )?;
+    Ok(())
+}
+
+/// Whether a job could be taken: asked before, so that idle workers take no write lock.
+///
+/// # Errors
+/// Those of the database.
+pub fn any_due(sql: &mut Sql) -> DbResult<bool> {
+    let query = "SELECT 1 FROM jobs WHERE failed_at IS NULL AND run_at <= ?1
+                 AND (leased_until IS NULL OR leased_until < ?1) LIMIT 1";
+    Ok(sql.first(query, params![now_ms()])?.is_some())
+}
+
+/// Takes the job that is due longest, until `lease_ms` from now. Call it inside a write transaction.
+///
+/// # Errors
+/// Those of the database.
+pub fn take(sql: &mut Sql, worker: &str, lease_ms: i64) -> DbResult<Option<Job>> {
+    let now = now_ms();
+    let row = sql.first(
+        "UPDATE jobs SET leased_until = ?2, worker = ?3, attempts = attempts + 1 WHERE id =
+            (SELECT id FROM jobs WHERE failed_at IS NULL AND run_at <= ?1 AND (leased_until IS NULL OR leased_until < ?1)
+             ORDER BY run_at, id LIMIT 1)
+         RETURNING id, kind, subject, attempts",
+        params![now, now + lease_ms, worker],
+    )?;
+    let job = |row: Row| {
+        Ok(Job { id: row.get(0)?, kind: row.get(1)?, subject: row.get(2)?, attempts: row.get(3)? })
+    };
+    row.map(job).transpose()
+}
+
+/// Lengthens the lease; false when another worker has the job by now.
+///
+/// # Errors
+/// Those of the database.
+pub fn renew(sql: &mut Sql, id: i64, worker: &str, lease_ms: i64) -> DbResult<bool> {
+    let query = "UPDATE jobs SET leased_until = ?3 WHERE id = ?1 AND worker = ?2";
+    Ok(sql.execute(query, params![id, worker, now_ms() + lease_ms])? == 1)
+}
+
+/// Removes a job that is done.
+///
+/// # Errors
+/// Those of the database.
+pub fn finish(sql: &mut Sql, id: i64, worker: &str) -> DbResult<()> {
+    sql.execute("DELETE FROM jobs WHERE id = ?1 AND worker = ?2", params![id, worker])?;
+    Ok(())
+}
+
+/// Puts a job back until `run_at` (ms), or gives it up when there is none.
+///
+/// # Errors
+/// Those of the database.
+pub fn put_back(sql: &mut Sql, id: i64, worker: &str, error: &str, run_at: Option<i64>) -> DbResult<()> {
+    let failed_at = if run_at.is_none() { Some(now_ms()) } else { None };
+    sql.execute(
+        "UPDATE jobs SET leased_until = NULL, worker = NULL, error = ?3, run_at = coalesce(?4, run_at), failed_at = ?5
+         WHERE id = ?1 AND worker = ?2",
+        params![id, worker, error, run_at, failed_at],
+    )?;
+    Ok(())
+}
+
+/// Lets a job that was given up begin anew; false when there is none.
+///
+/// # Errors
+/// Those of the database.
+pub fn retry(sql: &mut Sql, id: i64) -> DbResult<bool> {
+    let query =
+        "UPDATE jobs SET failed_at = NULL, attempts = 0, run_at = ?2 WHERE id = ?1 AND failed_at IS NOT NULL";
+    Ok(sql.execute(query, params![id, now_ms()])? == 1)
+}
+
+/// Jobs that are due or running, and jobs that were given up.
+///
+/// # Errors
+/// Those of the database.
+pub fn depth(sql: &mut Sql) -> DbResult<(u64, u64)> {
+    // The sweeper is no work that somebody waits for.
+    let due = "SELECT count(*) FROM jobs WHERE failed_at IS NULL AND run_at <= ?1 AND kind <> 'sweep'";
+    let failed = "SELECT count(*) FROM jobs WHERE failed_at IS NOT NULL";
+    Ok((sql.value(due, params![now_ms()])?, sql.value(failed, &[])?))
+}
+
+/// The queue for the back office.
+///
+/// # Errors
+/// Those of the database.
+pub fn list(sql: &mut Sql) -> DbResult<Vec<JobInfo>> {
+    let now = now_ms();
+    let query = "SELECT id, kind, subject, attempts, error, run_at, leased_until, failed_at FROM jobs
+                 ORDER BY (CASE WHEN failed_at IS NULL THEN 1 ELSE 0 END), run_at, id LIMIT 200";
+    let info = |row: &Row| {
+        let (leased, failed): (Option<i64>, Option<i64>) = (row.get(6)?, row.get(7)?);
+        let state = match (failed, leased) {
+            (Some(_), _) => "failed",
+            (None, Some(until)) if until >= now => "running",
+            _ => "waiting",
+        };
+        Ok(JobInfo {
+            id: row.get(0)?,
+            kind: row.get(1)?,
+            subject: row.get(2)?,
+            state: state.to_owned(),
+            attempts: row.get(3)?,
+            error: row.get(4)?,
+            run_at: rfc3339(row.get(5)?),
+        })
+    };
+    sql.query(query, &[])?.iter().map(info).collect()
+}

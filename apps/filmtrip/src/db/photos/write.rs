@@ -1,0 +1,279 @@
+//! Changes of photos. The callers have checked that they may.
+
+use super::super::search;
+use super::super::sql::{DbResult, Sql, Value};
+use super::super::{now_ms, placeholders};
+use super::{PhotoRow, Variants, by_id};
+use crate::images::Sizes;
+use crate::model::{About, Exif, PhotoChange, Visibility};
+use crate::params;
+use crate::storage::{Backend, StoredObject};
+
+/// A photo to be stored.
+#[derive(Debug, Clone)]
+pub struct NewPhoto {
+    /// Public key.
+    pub key: String,
+    /// Owner.
+    pub owner_id: i64,
+    /// Where the original is.
+    pub original: StoredObject,
+    /// Key of the original: another than the public one, so that it cannot be guessed from it.
+    pub original_key: String,
+    /// File extension of the original.
+    pub format: String,
+    /// Bytes of the original.
+    pub bytes: u64,
+    /// SHA-256 of the original.
+    pub sha256: [u8; 32],
+    /// MD5 of the original in hex.
+    pub md5: Option<String>,
+    /// Where the sizes come from.
+    pub variants: Variants,
+    /// Whether there are WebP variants.
+    pub webp: bool,
+    /// Width after orientation.
+    pub width: u32,
+    /// Height after orientation.
+    pub height: u32,
+    /// Sizes of the variants.
+    pub sizes: Sizes,
+    /// Placeholder.
+    pub thumbhash: Option<Vec<u8>>,
+    /// What the file says.
+    pub exif: Exif,
+    /// When it was taken, by the file.
+    pub taken_at: Option<String>,
+    /// Where it was taken, by the file. Not shown until its owner says so.
+    pub location: Option<(f64, f64)>,
+    /// What its owner says.
+    pub about: About,
+}
+
+/// Stores a photo and returns its row. A roll or album of somebody else, or an unknown one, is left out.
+///
+/// # Errors
+/// Those of the database.
+pub fn insert(sql: &mut Sql, new: &NewPhoto) -> DbResult<PhotoRow> {
+    let json = |e: serde_json::Error| super::super::sql::DbError::Other(e.to_string());
+    let sizes = serde_json::to_string(&new.sizes).map_err(json)?;
+    let exif = serde_json::to_string(&new.exif).map_err(json)?;
+    let id: i64 = sql.value(
+        "INSERT INTO photos (key, owner_id, original_key, format, bytes, sha256, width, height, sizes, title, visibility,
+                             backend, created_at, roll_id, caption, object_key, content_secret, variants, webp, md5,
+                             frame, taken_at, lat, lon, exif, thumbhash)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
+                 (SELECT id FROM rolls WHERE key = ?14 AND owner_id = ?2),
+                 ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)
+         RETURNING id",
+        params![
+            &new.key,
+            new.owner_id,
+            &new.original_key,
+            &new.format,
+            new.bytes,
+            new.sha256,
+            new.width,
+            new.height,
+            sizes,
+            new.about.title.trim(),
+            new.about.visibility.as_str(),
+            new.original.backend.as_str(),
+            now_ms(),
+            new.about.roll.as_deref(),
+            new.about.caption.trim(),
+            &new.original.name,
+            new.original.content_secret.as_deref(),
+            new.variants.as_str(),
+            new.webp,
+            new.md5.as_deref(),
+            new.about.frame,
+            new.taken_at.as_deref(),
+            new.location.map(|(lat, _)| lat),
+            new.location.map(|(_, lon)| lon),
+            exif,
+            new.thumbhash.clone(),
+        ],
+    )?;
+    add_tags(sql, id, &new.about.tags)?;
+    if let Some(album) = &new.about.album {
+        super::super::albums::append(sql, album, new.owner_id, &[id])?;
+    }
+    finish(sql, id)
+}
+
+/// Writes the search text of a photo and reads the photo back.
+fn finish(sql: &mut Sql, id: i64) -> DbResult<PhotoRow> {
+    let row = by_id(sql, id)?;
+    let row = row.ok_or_else(|| super::super::sql::DbError::Other(format!("photo {id} is gone")))?;
+    sql.execute("UPDATE photos SET search = ?2 WHERE id = ?1", params![id, search::text(&row)])?;
+    Ok(row)
+}
+
+/// Changes a photo and returns its row.
+///
+/// # Errors
+/// Those of the database.
+pub fn change(sql: &mut Sql, row: &PhotoRow, change: &PhotoChange) -> DbResult<PhotoRow> {
+    let id = row.id;
+    let mut set = |column: &str, value: Value| {
+        sql.execute(&format!("UPDATE photos SET {column} = ?2 WHERE id = ?1"), &[id.into(), value]).map(drop)
+    };
+    let texts = [
+        ("title", &change.title),
+        ("caption", &change.caption),
+        ("film_stock", &change.film_stock),
+        ("camera", &change.camera),
+        ("lens", &change.lens),
+        ("place", &change.place),
+    ];
+    for (column, text) in texts {
+        if let Some(text) = text {
+            set(column, text.trim().into())?;
+        }
+    }
+    if let Some(visibility) = change.visibility {
+        // In the trash it stays private, and gets the new one when it comes back.
+        set(
+            if row.deleted_at.is_some() { "visibility_before" } else { "visibility" },
+            visibility.as_str().into(),
+        )?;
+    }
+    if let Some(frame) = change.frame {
+        set("frame", frame.into())?;
+    }
+    if let Some(taken_at) = &change.taken_at {
+        set("taken_at", taken_at.as_deref().into())?;
+    }
+    if let Some(location) = change.location {
+        set("lat", location.map(|l| l.lat).into())?;
+        set("lon", location.map(|l| l.lon).into())?;
+        set("location_shown", location.is_some_and(|l| l.shown).into())?;
+    }
+    if let Some(roll) = &change.roll {
+        sql.execute(
+            "UPDATE photos SET roll_id = (SELECT id FROM rolls WHERE key = ?2 AND owner_id = ?3) WHERE id = ?1",
+            params![id, roll.as_deref(), row.owner_id],
+        )?;
+    }
+    if let Some(tags) = &change.tags {
+        sql.execute("DELETE FROM photo_tags WHERE photo_id = ?1", params![id])?;
+        add_tags(sql, id, tags)?;
+    }
+    finish(sql, id)
+}
+
+/// Adds tags, each in the form of [`search::tag`].
+///
+/// # Errors
+/// Those of the database.
+pub fn add_tags(sql: &mut Sql, id: i64, tags: &[String]) -> DbResult<()> {
+    for tag in tags.iter().map(|t| search::tag(t)).filter(|t| !t.is_empty()) {
+        let insert = "INSERT INTO photo_tags (photo_id, tag) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        sql.execute(insert, params![id, tag])?;
+    }
+    Ok(())
+}
+
+/// Takes tags off.
+///
+/// # Errors
+/// Those of the database.
+pub fn remove_tags(sql: &mut Sql, id: i64, tags: &[String]) -> DbResult<()> {
+    for tag in tags {
+        sql.execute(
+            "DELETE FROM photo_tags WHERE photo_id = ?1 AND tag = ?2",
+            params![id, search::tag(tag)],
+        )?;
+    }
+    Ok(())
+}
+
+/// Writes the search texts of photos again, after their roll or tags have changed.
+///
+/// # Errors
+/// Those of the database.
+pub fn refresh_search(sql: &mut Sql, ids: &[i64]) -> DbResult<()> {
+    for id in ids {
+        finish(sql, *id)?;
+    }
+    Ok(())
+}
+
+/// Puts a photo into the trash. It is private there: releases that know no trash do not show it either.
+///
+/// # Errors
+/// Those of the database.
+pub fn trash(sql: &mut Sql, id: i64) -> DbResult<u64> {
+    sql.execute(
+        "UPDATE photos SET deleted_at = ?2, visibility_before = visibility, visibility = 'private'
+         WHERE id = ?1 AND deleted_at IS NULL",
+        params![id, now_ms()],
+    )
+}
+
+/// Takes a photo out of the trash.
+///
+/// # Errors
+/// Those of the database.
+pub fn restore(sql: &mut Sql, id: i64) -> DbResult<u64> {
+    sql.execute(
+        "UPDATE photos SET deleted_at = NULL, visibility = coalesce(visibility_before, 'private'), visibility_before = NULL
+         WHERE id = ?1 AND deleted_at IS NOT NULL",
+        params![id],
+    )
+}
+
+/// Removes the rows of photos.
+///
+/// # Errors
+/// Those of the database.
+pub fn delete(sql: &mut Sql, ids: &[i64]) -> DbResult<u64> {
+    let values: Vec<Value> = ids.iter().map(|id| (*id).into()).collect();
+    sql.execute(&format!("DELETE FROM photos WHERE id IN ({})", placeholders(1, ids.len())), &values)
+}
+
+/// Gives a photo a code for its short link, unless it has one.
+///
+/// # Errors
+/// Those of the database, also that the code is taken.
+pub fn set_short(sql: &mut Sql, id: i64, code: &str) -> DbResult<u64> {
+    sql.execute("UPDATE photos SET short = ?2 WHERE id = ?1 AND short IS NULL", params![id, code])
+}
+
+/// Notes that the original of a photo has moved, if it still was where the caller thought.
+///
+/// # Errors
+/// Those of the database.
+pub fn set_object(sql: &mut Sql, id: i64, from: &str, to: &StoredObject) -> DbResult<bool> {
+    let changed = sql.execute(
+        "UPDATE photos SET object_key = ?3, content_secret = ?4, backend = ?5 WHERE id = ?1 AND object_key = ?2",
+        params![id, from, &to.name, to.content_secret.as_deref(), to.backend.as_str()],
+    )?;
+    Ok(changed == 1)
+}
+
+/// Notes that the sizes of a photo are stored now.
+///
+/// # Errors
+/// Those of the database.
+pub fn set_stored_variants(
+    sql: &mut Sql,
+    id: i64,
+    backend: Backend,
+    sizes: &Sizes,
+    webp: bool,
+) -> DbResult<()> {
+    let sizes = serde_json::to_string(sizes).map_err(|e| super::super::sql::DbError::Other(e.to_string()))?;
+    sql.execute(
+        "UPDATE photos SET variants = ?2, sizes = ?3, webp = ?4 WHERE id = ?1",
+        params![id, backend.as_str(), sizes, webp],
+    )?;
+    Ok(())
+}
+
+/// Whether a change makes a photo private that others could see.
+#[must_use]
+pub fn hides(row: &PhotoRow, change: &PhotoChange) -> bool {
+    row.visibility != Visibility::Private && change.visibility == Some(Visibility::Private)
+}

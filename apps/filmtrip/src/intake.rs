@@ -1,0 +1,245 @@
+//! From a file that has arrived to a photo: looked at, processed, its sizes stored, its row written. The same for files
+//! that came through the server and for those that a browser put into the object store itself.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::db::photos::{self, NewPhoto, PhotoRow, Variants};
+use crate::db::sql::Sql;
+use crate::db::uploads::{self, UploadRow};
+use crate::error::ApiError;
+use crate::images::{self, Header, ImageError, Options, Processed, Sizes, VARIANTS};
+use crate::model;
+use crate::routes::api::Api;
+use crate::storage::{Backend, Fetched, StoredObject, names};
+use crate::work;
+
+/// Runs work that blocks off the async threads.
+///
+/// # Errors
+/// The work panicked.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| ApiError::Internal(format!("image task: {e}")))
+}
+
+/// What a client is told of an image that is refused.
+#[must_use]
+pub fn refusal(error: ImageError) -> ApiError {
+    match error {
+        ImageError::Type => ApiError::UnsupportedType,
+        ImageError::Io(e) => ApiError::Internal(format!("storage: {e}")),
+        refused => ApiError::BadImage(refused.to_string()),
+    }
+}
+
+/// Type and size of an image, held against the caps.
+///
+/// # Errors
+/// It is refused.
+pub async fn inspect(api: &Api, path: &Path) -> Result<Header, ApiError> {
+    let (path, max_pixels) = (path.to_owned(), api.config.max_pixels);
+    blocking(move || images::inspect(&path, max_pixels)).await?.map_err(refusal)
+}
+
+/// Decodes an image in a process of its own and makes the three sizes.
+async fn process(api: &Api, path: &Path, header: Header) -> Result<Processed, ApiError> {
+    let _turn = api.capacity.turn(header).await?;
+    let options = Options { watermark: api.config.watermark.clone(), webp: true };
+    let (path, timeout) = (path.to_owned(), api.config.image_timeout);
+    let scratch = api.storage.local.scratch()?;
+    blocking(move || images::worker::process(&path, header, &options, scratch.path(), timeout))
+        .await?
+        .map_err(refusal)
+}
+
+/// What a photo's row needs to know of its picture.
+struct Picture {
+    width: u32,
+    height: u32,
+    sizes: Sizes,
+    variants: Variants,
+    webp: bool,
+    thumbhash: Vec<u8>,
+    exif: images::Exif,
+}
+
+/// Makes the sizes of an upload, or sees that the CDN does. `path` is a local copy of the original.
+async fn picture(api: &Api, upload: &UploadRow, path: &Path, header: Header) -> Result<Picture, ApiError> {
+    let styles =
+        api.storage.upyun.as_ref().filter(|u| upload.object.backend == Backend::Upyun && u.processing);
+    if let Some(upyun) = styles {
+        match styled(api, upyun, upload, path, header).await {
+            Ok(picture) => return Ok(picture),
+            // A style that was never made, or a CDN that is down: visitors see the photo all the same.
+            Err(e) => {
+                tracing::warn!("upload {}: the CDN's sizes cannot be used, making them here: {e}", upload.key)
+            }
+        }
+    }
+    let done = process(api, path, header).await?;
+    let backend = api.storage.main;
+    let webp = done.webps.is_some();
+    let webps = done.webps.into_iter().flatten();
+    let files = VARIANTS.iter().map(|(name, _)| (format!("{name}.jpg"), "image/jpeg")).zip(done.jpegs);
+    let more = VARIANTS.iter().map(|(name, _)| (format!("{name}.webp"), "image/webp")).zip(webps);
+    for ((file, media_type), content) in files.chain(more) {
+        api.storage.put(backend, &names::variant(&upload.key, &file), content, media_type).await?;
+    }
+    Ok(Picture {
+        width: done.width,
+        height: done.height,
+        sizes: done.sizes,
+        variants: Variants::Stored(backend),
+        webp,
+        thumbhash: done.thumbhash,
+        exif: done.exif,
+    })
+}
+
+/// The smallest size from the CDN proves that domain, object and style fit together, and gives the placeholder.
+async fn styled(
+    api: &Api,
+    upyun: &crate::storage::Upyun,
+    upload: &UploadRow,
+    path: &Path,
+    header: Header,
+) -> Result<Picture, ApiError> {
+    use futures_util::StreamExt;
+    let scratch = api.storage.local.scratch()?;
+    let thumb = scratch.path().join("thumb");
+    for index in (0..VARIANTS.len()).rev() {
+        let mut content = upyun.read_style(&upload.object.name, index, false).await?;
+        let mut bytes = Vec::new();
+        while let Some(chunk) = content.stream.next().await {
+            bytes.extend_from_slice(&chunk?);
+        }
+        tokio::fs::write(&thumb, bytes).await?;
+    }
+    let small = inspect(api, &thumb).await?;
+    let done =
+        blocking(move || images::process(&thumb, small, &Options::default())).await?.map_err(refusal)?;
+    let original = path.to_owned();
+    let exif = blocking(move || images::read_exif(&original)).await?;
+    // The style turns by EXIF, the header does not: the thumb tells which way up the photo is.
+    let turned = (done.width > done.height) != (header.width > header.height) && done.width != done.height;
+    let (width, height) = if turned { (header.height, header.width) } else { (header.width, header.height) };
+    Ok(Picture {
+        width,
+        height,
+        sizes: Sizes::of(width, height),
+        variants: Variants::Style,
+        webp: true,
+        thumbhash: done.thumbhash,
+        exif,
+    })
+}
+
+/// A file that has arrived: a local copy of it, and what is known of its bytes.
+pub struct Arrived {
+    /// The copy.
+    pub path: PathBuf,
+    /// Its bytes.
+    pub fetched: Fetched,
+    /// Whether the copy is to be stored as the original; else it is there already.
+    pub store: bool,
+}
+
+/// Makes a photo of an upload's file. Nothing is left behind when it is refused, and nothing is lost when the process
+/// is killed: the upload's row knows every name that is used.
+///
+/// The photo, and whether the account had it before (then nothing was stored).
+///
+/// # Errors
+/// The image is refused, or storage or database failed.
+pub async fn accept(
+    api: &Arc<Api>,
+    upload: &UploadRow,
+    arrived: Arrived,
+) -> Result<(PhotoRow, bool), ApiError> {
+    let _in_work = api.capacity.enter();
+    let header = inspect(api, &arrived.path).await?;
+    let mut object = upload.object.clone();
+    let format = header.format.extension();
+    if arrived.store {
+        object.name = names::original(names::original_key(&object.name).unwrap_or_default(), format);
+    }
+    let media_type = images::media_type(format);
+    // Styles work on what is in the bucket; local work is better done before the file is moved away.
+    let styled = object.backend == Backend::Upyun;
+    if arrived.store && styled {
+        api.storage.put_file(&object, &arrived.path, media_type).await?;
+    }
+    let at = UploadRow { object: object.clone(), ..upload.clone() };
+    let picture = picture(api, &at, &arrived.path, header).await?;
+    if arrived.store && !styled {
+        api.storage.put_file(&object, &arrived.path, media_type).await?;
+    }
+    let stored = object.clone();
+    let original_key = names::original_key(&object.name).unwrap_or_default().to_owned();
+    if arrived.store {
+        object.name = String::new();
+    }
+    let exif = picture.exif;
+    let new = NewPhoto {
+        key: upload.key.clone(),
+        owner_id: upload.owner_id,
+        original: object,
+        original_key,
+        format: format.to_owned(),
+        bytes: arrived.fetched.bytes,
+        sha256: arrived.fetched.sha256,
+        md5: Some(arrived.fetched.md5),
+        variants: picture.variants,
+        webp: picture.webp,
+        width: picture.width,
+        height: picture.height,
+        sizes: picture.sizes,
+        thumbhash: Some(picture.thumbhash).filter(|hash| !hash.is_empty()),
+        taken_at: exif.taken_at,
+        location: exif.gps,
+        exif: model::Exif {
+            make: exif.make,
+            model: exif.model,
+            lens: exif.lens,
+            exposure_seconds: exif.exposure_seconds,
+            f_number: exif.f_number,
+            iso: exif.iso,
+            focal_mm: exif.focal_mm,
+        },
+        about: upload.about.clone(),
+    };
+    let upload = upload.clone();
+    let insert = move |sql: &mut Sql| {
+        // The same file may have come in at the same moment: only here, where nobody else writes, it is decided.
+        if !new.about.keep_duplicate
+            && let Some(before) = photos::same_file(sql, new.owner_id, &new.sha256)?
+        {
+            uploads::done(sql, upload.id, before.id, true, new.md5.as_deref())?;
+            work::discard_upload(sql, &upload, &stored, new.variants)?;
+            return Ok((before, true));
+        }
+        let row = photos::insert(sql, &new)?;
+        uploads::done(sql, upload.id, row.id, false, new.md5.as_deref())?;
+        Ok((row, false))
+    };
+    let done = api.db.write(insert).await?;
+    api.queue.wake();
+    Ok(done)
+}
+
+/// Removes what an upload that became no photo has left: its original and its sizes.
+///
+/// # Errors
+/// Something may still be there.
+pub async fn clear(api: &Api, upload: &UploadRow) -> Result<(), ApiError> {
+    let StoredObject { backend, name, .. } = &upload.object;
+    let key = names::original_key(name).unwrap_or_default();
+    api.storage.delete(*backend, name).await?;
+    if upload.state == model::UploadState::Receiving {
+        for extension in images::EXTENSIONS {
+            api.storage.delete(*backend, &names::original(key, extension)).await?;
+        }
+    }
+    api.storage.delete_variants(api.storage.main, &upload.key).await?;
+    Ok(())
+}

@@ -1,0 +1,286 @@
+//! Rolls, albums, tags, gear and the map.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+
+use super::photos::thumb;
+use super::{Api, Change, MaybeSession, Session, Shared, check};
+use crate::db::albums::{self, AlbumRow};
+use crate::db::rolls::{self, RollRow};
+use crate::db::sql::Sql;
+use crate::db::visibility::Viewer;
+use crate::db::{catalogue, photos};
+use crate::error::ApiError;
+use crate::model::{
+    Album, AlbumBody, AlbumList, Gear, MapPoint, MapPoints, PhotoKeys, Roll, RollBody, RollList, TagList,
+    UserRole,
+};
+use crate::storage::new_key;
+
+/// Most photos of an album.
+const MAX_ALBUM: usize = 5000;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Mine {
+    #[serde(default)]
+    mine: bool,
+}
+
+impl Mine {
+    fn of(&self, session: &MaybeSession) -> Result<bool, ApiError> {
+        if self.mine && session.0.is_none() { Err(ApiError::Unauthenticated) } else { Ok(self.mine) }
+    }
+}
+
+fn roll_json(row: RollRow, viewer: Viewer) -> Roll {
+    Roll { editable: viewer.may_edit(row.owner_id), ..row.roll }
+}
+
+fn own_roll(sql: &mut Sql, viewer: Viewer, key: &str) -> Result<RollRow, ApiError> {
+    let row = rolls::by_key(sql, viewer, key)?.ok_or(ApiError::NotFound)?;
+    match viewer.may_edit(row.owner_id) {
+        true => Ok(row),
+        false if row.roll.photos == Some(0) => Err(ApiError::NotFound),
+        false => Err(ApiError::Forbidden),
+    }
+}
+
+/// `GET /api/rolls`: the account's own; for admins, all.
+pub(super) async fn rolls(State(api): Shared, session: Session) -> Result<Json<RollList>, ApiError> {
+    let viewer = session.viewer();
+    let owner = (session.user.role != UserRole::Admin).then_some(session.user.id);
+    let rows = api.db.call(move |sql| Ok(rolls::list(sql, owner)?)).await?;
+    Ok(Json(RollList { rolls: rows.into_iter().map(|row| roll_json(row, viewer)).collect() }))
+}
+
+/// `GET /api/rolls/{key}`: one without photos that the viewer may see is as if it were not there.
+pub(super) async fn roll(
+    State(api): Shared,
+    session: MaybeSession,
+    Path(key): Path<String>,
+) -> Result<Json<Roll>, ApiError> {
+    let viewer = session.viewer();
+    let row = api.db.call(move |sql| Ok(rolls::by_key(sql, viewer, &key)?)).await?;
+    let roll = roll_json(row.ok_or(ApiError::NotFound)?, viewer);
+    if roll.editable || roll.photos != Some(0) { Ok(Json(roll)) } else { Err(ApiError::NotFound) }
+}
+
+/// `POST /api/rolls`.
+pub(super) async fn new_roll(
+    State(api): Shared,
+    Change(session): Change,
+    Json(body): Json<RollBody>,
+) -> Result<(StatusCode, Json<Roll>), ApiError> {
+    check::roll(&body)?;
+    let (viewer, owner, key) = (session.viewer(), session.user.id, new_key());
+    let write = move |sql: &mut Sql| {
+        rolls::create(sql, owner, &key, &body)?;
+        rolls::by_key(sql, viewer, &key)?.ok_or(ApiError::NotFound)
+    };
+    Ok((StatusCode::CREATED, Json(roll_json(api.db.write(write).await?, viewer))))
+}
+
+/// `PUT /api/rolls/{key}`.
+pub(super) async fn change_roll(
+    State(api): Shared,
+    Change(session): Change,
+    Path(key): Path<String>,
+    Json(body): Json<RollBody>,
+) -> Result<Json<Roll>, ApiError> {
+    check::roll(&body)?;
+    let viewer = session.viewer();
+    let write = move |sql: &mut Sql| {
+        let row = own_roll(sql, viewer, &key)?;
+        rolls::change(sql, row.id, &body)?;
+        rolls::by_key(sql, viewer, &key)?.ok_or(ApiError::NotFound)
+    };
+    Ok(Json(roll_json(api.db.write(write).await?, viewer)))
+}
+
+/// `DELETE /api/rolls/{key}`: its photos stay.
+pub(super) async fn delete_roll(
+    State(api): Shared,
+    Change(session): Change,
+    Path(key): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let viewer = session.viewer();
+    let write = move |sql: &mut Sql| {
+        let row = own_roll(sql, viewer, &key)?;
+        Ok(rolls::delete(sql, row.id)?)
+    };
+    api.db.write(write).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn album_json(api: &Api, sql: &mut Sql, row: AlbumRow, viewer: Viewer) -> Result<Album, ApiError> {
+    let (photos, first) = albums::content(sql, &row, viewer)?;
+    let AlbumBody { title, description, kind, visibility, starts_on, ends_on } = row.body;
+    Ok(Album {
+        key: row.key,
+        title,
+        description,
+        kind,
+        visibility,
+        starts_on,
+        ends_on,
+        photos,
+        cover: first.map(|photo| thumb(api, &photo)),
+        editable: viewer.may_edit(row.owner_id),
+    })
+}
+
+fn visible_album(sql: &mut Sql, viewer: Viewer, key: &str) -> Result<AlbumRow, ApiError> {
+    albums::by_key(sql, key)?.filter(|album| album.visible_to(viewer)).ok_or(ApiError::NotFound)
+}
+
+fn own_album(sql: &mut Sql, viewer: Viewer, key: &str) -> Result<AlbumRow, ApiError> {
+    let row = visible_album(sql, viewer, key)?;
+    if viewer.may_edit(row.owner_id) { Ok(row) } else { Err(ApiError::Forbidden) }
+}
+
+/// `GET /api/albums`: public ones, or with `mine=true` what the account may edit.
+pub(super) async fn list(
+    State(api): Shared,
+    session: MaybeSession,
+    Query(query): Query<Mine>,
+) -> Result<Json<AlbumList>, ApiError> {
+    let (mine, viewer) = (query.of(&session)?, session.viewer());
+    let state = api.clone();
+    let read = move |sql: &mut Sql| {
+        let rows = albums::list(sql, viewer, mine)?;
+        rows.into_iter().map(|row| album_json(&state, sql, row, viewer)).collect::<Result<Vec<_>, _>>()
+    };
+    Ok(Json(AlbumList { albums: api.db.call(read).await? }))
+}
+
+/// `GET /api/albums/{key}`.
+pub(super) async fn album(
+    State(api): Shared,
+    session: MaybeSession,
+    Path(key): Path<String>,
+) -> Result<Json<Album>, ApiError> {
+    let viewer = session.viewer();
+    let state = api.clone();
+    let read = move |sql: &mut Sql| {
+        let row = visible_album(sql, viewer, &key)?;
+        album_json(&state, sql, row, viewer)
+    };
+    Ok(Json(api.db.call(read).await?))
+}
+
+/// `POST /api/albums`.
+pub(super) async fn new_album(
+    State(api): Shared,
+    Change(session): Change,
+    Json(body): Json<AlbumBody>,
+) -> Result<(StatusCode, Json<Album>), ApiError> {
+    check::album(&body)?;
+    let (state, viewer, owner, key) = (api.clone(), session.viewer(), session.user.id, new_key());
+    let write = move |sql: &mut Sql| {
+        if !albums::available(sql)? {
+            return Err(ApiError::NotFound);
+        }
+        albums::create(sql, owner, &key, &body)?;
+        let row = own_album(sql, viewer, &key)?;
+        album_json(&state, sql, row, viewer)
+    };
+    Ok((StatusCode::CREATED, Json(api.db.write(write).await?)))
+}
+
+/// `PUT /api/albums/{key}`.
+pub(super) async fn change_album(
+    State(api): Shared,
+    Change(session): Change,
+    Path(key): Path<String>,
+    Json(body): Json<AlbumBody>,
+) -> Result<Json<Album>, ApiError> {
+    check::album(&body)?;
+    let (state, viewer) = (api.clone(), session.viewer());
+    let write = move |sql: &mut Sql| {
+        let row = own_album(sql, viewer, &key)?;
+        albums::change(sql, row.id, &body)?;
+        let row = own_album(sql, viewer, &key)?;
+        album_json(&state, sql, row, viewer)
+    };
+    Ok(Json(api.db.write(write).await?))
+}
+
+/// `DELETE /api/albums/{key}`: its photos stay.
+pub(super) async fn delete_album(
+    State(api): Shared,
+    Change(session): Change,
+    Path(key): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let viewer = session.viewer();
+    let write = move |sql: &mut Sql| {
+        let row = own_album(sql, viewer, &key)?;
+        Ok(albums::delete(sql, row.id)?)
+    };
+    api.db.write(write).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `PUT /api/albums/{key}/photos`: its whole content, in order. Only photos that the account may edit.
+pub(super) async fn album_photos(
+    State(api): Shared,
+    Change(session): Change,
+    Path(key): Path<String>,
+    Json(body): Json<PhotoKeys>,
+) -> Result<Json<Album>, ApiError> {
+    if body.keys.len() > MAX_ALBUM {
+        return Err(ApiError::BadRequest(format!("more than {MAX_ALBUM} photos in an album")));
+    }
+    let (state, viewer) = (api.clone(), session.viewer());
+    let write = move |sql: &mut Sql| {
+        let row = own_album(sql, viewer, &key)?;
+        let mut ids = Vec::with_capacity(body.keys.len());
+        for key in &body.keys {
+            let photo = photos::by_key(sql, key)?.filter(|p| viewer.may_see(p)).ok_or(ApiError::NotFound)?;
+            if !viewer.may_edit(photo.owner_id) {
+                return Err(ApiError::Forbidden);
+            }
+            ids.push(photo.id);
+        }
+        albums::set_photos(sql, row.id, &ids)?;
+        album_json(&state, sql, row, viewer)
+    };
+    Ok(Json(api.db.write(write).await?))
+}
+
+/// `GET /api/tags`.
+pub(super) async fn tags(
+    State(api): Shared,
+    session: MaybeSession,
+    Query(query): Query<Mine>,
+) -> Result<Json<TagList>, ApiError> {
+    let (mine, viewer) = (query.of(&session)?, session.viewer());
+    Ok(Json(api.db.call(move |sql| Ok(catalogue::tags(sql, viewer, mine)?)).await?))
+}
+
+/// `GET /api/gear`.
+pub(super) async fn gear(
+    State(api): Shared,
+    session: MaybeSession,
+    Query(query): Query<Mine>,
+) -> Result<Json<Gear>, ApiError> {
+    let (mine, viewer) = (query.of(&session)?, session.viewer());
+    Ok(Json(api.db.call(move |sql| Ok(catalogue::gear(sql, viewer, mine)?)).await?))
+}
+
+/// `GET /api/map`.
+pub(super) async fn map(
+    State(api): Shared,
+    session: MaybeSession,
+    Query(query): Query<Mine>,
+) -> Result<Json<MapPoints>, ApiError> {
+    let (mine, viewer) = (query.of(&session)?, session.viewer());
+    let rows = api.db.call(move |sql| Ok(catalogue::located(sql, viewer, mine)?)).await?;
+    let point = |row: photos::PhotoRow| {
+        let (lat, lon) = row.location?;
+        let thumb = thumb(&api, &row);
+        Some(MapPoint { key: row.key, title: row.title, lat, lon, thumb })
+    };
+    Ok(Json(MapPoints { points: rows.into_iter().filter_map(point).collect() }))
+}

@@ -1,0 +1,171 @@
+//! What texts, days and places may look like. Every refusal names the field.
+
+use crate::error::ApiError;
+use crate::model::{About, AlbumBody, Location, PhotoChange, RollBody};
+
+/// Longest title, name or place in characters.
+const MAX_TITLE: usize = 120;
+/// Longest caption, description or note in characters.
+const MAX_CAPTION: usize = 4000;
+const MAX_TAGS: usize = 50;
+/// Neither half-frame nor bulk-loaded film has more; it keeps a typing mistake out.
+const MAX_FRAME: u32 = 9999;
+
+fn bad(text: String) -> ApiError {
+    ApiError::BadRequest(text)
+}
+
+fn length(field: &str, text: &str, max: usize) -> Result<(), ApiError> {
+    if text.chars().count() > max {
+        return Err(bad(format!("{field} has more than {max} characters")));
+    }
+    Ok(())
+}
+
+fn lengths(fields: &[(&str, &str)], max: usize) -> Result<(), ApiError> {
+    fields.iter().try_for_each(|(field, text)| length(field, text, max))
+}
+
+fn frame(frame: Option<u32>) -> Result<(), ApiError> {
+    if frame.is_some_and(|f| f > MAX_FRAME) {
+        return Err(bad(format!("frame is larger than {MAX_FRAME}")));
+    }
+    Ok(())
+}
+
+fn tags(tags: &[String]) -> Result<(), ApiError> {
+    if tags.len() > MAX_TAGS {
+        return Err(bad(format!("more than {MAX_TAGS} tags")));
+    }
+    Ok(())
+}
+
+/// `2026-05-01`.
+fn day(field: &str, text: Option<&str>) -> Result<(), ApiError> {
+    if text.is_some_and(|t| t.len() != 10 || t.parse::<jiff::civil::Date>().is_err()) {
+        return Err(bad(format!("{field}: a day such as 2026-05-01")));
+    }
+    Ok(())
+}
+
+fn moment(field: &str, text: Option<&str>) -> Result<(), ApiError> {
+    match text {
+        Some(t) if t.len() == 10 => day(field, text),
+        Some(t) if t.len() == 19 && t.parse::<jiff::civil::DateTime>().is_ok() => Ok(()),
+        Some(_) => {
+            Err(bad(format!("{field}: a day such as 2026-05-01, or with a time, 2026-05-01T18:30:00")))
+        }
+        None => Ok(()),
+    }
+}
+
+fn location(location: Option<Location>) -> Result<(), ApiError> {
+    if location.is_some_and(|l| !(-90.0..=90.0).contains(&l.lat) || !(-180.0..=180.0).contains(&l.lon)) {
+        return Err(bad("location: latitude from -90 to 90, longitude from -180 to 180".to_owned()));
+    }
+    Ok(())
+}
+
+/// What is said of a photo before it is uploaded.
+///
+/// # Errors
+/// The first fault.
+pub(super) fn about(about: &About) -> Result<(), ApiError> {
+    length("title", &about.title, MAX_TITLE)?;
+    length("caption", &about.caption, MAX_CAPTION)?;
+    frame(about.frame)?;
+    tags(&about.tags)
+}
+
+/// A change of a photo.
+///
+/// # Errors
+/// The first fault.
+pub(super) fn change(change: &PhotoChange) -> Result<(), ApiError> {
+    let short = [
+        ("title", &change.title),
+        ("film_stock", &change.film_stock),
+        ("camera", &change.camera),
+        ("lens", &change.lens),
+        ("place", &change.place),
+    ];
+    for (field, text) in short {
+        length(field, text.as_deref().unwrap_or_default(), MAX_TITLE)?;
+    }
+    length("caption", change.caption.as_deref().unwrap_or_default(), MAX_CAPTION)?;
+    frame(change.frame.flatten())?;
+    moment("taken_at", change.taken_at.as_ref().and_then(Option::as_deref))?;
+    location(change.location.flatten())?;
+    tags(change.tags.as_deref().unwrap_or_default())
+}
+
+fn titled(title: &str) -> Result<(), ApiError> {
+    if title.trim().is_empty() {
+        return Err(bad("title: must not be empty".to_owned()));
+    }
+    length("title", title, MAX_TITLE)
+}
+
+/// A roll.
+///
+/// # Errors
+/// The first fault.
+pub(super) fn roll(body: &RollBody) -> Result<(), ApiError> {
+    titled(&body.title)?;
+    let short = [
+        ("film_stock", body.film_stock.as_str()),
+        ("camera", &body.camera),
+        ("lens", &body.lens),
+        ("scanner", &body.scanner),
+        ("lab", &body.lab),
+    ];
+    lengths(&short, MAX_TITLE)?;
+    lengths(&[("developer", &body.developer), ("notes", &body.notes)], MAX_CAPTION)?;
+    for (field, iso) in [("box_iso", body.box_iso), ("exposure_index", body.exposure_index)] {
+        if iso.is_some_and(|iso| !(1..=102_400).contains(&iso)) {
+            return Err(bad(format!("{field}: from 1 to 102400")));
+        }
+    }
+    day("loaded_on", body.loaded_on.as_deref())?;
+    day("unloaded_on", body.unloaded_on.as_deref())?;
+    in_order(("loaded_on", body.loaded_on.as_deref()), ("unloaded_on", body.unloaded_on.as_deref()))
+}
+
+/// An album.
+///
+/// # Errors
+/// The first fault.
+pub(super) fn album(body: &AlbumBody) -> Result<(), ApiError> {
+    titled(&body.title)?;
+    length("description", &body.description, MAX_CAPTION)?;
+    day("starts_on", body.starts_on.as_deref())?;
+    day("ends_on", body.ends_on.as_deref())?;
+    in_order(("starts_on", body.starts_on.as_deref()), ("ends_on", body.ends_on.as_deref()))
+}
+
+fn in_order(first: (&str, Option<&str>), last: (&str, Option<&str>)) -> Result<(), ApiError> {
+    if let (Some(from), Some(to)) = (first.1, last.1)
+        && from > to
+    {
+        return Err(bad(format!("{} is after {}", first.0, last.0)));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_and_places_are_checked() {
+        assert!(day("d", Some("2026-02-28")).is_ok());
+        for wrong in ["2026-02-30", "28.2.2026", "2026-2-8", "2026-02-28T00:00:00"] {
+            assert!(day("d", Some(wrong)).is_err(), "{wrong}");
+        }
+        assert!(moment("m", Some("2026-02-28T23:59:59")).is_ok());
+        assert!(moment("m", Some("2026-02-28T25:00:00")).is_err());
+        let at = |lat, lon| location(Some(Location { lat, lon, shown: false }));
+        assert!(at(-90.0, 180.0).is_ok());
+        assert!(at(91.0, 0.0).is_err() && at(f64::NAN, 0.0).is_err() && at(0.0, -181.0).is_err());
+    }
+}

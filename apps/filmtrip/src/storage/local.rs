@@ -1,0 +1,207 @@
+//! Local storage of originals and variants. A marker file proves that the right folder is mounted.
+//! Knows nothing of the database; who may read what is decided elsewhere.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use tempfile::NamedTempFile;
+use tokio::io::AsyncReadExt;
+
+use super::{Content, Meta, ObjectError, new_key};
+
+const MARKER: &str = ".filmtrip-media";
+const STALE: Duration = Duration::from_secs(24 * 3600);
+const CHUNK: usize = 128 * 1024;
+
+/// The media folder.
+#[derive(Debug, Clone)]
+pub struct Local {
+    root: PathBuf,
+}
+
+/// Why the media folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// The database knows photos, the folder is not the one they are in.
+    #[error(
+        "FILMTRIP_MEDIA_DIR: {0} has no {MARKER} file, but the database has photos: is the disk mounted? \
+         (if the folder is right, create that file in it)"
+    )]
+    NotMounted(PathBuf),
+    /// The folder could not be made or written.
+    #[error("FILMTRIP_MEDIA_DIR: {0}: {1}")]
+    Io(PathBuf, #[source] io::Error),
+}
+
+impl Local {
+    /// Opens the folder, making it when there are no photos yet.
+    ///
+    /// # Errors
+    /// No marker although there are photos, or the folder cannot be written.
+    pub fn open(root: &Path, has_photos: bool) -> Result<Self, StorageError> {
+        let failed = |e| StorageError::Io(root.to_owned(), e);
+        let marker = root.join(MARKER);
+        if !marker.is_file() {
+            if has_photos {
+                return Err(StorageError::NotMounted(root.to_owned()));
+            }
+            fs::create_dir_all(root).map_err(failed)?;
+            File::create(&marker).map_err(failed)?;
+        }
+        for folder in ["originals", "variants", "tmp"] {
+            fs::create_dir_all(root.join(folder)).map_err(failed)?;
+        }
+        let local = Self { root: root.to_owned() };
+        local.probe().map_err(failed)?;
+        local.sweep();
+        Ok(local)
+    }
+
+    /// Removes what a killed process left in `tmp`. Young files may be another instance's uploads.
+    fn sweep(&self) {
+        let Ok(entries) = fs::read_dir(self.root.join("tmp")) else { return };
+        for entry in entries.flatten() {
+            let age =
+                entry.metadata().and_then(|m| m.modified()).map(|t| SystemTime::now().duration_since(t));
+            if let Ok(Ok(age)) = age
+                && age > STALE
+                && let Err(e) = remove_any(&entry.path())
+            {
+                tracing::warn!("left-over upload {} stays: {e}", entry.path().display());
+            }
+        }
+    }
+
+    /// Writes a small file, reads it back and deletes it, under the marker.
+    ///
+    /// # Errors
+    /// Whatever of this failed.
+    pub fn probe(&self) -> io::Result<()> {
+        if !self.root.join(MARKER).is_file() {
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("{MARKER} is missing: not mounted?"),
+            ));
+        }
+        let path = self.root.join("tmp").join(format!("probe-{}", new_key()));
+        let text = new_key();
+        let result = fs::write(&path, &text).and_then(|()| fs::read_to_string(&path));
+        let removed = fs::remove_file(&path);
+        if result? != text {
+            return Err(io::Error::other("read something else than was written"));
+        }
+        removed
+    }
+
+    /// A file for an upload on its way in. It is deleted when dropped.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn temporary(&self) -> io::Result<NamedTempFile> {
+        NamedTempFile::with_prefix_in("upload-", self.root.join("tmp"))
+    }
+
+    /// A folder for the work on one image. It is deleted when dropped.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn scratch(&self) -> io::Result<tempfile::TempDir> {
+        tempfile::TempDir::with_prefix_in("work-", self.root.join("tmp"))
+    }
+
+    /// Where an object is. Names are made of checked keys, never of what somebody sent.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Moves a file of this folder's file system to its name, durably.
+    pub(super) fn adopt(&self, file: &Path, name: &str) -> io::Result<()> {
+        let to = self.path(name);
+        let folder = self.folder_of(&to)?;
+        File::open(file)?.sync_all()?;
+        fs::rename(file, &to)?;
+        File::open(folder)?.sync_all()
+    }
+
+    /// Writes a file under a temporary name first, so that there is never half of it.
+    pub(super) fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let to = self.path(name);
+        let folder = self.folder_of(&to)?;
+        let mut file = self.temporary()?;
+        file.write_all(content)?;
+        file.as_file().sync_all()?;
+        file.persist(&to).map_err(|e| e.error)?;
+        File::open(folder)?.sync_all()
+    }
+
+    fn folder_of(&self, path: &Path) -> io::Result<PathBuf> {
+        let folder = path.parent().unwrap_or(&self.root).to_owned();
+        fs::create_dir_all(&folder)?;
+        Ok(folder)
+    }
+
+    pub(super) async fn read(&self, name: &str) -> Result<Content, ObjectError> {
+        let file = match tokio::fs::File::open(self.path(name)).await {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return Err(ObjectError::Missing(name.to_owned()));
+            }
+            Err(e) => return Err(e.into()),
+        };
+        let bytes = file.metadata().await?.len();
+        let stream = futures_util::stream::try_unfold(file, |mut file| async move {
+            let mut chunk = vec![0; CHUNK];
+            let read = file.read(&mut chunk).await?;
+            chunk.truncate(read);
+            Ok::<_, io::Error>((read > 0).then(|| (Bytes::from(chunk), file)))
+        });
+        Ok(Content { bytes, stream: Box::pin(stream) })
+    }
+
+    pub(super) async fn head(&self, name: &str) -> Result<Option<Meta>, ObjectError> {
+        match tokio::fs::metadata(self.path(name)).await {
+            Ok(meta) => Ok(Some(Meta { bytes: meta.len(), md5: None })),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
+        gone(fs::remove_file(self.path(name)))
+    }
+
+    pub(super) fn remove_folder(&self, name: &str) -> io::Result<()> {
+        gone(fs::remove_dir(self.path(name)))
+    }
+}
+
+fn remove_any(path: &Path) -> io::Result<()> {
+    if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
+}
+
+fn gone(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folder_without_its_marker_is_refused_once_there_are_photos() {
+        let dir = tempfile::tempdir().expect("dir");
+        assert!(matches!(Local::open(dir.path(), true), Err(StorageError::NotMounted(_))));
+        let storage = Local::open(dir.path(), false).expect("fresh");
+        storage.probe().expect("works");
+        Local::open(dir.path(), true).expect("marked");
+        fs::remove_dir_all(dir.path()).expect("gone");
+        assert_eq!(storage.probe().expect_err("gone").kind(), io::ErrorKind::NotFound);
+    }
+}

@@ -1,0 +1,269 @@
+//! A bucket at Upyun, and the CDN in front of it.
+
+use std::io;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime};
+
+use futures_util::{StreamExt, TryStreamExt};
+use safelight_upyun::{
+    Body, CallbackVerifier, CdnUrls, Client, Delete, Error, FormPolicy, Operator, PutOptions, SignedForm,
+};
+use tokio::io::AsyncReadExt;
+
+use super::{Content, Meta, ObjectError, StoredObject};
+use crate::config::UpyunConfig;
+use crate::images::VARIANTS;
+
+const CHUNK: usize = 256 * 1024;
+/// Longest wait for the CDN to begin its answer.
+const CDN_ANSWER: Duration = Duration::from_secs(20);
+/// Health does not ask a remote service more often.
+const FRESH: Duration = Duration::from_secs(10);
+/// How long a signed URL of a domain with hot-link protection is good. Pages are not cached, images for a day.
+const TOKEN_LIFE: Duration = Duration::from_secs(2 * 86_400);
+
+/// What FilmTrip needs of Upyun.
+pub struct Upyun {
+    client: Client,
+    operator: Operator,
+    cdn: CdnUrls,
+    http: reqwest::Client,
+    styles: Option<[String; 3]>,
+    notify_url: Option<String>,
+    /// Proves notices; none when they are not expected at all.
+    pub verifier: CallbackVerifier,
+    /// Whether browsers upload straight to the bucket.
+    pub direct: bool,
+    /// Whether new photos are shown by the styles.
+    pub processing: bool,
+    probed: Mutex<Option<(Instant, Result<(), String>)>>,
+}
+
+fn failed(error: &Error) -> ObjectError {
+    ObjectError::Failed(error.to_string())
+}
+
+fn slash(name: &str) -> String {
+    format!("/{name}")
+}
+
+impl Upyun {
+    /// A client by the settings. Nothing is sent.
+    ///
+    /// # Errors
+    /// TLS cannot be set up.
+    pub fn new(config: &UpyunConfig) -> Result<Self, String> {
+        let words = |e: Error| e.to_string();
+        let client = Client::builder(&config.bucket, config.operator.clone())
+            .endpoint(&config.api_url)
+            .purge_endpoint(&config.purge_url)
+            .build()
+            .map_err(words)?;
+        let mut cdn = CdnUrls::new(config.cdn_url.clone()).separator(config.separator);
+        if let Some(token) = &config.token {
+            cdn = cdn.token(token.clone());
+        }
+        let mut verifier = CallbackVerifier::new(config.operator.clone());
+        if let Some(key) = &config.form_key {
+            verifier = verifier.accept_legacy(key.clone());
+        }
+        let http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .read_timeout(CDN_ANSWER)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|e| format!("HTTP client: {e}"))?;
+        Ok(Self {
+            client,
+            operator: config.operator.clone(),
+            cdn,
+            http,
+            styles: config.styles.clone(),
+            notify_url: config.notify_url.clone(),
+            verifier,
+            direct: config.direct,
+            processing: config.processing,
+            probed: Mutex::default(),
+        })
+    }
+
+    /// The API's address, where browsers post their forms.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        self.client.endpoint()
+    }
+
+    /// Where a size of an object is: the CDN makes it by the style of that name. `index` is as in [`VARIANTS`].
+    #[must_use]
+    pub fn style_url(&self, object: &str, index: usize, webp: bool) -> String {
+        let style = self.styles.as_ref().map_or(VARIANTS[index].0, |styles| styles[index].as_str());
+        let url = if webp {
+            self.cdn.style_with(object, style, "/format/webp")
+        } else {
+            self.cdn.style(object, style)
+        };
+        self.cdn.signed(&url, SystemTime::now() + TOKEN_LIFE)
+    }
+
+    /// Reads a size from the CDN, as a visitor's browser would.
+    ///
+    /// # Errors
+    /// [`ObjectError::Missing`] for a 404 (no such object, or no such style), else what failed.
+    pub async fn read_style(&self, object: &str, index: usize, webp: bool) -> Result<Content, ObjectError> {
+        let url = self.style_url(object, index, webp);
+        let response =
+            self.http.get(&url).send().await.map_err(|e| ObjectError::Failed(format!("CDN: {e}")))?;
+        let status = response.status();
+        if status == reqwest::StatusCode::NOT_FOUND {
+            return Err(ObjectError::Missing(format!("{object} in the style {}", VARIANTS[index].0)));
+        }
+        if !status.is_success() {
+            return Err(ObjectError::Failed(format!("the CDN answered {status} for {object}")));
+        }
+        let bytes = response
+            .content_length()
+            .ok_or_else(|| ObjectError::Failed("the CDN told no length".to_owned()))?;
+        Ok(Content { bytes, stream: Box::pin(response.bytes_stream().map_err(io::Error::other)) })
+    }
+
+    /// A form with which a browser can put one file of exactly `bytes` under the object's name, until `expires`.
+    ///
+    /// # Errors
+    /// A setting that a policy cannot carry.
+    pub fn sign(
+        &self,
+        object: &StoredObject,
+        upload_key: &str,
+        bytes: u64,
+        media_type: &str,
+        expires: SystemTime,
+    ) -> Result<SignedForm, String> {
+        let mut policy = FormPolicy::new(self.client.bucket(), slash(&object.name), expires)
+            .content_length_range(bytes, bytes)
+            .content_type(media_type)
+            .image_width_range(1, u64::from(crate::images::MAX_SIDE))
+            .image_height_range(1, u64::from(crate::images::MAX_SIDE))
+            .ext_param(upload_key);
+        if let Some(url) = &self.notify_url {
+            policy = policy.notify_url(url);
+        }
+        if let Some(secret) = &object.content_secret {
+            policy = policy.content_secret(secret);
+        }
+        policy.sign(&self.operator).map_err(|e| e.to_string())
+    }
+
+    pub(super) async fn put_file(
+        &self,
+        to: &StoredObject,
+        file: &Path,
+        media_type: &str,
+    ) -> Result<(), ObjectError> {
+        let file = tokio::fs::File::open(file).await?;
+        let bytes = file.metadata().await?.len();
+        let stream = futures_util::stream::try_unfold(file, |mut file| async move {
+            let mut chunk = vec![0; CHUNK];
+            let read = file.read(&mut chunk).await?;
+            chunk.truncate(read);
+            Ok::<_, io::Error>((read > 0).then_some((chunk, file)))
+        });
+        let options = PutOptions {
+            content_type: Some(media_type.to_owned()),
+            content_secret: to.content_secret.clone(),
+            ..PutOptions::default()
+        };
+        let put = self.client.put(&slash(&to.name), Body::stream(stream, bytes), &options).await;
+        put.map(drop).map_err(|e| failed(&e))
+    }
+
+    pub(super) async fn put(
+        &self,
+        name: &str,
+        content: Vec<u8>,
+        media_type: &str,
+    ) -> Result<(), ObjectError> {
+        let options = PutOptions { content_type: Some(media_type.to_owned()), ..PutOptions::default() };
+        self.client.put(&slash(name), content, &options).await.map(drop).map_err(|e| failed(&e))
+    }
+
+    pub(super) async fn read(&self, name: &str) -> Result<Content, ObjectError> {
+        let download = match self.client.get(&slash(name)).await {
+            Ok(download) => download,
+            Err(e) if e.is_not_found() => return Err(ObjectError::Missing(name.to_owned())),
+            Err(e) => return Err(failed(&e)),
+        };
+        let bytes = download.info.size;
+        Ok(Content { bytes, stream: Box::pin(download.into_stream().map(|c| c.map_err(io::Error::other))) })
+    }
+
+    pub(super) async fn head(&self, name: &str) -> Result<Option<Meta>, ObjectError> {
+        match self.client.head(&slash(name)).await {
+            Ok(info) if info.is_folder => Ok(None),
+            Ok(info) => {
+                Ok(Some(Meta { bytes: info.size, md5: info.content_md5.map(|md5| md5.to_lowercase()) }))
+            }
+            Err(e) if e.is_not_found() => Ok(None),
+            Err(e) => Err(failed(&e)),
+        }
+    }
+
+    pub(super) async fn delete(&self, name: &str) -> Result<(), ObjectError> {
+        match self.client.delete(&slash(name), Delete::Later).await {
+            Ok(()) => Ok(()),
+            Err(e) if e.is_not_found() => Ok(()),
+            Err(e) => Err(failed(&e)),
+        }
+    }
+
+    /// Copies an object to another name with another secret, by reading and writing it: a copy inside Upyun may keep
+    /// the old secret or lose it, which no source tells.
+    ///
+    /// # Errors
+    /// It could not be read or written.
+    pub async fn copy(
+        &self,
+        from: &str,
+        to: &StoredObject,
+        scratch: &Path,
+        media_type: &str,
+    ) -> Result<(), ObjectError> {
+        let mut content = self.read(from).await?;
+        let path = scratch.join("copy");
+        let mut out = tokio::fs::File::create(&path).await?;
+        while let Some(chunk) = content.stream.next().await {
+            tokio::io::AsyncWriteExt::write_all(&mut out, &chunk?).await?;
+        }
+        tokio::io::AsyncWriteExt::flush(&mut out).await?;
+        self.put_file(to, &path, media_type).await
+    }
+
+    /// Drops all sizes of an object from the CDN's caches.
+    ///
+    /// # Errors
+    /// They may be shown until the caches forget them.
+    pub async fn purge(&self, object: &str) -> Result<(), ObjectError> {
+        let mut urls = vec![self.cdn.original(object)];
+        for index in 0..VARIANTS.len() {
+            for webp in [false, true] {
+                urls.push(self.style_url(object, index, webp));
+            }
+        }
+        self.client.purge(&urls).await.map(drop).map_err(|e| failed(&e))
+    }
+
+    /// Whether bucket, operator and password work. A fresh answer is given again.
+    pub(super) async fn probe(&self) -> Result<(), String> {
+        if let Ok(probed) = self.probed.lock()
+            && let Some((at, answer)) = probed.as_ref()
+            && at.elapsed() < FRESH
+        {
+            return answer.clone();
+        }
+        let answer = self.client.usage().await.map(drop).map_err(|e| e.to_string());
+        if let Ok(mut probed) = self.probed.lock() {
+            *probed = Some((Instant::now(), answer.clone()));
+        }
+        answer
+    }
+}

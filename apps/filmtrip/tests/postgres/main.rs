@@ -1,0 +1,23 @@
+//! The tests of `tests/it`, on PostgreSQL: each with a server of its own, started from Debian's package.
+
+#[path = "../it/access.rs"]
+mod access;
+#[path = "../it/health.rs"]
+mod health;
+#[path = "../it/pages.rs"]
+mod pages;
+#[path = "../it/postgres.rs"]
+mod postgres;
+#[path = "../it/schema.rs"]
+mod schema;
+#[path = "../it/serving.rs"]
+mod serving;
+#[path = "../it/session.rs"]
+mod session;
+#[path = "../it/support.rs"]
+mod support;
+#[path = "../it/upload.rs"]
+mod upload;
+
+/// Which database.
+const ON_POSTGRES: bool = true;
