@@ -30,7 +30,9 @@ pub fn absolute(origin: &str, url: &str) -> String {
 
 /// XML knows no control characters, not even escaped ones.
 fn clean(text: &str) -> String {
-    text.chars().filter(|c| matches!(c, '\t' | '\n') || (!c.is_control() && !('\u{fffe}'..='\u{ffff}').contains(c))).collect()
+    text.chars()
+        .filter(|c| matches!(c, '\t' | '\n') || (!c.is_control() && !('\u{fffe}'..='\u{ffff}').contains(c)))
+        .collect()
 }
 
 /// `2026-05-01T18:30:00Z` as RSS writes it.

@@ -28,8 +28,7 @@ pub struct Cluster<'a> {
 pub fn cluster(points: &[MapPoint], near: f64) -> Vec<Cluster<'_>> {
     let mut clusters: Vec<Cluster<'_>> = Vec::new();
     for point in points {
-        let found =
-            clusters.iter_mut().find(|c| (c.lat - point.lat).hypot(c.lon - point.lon) < near);
+        let found = clusters.iter_mut().find(|c| (c.lat - point.lat).hypot(c.lon - point.lon) < near);
         match found {
             Some(cluster) => {
                 cluster.points.push(point);
@@ -105,7 +104,8 @@ where
 /// `35.0° N, 135.8° E`, to a tenth of a degree.
 #[must_use]
 pub fn coordinates(lat: f64, lon: f64) -> String {
-    let side = |value: f64, plus, minus| format!("{:.1}° {}", value.abs(), if value < 0.0 { minus } else { plus });
+    let side =
+        |value: f64, plus, minus| format!("{:.1}° {}", value.abs(), if value < 0.0 { minus } else { plus });
     format!("{}, {}", side(lat, "N", "S"), side(lon, "E", "W"))
 }
 

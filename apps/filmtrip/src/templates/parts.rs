@@ -292,7 +292,8 @@ mod tests {
         };
         let plain = picture(&image(None, 600), Some(&image(None, 1024)), "1rem", "a", true).into_string();
         assert!(!plain.contains("webp") && plain.contains("/m/600.jpg 600w, /m/1024.jpg 1024w"), "{plain}");
-        let both = picture(&image(Some("/t.webp"), 600), Some(&image(Some("/p.webp"), 1024)), "1rem", "a", false);
+        let both =
+            picture(&image(Some("/t.webp"), 600), Some(&image(Some("/p.webp"), 1024)), "1rem", "a", false);
         assert!(both.into_string().contains("srcset=\"/t.webp 600w, /p.webp 1024w\""));
         let small = picture(&image(None, 300), Some(&image(None, 300)), "1rem", "a", false).into_string();
         assert!(small.contains("srcset=\"/m/300.jpg 300w\""), "{small}");

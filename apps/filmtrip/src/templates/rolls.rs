@@ -32,7 +32,13 @@ pub fn proposals(gear: &Gear) -> Markup {
 
 /// The rolls of the studio.
 #[must_use]
-pub fn index(texts: &Texts, session: &SessionInfo, rolls: &[Roll], gear: &Gear, notice: Option<&str>) -> Markup {
+pub fn index(
+    texts: &Texts,
+    session: &SessionInfo,
+    rolls: &[Roll],
+    gear: &Gear,
+    notice: Option<&str>,
+) -> Markup {
     html! {
         h1 { (texts.rolls) }
         (messages(notice, None))

@@ -190,7 +190,13 @@ fn contact(texts: &Texts, photo: &Photo, links: bool) -> Markup {
 
 /// The trash.
 #[must_use]
-pub fn trash(texts: &Texts, session: &SessionInfo, page: &PhotoPage, paged: bool, notice: Option<&str>) -> Markup {
+pub fn trash(
+    texts: &Texts,
+    session: &SessionInfo,
+    page: &PhotoPage,
+    paged: bool,
+    notice: Option<&str>,
+) -> Markup {
     html! {
         h1 { (texts.trash) }
         (messages(notice, None))

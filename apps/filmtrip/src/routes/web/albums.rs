@@ -70,7 +70,8 @@ pub(super) async fn studio(visit: Visit, Query(query): Query<Fields>) -> Respons
 }
 
 fn body(form: &Fields) -> Result<AlbumBody, Failure> {
-    let visibility = Visibility::parse(&form.line("visibility")).ok_or_else(|| bad("visibility is not known"))?;
+    let visibility =
+        Visibility::parse(&form.line("visibility")).ok_or_else(|| bad("visibility is not known"))?;
     let kind = match form.line("kind").as_str() {
         "trip" => AlbumKind::Trip,
         _ => AlbumKind::Album,
@@ -95,7 +96,11 @@ pub(super) async fn create(visit: Visit, Form(form): Form<Fields>) -> Response {
 }
 
 /// `GET /admin/albums/{key}`.
-pub(super) async fn edit_page(visit: Visit, Path(key): Path<String>, Query(query): Query<Fields>) -> Response {
+pub(super) async fn edit_page(
+    visit: Visit,
+    Path(key): Path<String>,
+    Query(query): Query<Fields>,
+) -> Response {
     let Some(session) = &visit.session else { return to_login() };
     if !is_key(&key) {
         return visit.missing();
@@ -157,7 +162,8 @@ pub(super) async fn order(visit: Visit, Path(key): Path<String>, Form(form): For
 fn in_order(form: &Fields) -> Vec<String> {
     let out = form.all("out");
     let orders = form.all("order");
-    let number = |index: usize| orders.get(index).and_then(|o| o.trim().parse::<f64>().ok()).unwrap_or(f64::MAX);
+    let number =
+        |index: usize| orders.get(index).and_then(|o| o.trim().parse::<f64>().ok()).unwrap_or(f64::MAX);
     let mut keys: Vec<(f64, String)> =
         form.all("key").into_iter().enumerate().map(|(index, key)| (number(index), key)).collect();
     keys.sort_by(|a, b| a.0.total_cmp(&b.0));

@@ -30,10 +30,15 @@ pub(super) async fn rss(mut visit: Visit, Query(query): Query<Fields>) -> Respon
             Some(album) => (format!("/a/{}", album.key), format!("/feed.xml?album={}", album.key)),
             None => ("/".to_owned(), "/feed.xml".to_owned()),
         };
-        let title = album.as_ref().map_or_else(|| "FilmTrip".to_owned(), |a| format!("{} · FilmTrip", a.title));
+        let title =
+            album.as_ref().map_or_else(|| "FilmTrip".to_owned(), |a| format!("{} · FilmTrip", a.title));
         let feed = Feed {
             title: &title,
-            description: album.as_ref().map(|a| a.description.as_str()).filter(|d| !d.is_empty()).unwrap_or(texts.tagline),
+            description: album
+                .as_ref()
+                .map(|a| a.description.as_str())
+                .filter(|d| !d.is_empty())
+                .unwrap_or(texts.tagline),
             origin: &origin,
             path: &path,
             own: &own,

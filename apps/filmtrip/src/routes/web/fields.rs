@@ -65,7 +65,8 @@ pub(super) fn bad(message: &str) -> Failure {
 
 /// Only what looks like a key or a code ever gets into a path of the API.
 pub(super) fn is_key(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@ use axum::extract::{Path, Query};
 use axum::response::Response;
 use maud::Markup;
 
+use super::Visit;
 use super::backend::Failure;
 use super::fields::{Fields, is_key};
 use super::scope::{Scope, before};
-use super::Visit;
 use crate::model::{Gear, MapPoints, PhotoPage, Roll, TagList};
 use crate::templates::feed::absolute;
 use crate::templates::parts::enc;
@@ -36,9 +36,19 @@ pub(super) async fn home(visit: Visit, Query(query): Query<Fields>) -> Response 
     let before = before(&query);
     match visit.photos(&Scope::default().api(before.as_deref(), "")).await {
         Ok(page) => {
-            let view =
-                List { page: &page, path: "/", context: "", paged: before.is_some(), frames: false, none: texts.empty };
-            visit.public("FilmTrip", &card(&visit, "/", texts.tagline, Some(&page)), public::home(texts, &view))
+            let view = List {
+                page: &page,
+                path: "/",
+                context: "",
+                paged: before.is_some(),
+                frames: false,
+                none: texts.empty,
+            };
+            visit.public(
+                "FilmTrip",
+                &card(&visit, "/", texts.tagline, Some(&page)),
+                public::home(texts, &view),
+            )
         }
         Err(failure) => visit.failed(&failure),
     }
@@ -152,7 +162,11 @@ pub(super) async fn search(visit: Visit, Query(query): Query<Fields>) -> Respons
             none: texts.search_none,
         });
         let card = Card { hidden: true, ..card(&visit, "/search", texts.tagline, None) };
-        Ok::<_, Failure>(visit.public(texts.search, &card, public::search(texts, &words, &tags, view.as_ref())))
+        Ok::<_, Failure>(visit.public(
+            texts.search,
+            &card,
+            public::search(texts, &words, &tags, view.as_ref()),
+        ))
     };
     let answer = read.await;
     visit.answer(answer)

@@ -74,7 +74,9 @@ pub(super) async fn short(visit: Visit, Path(code): Path<String>) -> Response {
         return visit.missing();
     }
     match visit.ask::<ShortTarget>(&format!("/api/short/{code}")).await {
-        Ok(target) if is_key(&target.key) => Redirect::temporary(&format!("/p/{}", target.key)).into_response(),
+        Ok(target) if is_key(&target.key) => {
+            Redirect::temporary(&format!("/p/{}", target.key)).into_response()
+        }
         Ok(_) => visit.missing(),
         Err(failure) => visit.failed(&failure),
     }
@@ -94,7 +96,11 @@ pub(super) async fn make_short(visit: Visit, Path(key): Path<String>, Form(form)
 }
 
 /// `GET /admin/photos/{key}`.
-pub(super) async fn edit_page(visit: Visit, Path(key): Path<String>, Query(query): Query<Fields>) -> Response {
+pub(super) async fn edit_page(
+    visit: Visit,
+    Path(key): Path<String>,
+    Query(query): Query<Fields>,
+) -> Response {
     let Some(session) = visit.session.clone() else { return to_login() };
     if !is_key(&key) {
         return visit.missing();
@@ -208,7 +214,15 @@ mod tests {
 
     #[test]
     fn empty_fields_clear() {
-        let all = form(&[("roll", ""), ("frame", ""), ("day", ""), ("time", "18:30"), ("lat", ""), ("lon", ""), ("tags", "")]);
+        let all = form(&[
+            ("roll", ""),
+            ("frame", ""),
+            ("day", ""),
+            ("time", "18:30"),
+            ("lat", ""),
+            ("lon", ""),
+            ("tags", ""),
+        ]);
         let change = change(&all).expect("change");
         assert_eq!((change.roll, change.frame, change.taken_at), (Some(None), Some(None), Some(None)));
         assert_eq!((change.location, change.tags), (Some(None), Some(Vec::new())));

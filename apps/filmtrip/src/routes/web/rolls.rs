@@ -58,7 +58,11 @@ fn body(form: &Fields) -> Result<RollBody, Failure> {
 }
 
 /// `GET /admin/rolls/{key}`.
-pub(super) async fn edit_page(visit: Visit, Path(key): Path<String>, Query(query): Query<Fields>) -> Response {
+pub(super) async fn edit_page(
+    visit: Visit,
+    Path(key): Path<String>,
+    Query(query): Query<Fields>,
+) -> Response {
     let Some(session) = &visit.session else { return to_login() };
     if !is_key(&key) {
         return visit.missing();

@@ -47,8 +47,10 @@ impl Scope {
     /// The list in the API. `more` are further parameters.
     pub(super) fn api(&self, before: Option<&str>, more: &str) -> String {
         let before = before.map(|b| format!("before={}", enc(b)));
-        let parts: Vec<&str> =
-            [self.0.as_str(), before.as_deref().unwrap_or_default(), more].into_iter().filter(|p| !p.is_empty()).collect();
+        let parts: Vec<&str> = [self.0.as_str(), before.as_deref().unwrap_or_default(), more]
+            .into_iter()
+            .filter(|p| !p.is_empty())
+            .collect();
         if parts.is_empty() { "/api/photos".to_owned() } else { format!("/api/photos?{}", parts.join("&")) }
     }
 }

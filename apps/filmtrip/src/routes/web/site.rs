@@ -98,7 +98,9 @@ async fn show_link(visit: &Visit, session: &SessionInfo, made: Result<Response, 
     };
     let answer = match made {
         Ok(link) => list(visit, session, Some(&link), None, None).await,
-        Err(failure) if failure.status == StatusCode::CONFLICT || failure.status == StatusCode::BAD_REQUEST => {
+        Err(failure)
+            if failure.status == StatusCode::CONFLICT || failure.status == StatusCode::BAD_REQUEST =>
+        {
             let text = visit.texts().error(&failure.code);
             list(visit, session, None, None, Some((failure.status, text))).await
         }

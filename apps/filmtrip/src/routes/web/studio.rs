@@ -38,7 +38,8 @@ async fn show(visit: &Visit, session: &SessionInfo, query: &Fields) -> Result<Re
         true => Some(visit.ask::<AlbumList>("/api/albums?mine=true").await?.albums),
         false => None,
     };
-    let path = if scope.query().is_empty() { "/admin".to_owned() } else { format!("/admin?{}", scope.query()) };
+    let path =
+        if scope.query().is_empty() { "/admin".to_owned() } else { format!("/admin?{}", scope.query()) };
     let roll = query.filled("roll");
     let view = pages::Studio {
         session,
@@ -100,7 +101,9 @@ pub(super) async fn bulk(visit: Visit, Form(form): Form<Fields>) -> Response {
     let (action, notice) = match form.raw("action") {
         Some("trash") => (BulkAction::Trash, "trashed"),
         Some("restore") => (BulkAction::Restore, "restored"),
-        Some("delete") if !form.ticked("sure") => return Redirect::to(&noticed(&back, "unsure")).into_response(),
+        Some("delete") if !form.ticked("sure") => {
+            return Redirect::to(&noticed(&back, "unsure")).into_response();
+        }
         Some("delete") => (BulkAction::Delete, "deleted"),
         // A press of Enter in a field sends no button.
         Some("change") | None => (BulkAction::Change, "saved"),

@@ -71,7 +71,9 @@ impl FromRequestParts<Arc<Web>> for Visit {
 fn in_language(path: &str, query: &str, lang: Lang) -> String {
     let mut parts: Vec<String> = query
         .split('&')
-        .filter(|p| !p.is_empty() && !p.starts_with("lang=") && !p.starts_with("notice=") && !p.starts_with("token="))
+        .filter(|p| {
+            !p.is_empty() && !p.starts_with("lang=") && !p.starts_with("notice=") && !p.starts_with("token=")
+        })
         .map(str::to_owned)
         .collect();
     parts.push(format!("lang={}", lang.tag()));
