@@ -67,6 +67,7 @@ catalogue! {
     caption: "Caption", "说明";
     roll: "Roll", "胶卷";
     frame: "Frame", "格号";
+    frame_n: "Frame {n}", "第 {n} 格";
     film_stock: "Film", "胶卷型号";
     format: "Format", "画幅";
     exposure: "Exposed at", "感光度";
@@ -138,7 +139,7 @@ catalogue! {
     files: "Files (JPEG, PNG, WebP, TIFF)", "文件（JPEG、PNG、WebP、TIFF）";
     drop_here: "Drop photos here, or choose files", "把照片拖到这里，或选择文件";
     first_frame: "First frame", "起始格号";
-    first_frame_hint: "Counts up in the order of the file names.", "按文件名顺序依次递增。";
+    first_frame_hint: "Frame numbers count up in the order of the file names.", "格号按文件名顺序依次递增。";
     tags_hint: "Separated by commas", "用逗号分隔";
     visibility: "Who may see it", "可见范围";
     public: "Everybody", "公开";

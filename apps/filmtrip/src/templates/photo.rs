@@ -72,7 +72,7 @@ fn facts(texts: &Texts, photo: &Photo) -> Markup {
         @if let Some(roll) = &photo.roll {
             div { dt { (texts.roll) } dd {
                 a href={ "/r/" (roll.key) } { (roll.title) }
-                @if let Some(frame) = photo.frame { span.number { (texts.frame) " " (frame) } }
+                @if let Some(frame) = photo.frame { span.number { (texts.frame_n.replace("{n}", &frame.to_string())) } }
             } }
         } @else if let Some(frame) = photo.frame { (fact(texts.frame, &frame.to_string())) }
         (linked(texts.film_stock, "film", &photo.film_stock))

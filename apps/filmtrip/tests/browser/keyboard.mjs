@@ -36,7 +36,7 @@ export async function grid() {
   await page.keyboard.press("Escape");
   await viewer.waitFor({ state: "hidden" });
   await until("the address to be the list's", async () => new URL(page.url()).pathname === "/");
-  assert.equal(await focused(page), links[1]);
+  await until("the focus to be on the photo", async () => (await focused(page)) === links[1]);
 
   // Back closes it too, and a reload stays on the photo.
   await page.keyboard.press("Enter");

@@ -68,13 +68,12 @@ export function queued(page, state, number) {
   });
 }
 
-/** Every picture of the page was loaded. */
+/** Waits until every picture of the page is there; their addresses. */
 export async function loaded(page) {
-  await page.evaluate(async () => {
-    for (const image of document.images) image.loading = "eager";
-    await Promise.all([...document.images].map((image) => image.decode().catch(() => undefined)));
-  });
-  const broken = await page.evaluate(() => [...document.images].filter((i) => !i.naturalWidth).map((i) => i.currentSrc));
-  assert.deepEqual(broken, []);
-  return page.evaluate(() => [...document.images].map((i) => i.currentSrc));
+  const pictures = page.locator("main img");
+  await pictures.evaluateAll((all) => all.forEach((image) => (image.loading = "eager")));
+  await until("every picture to be there", () =>
+    pictures.evaluateAll((all) => all.every((image) => image.complete && image.naturalWidth > 0)),
+  );
+  return pictures.evaluateAll((all) => all.map((image) => image.currentSrc));
 }

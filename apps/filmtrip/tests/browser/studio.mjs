@@ -91,7 +91,7 @@ export async function reloadInTheMiddle() {
   await until("the first file to arrive", async () => passed >= 3);
   await page.unroute(`${env.STORE}/**`);
   await page.reload();
-  assert.match(await page.locator("[role=status]").innerText(), /unfinished|uploaded/);
+  await page.locator("[role=status]", { hasText: /unfinished|uploaded/ }).waitFor();
   await queued(page, "done", 4);
   assert.equal(await count(page), 11);
   // Nothing is left for the next reload.

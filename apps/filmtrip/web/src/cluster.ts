@@ -54,3 +54,12 @@ export function clamp(view: Window, whole: Window): Window {
     y: within(view.y, view.height, whole.y, whole.height),
   };
 }
+
+/** The middle of the points in a window, of the window when there are none: x and y of the map. */
+export function focus(points: readonly Point[], view: Window): [number, number] {
+  const inside = points
+    .map((p): [number, number] => [p.lon + 180, 90 - p.lat])
+    .filter(([x, y]) => x >= view.x && x <= view.x + view.width && y >= view.y && y <= view.y + view.height);
+  const mean = (axis: 0 | 1): number => inside.reduce((sum, point) => sum + point[axis], 0) / inside.length;
+  return inside.length ? [mean(0), mean(1)] : [view.x + view.width / 2, view.y + view.height / 2];
+}

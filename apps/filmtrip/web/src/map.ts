@@ -1,6 +1,6 @@
 // Zoom and pan of the map. The photos are those of the list below it.
 
-import { clamp, cluster, zoom, type Window } from "./cluster";
+import { clamp, cluster, focus, zoom, type Window } from "./cluster";
 import { button, fill, texts } from "./dom";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -78,8 +78,11 @@ function start(box: HTMLElement, svg: SVGSVGElement, marks: SVGGElement): void {
     view = next;
     draw();
   };
-  const middle = (factor: number): void =>
-    to(zoom(view, whole, factor, view.x + view.width / 2, view.y + view.height / 2));
+  // The buttons zoom to where the photos in sight are, so that they do not slip out of it.
+  const middle = (factor: number): void => {
+    const [x, y] = focus(places, view);
+    to(zoom(view, whole, factor, x, y));
+  };
   const tools = document.createElement("div");
   tools.className = "zoom";
   tools.append(

@@ -87,6 +87,8 @@ class Uploader {
       choose(input.files ?? []);
     });
     dropZone(drop, choose);
+    // Chosen before the script was ready.
+    choose(input.files ?? []);
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       const files = this.chosen;

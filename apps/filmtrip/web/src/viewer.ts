@@ -39,7 +39,7 @@ function build(links: HTMLAnchorElement[], say: (name: string) => string): (inde
   let listPath = location.href;
   let shown = 0;
 
-  const image = make("img", { decoding: "async" });
+  const image = make("img", { decoding: "async", alt: "" });
   const position = make("span", {});
   const live = make("p", { className: "sr" });
   live.setAttribute("aria-live", "polite");
@@ -147,12 +147,19 @@ function build(links: HTMLAnchorElement[], say: (name: string) => string): (inde
 
   dialog.addEventListener("close", () => {
     image.removeAttribute("src");
-    links[index]?.focus();
-    links[index]?.scrollIntoView({ block: "nearest" });
+    const link = links[index];
+    const focus = (): void => {
+      link?.focus({ preventScroll: true });
+      link?.scrollIntoView({ block: "nearest" });
+    };
+    focus();
     if (!pushed) return;
     pushed = false;
-    // Closed by key or button: the list is one step back. Closed by Back: we are there already.
-    if (location.href !== listPath) history.back();
+    if (location.href === listPath) return;
+    // Closed by key or button: the list is one step back. Going to an address with a # moves the focus there,
+    // after the event: it is given back then.
+    addEventListener("popstate", () => setTimeout(focus), { once: true });
+    history.back();
   });
 
   addEventListener("popstate", (event) => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { clamp, cluster, zoom } from "../src/cluster.ts";
+import { clamp, cluster, focus, zoom } from "../src/cluster.ts";
 import { fill } from "../src/dom.ts";
 import { moved } from "../src/order.ts";
 import { range } from "../src/select.ts";
@@ -25,6 +25,13 @@ test("the point under the pointer stays where it is while zooming", () => {
   assert.equal((315 - near.x) / near.width, 315 / 360);
   assert.deepEqual(zoom(near, whole, 0.01, 10, 10), whole);
   assert.equal(zoom(near, whole, 1e9, 315, 55).width, 360 / 256);
+});
+
+test("the buttons zoom to the photos in sight", () => {
+  const view = { x: 0, y: 5, width: 360, height: 140 };
+  assert.deepEqual(focus([point(30, 120), point(40, 100)], view), [290, 55]);
+  assert.deepEqual(focus([], view), [180, 75]);
+  assert.deepEqual(focus([point(30, 120)], { x: 0, y: 5, width: 90, height: 35 }), [45, 22.5]);
 });
 
 test("the map cannot be pushed out of its frame", () => {
