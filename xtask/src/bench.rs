@@ -9,10 +9,12 @@ pub(crate) fn run_one(which: &str) -> Outcome {
         "proxy" => proxy(),
         "switch" => switch(),
         "deploy" => crate::demo::figures(),
+        "images" => images(),
         "all" => {
             judge()?;
             proxy()?;
             switch()?;
+            images()?;
             crate::demo::figures()
         }
         other => Err(format!("there is no benchmark `{other}`")),
@@ -56,5 +58,17 @@ fn switch() -> Outcome {
         "--",
     ]);
     c.arg(target().join("release/safelight")).arg(root().join(".tools/node_modules/.bin/pm2"));
+    run(&mut c)
+}
+
+/// CPU and memory of FilmTrip's image processing beside sharp (libvips).
+fn images() -> Outcome {
+    setup::for_images()?;
+    let filmtrip = ["--release", "--quiet", "--package", "filmtrip"];
+    run(&mut cargo(&[&["build"][..], &filmtrip, &["--bin", "filmtrip"]].concat()))?;
+    let mut c = cargo(&[&["run"][..], &filmtrip, &["--example", "bench_images", "--"]].concat());
+    c.arg(target().join("release/filmtrip"))
+        .arg(root().join(".tools/node_modules/sharp"))
+        .arg(target().join("bench-images"));
     run(&mut c)
 }

@@ -18,7 +18,7 @@ const USAGE: &str = "usage: cargo xtask TASK
   check                    fmt, clippy, deny, docs, FilmTrip's scripts
   web                      build FilmTrip's scripts, which git keeps
   setup                    only install what the tests need
-  bench [judge|proxy|switch|deploy|all]
+  bench [judge|proxy|switch|deploy|images|all]
                            print the figures, beside a peer in the same run
 ";
 

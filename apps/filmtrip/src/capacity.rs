@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::error::ApiError;
-use crate::images::Header;
+use crate::images::{self, Header};
 
 /// How much image work this process does at once.
 pub struct Capacity {
@@ -61,8 +61,7 @@ impl Capacity {
     /// # Errors
     /// [`ApiError::Busy`] when the process is ending.
     pub async fn turn(&self, header: Header) -> Result<Turn<'_>, ApiError> {
-        let megapixels = u64::from(header.width) * u64::from(header.height) / 1_000_000 + 1;
-        let share = u32::try_from(megapixels).unwrap_or(u32::MAX).min(self.total_megapixels);
+        let share = images::megapixels(header).min(self.total_megapixels);
         let closed = |_| ApiError::Busy;
         let pixels = self.megapixels.acquire_many(share).await.map_err(closed)?;
         let core = self.cpu.acquire().await.map_err(closed)?;

@@ -14,7 +14,7 @@ use crate::config::{Config, Fault, Role, environment};
 use crate::db::migrations::{self, NEWEST, SchemaError};
 use crate::db::sql::{DbError, Sql};
 use crate::db::{self, BUSY_TIMEOUT, DatabaseUrl, Db, accounts, now_ms, photos};
-use crate::images::sample;
+use crate::images::{sample, worker};
 use crate::model::UserRole;
 use crate::routes::api::{self, Api, admin};
 use crate::routes::web::{self, backend::Backend};
@@ -47,6 +47,9 @@ enum Command {
     Version,
     /// Make a test photo: a landscape with film grain, the same for the same seed
     MakePhoto(PhotoArgs),
+    /// Decode one image for the server, which says on standard input which
+    #[command(name = worker::COMMAND, hide = true)]
+    ImageWorker,
 }
 
 #[derive(Debug, Args)]
@@ -143,6 +146,7 @@ pub fn main() -> ExitCode {
         }
         Command::Version => version(),
         Command::MakePhoto(args) => make_photo(&args),
+        Command::ImageWorker => worker::run().map_err(CliError::Failed),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -28,6 +28,7 @@ pub fn refusal(error: ImageError) -> ApiError {
     match error {
         ImageError::Type => ApiError::UnsupportedType,
         ImageError::Io(e) => ApiError::Internal(format!("storage: {e}")),
+        ImageError::Watermark(e) => ApiError::Internal(format!("FILMTRIP_WATERMARK: {e}")),
         refused => ApiError::BadImage(refused.to_string()),
     }
 }

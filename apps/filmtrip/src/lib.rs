@@ -9,7 +9,6 @@ pub mod db;
 pub mod error;
 pub mod health;
 pub mod i18n;
-pub mod images;
 pub mod intake;
 pub mod log;
 pub mod model;
@@ -18,6 +17,8 @@ pub mod server;
 pub mod storage;
 pub mod templates;
 pub mod work;
+
+pub use filmtrip_images as images;
 
 /// The version of this build, from the crate.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

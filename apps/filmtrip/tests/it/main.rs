@@ -3,6 +3,7 @@
 
 mod access;
 mod health;
+mod images;
 mod pages;
 mod postgres;
 mod schema;
