@@ -110,7 +110,7 @@ fn jobs(texts: &Texts, view: &View<'_>) -> Markup {
                 td { (state(&job.state)) }
                 td.n { (job.attempts) }
                 td { time datetime=(job.run_at) { (texts.lang.moment(&job.run_at)) } }
-                td { (job.error.as_deref().unwrap_or_default()) }
+                td.long { (job.error.as_deref().unwrap_or_default()) }
                 td { @if job.state == "failed" {
                     form method="post" action={ "/admin/site/jobs/" (job.id) "/retry" } {
                         (csrf(view.session))
