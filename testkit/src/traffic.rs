@@ -357,7 +357,7 @@ async fn upload_once(
     csrf: &str,
     photo: &[u8],
 ) -> Result<(), String> {
-    let mut body = b"--frame\r\ncontent-disposition: form-data; name=\"visibility\"\r\n\r\npublic\r\n--frame\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.jpg\"\r\ncontent-type: image/jpeg\r\n\r\n".to_vec();
+    let mut body = b"--frame\r\ncontent-disposition: form-data; name=\"visibility\"\r\n\r\npublic\r\n--frame\r\ncontent-disposition: form-data; name=\"keep_duplicate\"\r\n\r\ntrue\r\n--frame\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.jpg\"\r\ncontent-type: image/jpeg\r\n\r\n".to_vec();
     body.extend_from_slice(photo);
     body.extend_from_slice(b"\r\n--frame--\r\n");
     let request = Request::post("/api/photos")
@@ -370,7 +370,7 @@ async fn upload_once(
     let (status, _, body) = send(sender, request).await?;
     let json: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
     let key = json["photos"][0]["key"].as_str().ok_or(format!("upload: {status}"))?.to_owned();
-    let request = Request::delete(format!("/api/photos/{key}"))
+    let request = Request::delete(format!("/api/photos/{key}?forever=true"))
         .header("host", host)
         .header("cookie", cookie)
         .header("x-csrf-token", csrf)

@@ -123,8 +123,8 @@ impl Demo {
         );
         self.expect(&["host", "start", "--listen", &listen], 0)?;
 
-        say("v1", "the first release: schema 2, two services, backend before frontend");
-        self.release("v1", 2)?;
+        say("v1", "the first release: schema 4, two services, backend before frontend");
+        self.release("v1", 4)?;
         self.expect(&["deploy"], 0)?;
         self.start_traffic()?;
         self.mark("+day");
@@ -132,18 +132,18 @@ impl Demo {
         std::thread::sleep(Duration::from_secs(if self.fast { 1 } else { 4 }));
 
         say("v2", "a good release with a schema migration, under traffic");
-        self.release("v2", 3)?;
+        self.release("v2", 5)?;
         self.mark("v2 deploys and serves");
         self.expect(&["deploy"], 0)?;
 
         say("v3", "answers its health check, but its photos point at a host that does not exist");
-        self.release("v3", 3)?;
+        self.release("v3", 5)?;
         self.env(&["FILMTRIP_IMAGE_BASE_URL=http://img.filmtrip.invalid"])?;
         self.mark("v3 is stopped before any user meets it");
         self.expect(&["deploy"], 3)?;
 
         say("v4", "passes every test in the quiet of the night; a limit is set too low for the day");
-        self.release("v4", 3)?;
+        self.release("v4", 5)?;
         self.env(&["FILMTRIP_MAX_IN_FLIGHT=4"])?;
         self.mark("-");
         self.mark("v4 deploys and serves at night");
@@ -298,7 +298,7 @@ pub(crate) fn figures() -> Outcome {
 impl Demo {
     fn measure(&mut self) -> Outcome {
         self.expect(&["host", "start", "--listen", &format!("127.0.0.1:{}", self.port)], 0)?;
-        self.release("v0", 3)?;
+        self.release("v0", 5)?;
         self.expect(&["deploy"], 0)?;
         self.start_traffic()?;
         let mut preflight = Vec::new();
@@ -307,7 +307,7 @@ impl Demo {
             let began = Instant::now();
             self.lines(&["check", "--format", "json"])?;
             preflight.push(millis(began.elapsed()));
-            self.release(&format!("v{n}"), 3)?;
+            self.release(&format!("v{n}"), 5)?;
             // Left at the commit, the release is watched: taking it back now is the decision that is timed.
             let events = self.lines(&["deploy", "--detach", "--format", "json"])?;
             let staged =

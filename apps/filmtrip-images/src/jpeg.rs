@@ -25,6 +25,8 @@ pub(super) struct Head {
     adobe: bool,
     exif: Option<Vec<u8>>,
     profile: Option<Vec<u8>>,
+    /// Where in the file the second bytes of the markers are that only this reader need understand.
+    foreign: Vec<u64>,
 }
 
 impl Head {
@@ -56,6 +58,9 @@ pub(super) fn head(input: &mut dyn Input) -> Result<Head, ImageError> {
     input.read_exact(&mut start).map_err(broken)?;
     loop {
         let (marker, payload) = segment(input)?;
+        if matches!(marker, 0xE1..=0xED | 0xEF) {
+            head.foreign.push(input.stream_position()?.saturating_sub(payload.len() as u64 + 3));
+        }
         match marker {
             0xC0..=0xC2 if payload.len() >= 6 => {
                 if payload[0] != 8 || !matches!(payload[5], 1 | 3 | 4) || head.components != 0 {
@@ -122,6 +127,10 @@ pub(super) fn decode(input: &mut dyn Input) -> Result<Decoded, ImageError> {
     let mut file = Vec::new();
     input.read_to_end(&mut file)?;
     let head = head(&mut Cursor::new(&file[..]))?;
+    // To libjpeg they are comments: what is broken in a profile must not cost the photo.
+    for at in head.foreign.iter().filter_map(|at| usize::try_from(*at).ok()) {
+        file[at] = 0xFE;
+    }
     let mut turbo = Decompressor::new().map_err(refused)?;
     turbo.set_scan_limit(MAX_SCANS).map_err(refused)?;
     let found = turbo.read_header(&file).map_err(refused)?;

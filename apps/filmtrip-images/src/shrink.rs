@@ -1,8 +1,8 @@
 //! Making images smaller: whole rows are averaged as they are decoded, so that a large image is never
 //! in memory as a whole, and the exact size is then resampled.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer, pixels};
 
 use super::colour::Space;
 use super::{ImageError, VARIANTS, broken};
@@ -121,31 +121,36 @@ pub(super) fn fit(width: u32, height: u32, side: u32) -> (u32, u32) {
 }
 
 /// Resamples to exactly this size.
-pub(super) fn resize(source: &Pixels, (width, height): (u32, u32)) -> Result<Pixels, ImageError> {
-    let kind = match source.space {
-        Space::Grey => PixelType::U8,
-        Space::Rgb => PixelType::U8x3,
-        Space::Cmyk => PixelType::U8x4,
+pub(super) fn resize(source: &Pixels, to: (u32, u32)) -> Result<Pixels, ImageError> {
+    let from = (source.width, source.height);
+    let data = match source.space {
+        Space::Grey => resample::<pixels::U8>(&source.data, from, to, false)?,
+        Space::Rgb => resample::<pixels::U8x3>(&source.data, from, to, false)?,
+        // Four channels of ink, none of which is alpha.
+        Space::Cmyk => resample::<pixels::U8x4>(&source.data, from, to, false)?,
     };
-    // Four channels of ink, none of which is alpha.
-    let data = resample(&source.data, (source.width, source.height), (width, height), kind, false)?;
-    Ok(Pixels { width, height, space: source.space, data })
+    Ok(Pixels { width: to.0, height: to.1, space: source.space, data })
 }
 
-/// Resamples pixels of any kind; with `alpha`, colour counts by how opaque it is.
-pub(super) fn resample(
+/// Resamples RGBA; colour counts by how opaque it is.
+pub(super) fn resize_rgba(data: &[u8], from: (u32, u32), to: (u32, u32)) -> Result<Vec<u8>, ImageError> {
+    resample::<pixels::U8x4>(data, from, to, true)
+}
+
+/// By the type of the pixels: the library's untyped call would compile all fifteen types of them here.
+fn resample<P: PixelTrait>(
     data: &[u8],
     from: (u32, u32),
     to: (u32, u32),
-    kind: PixelType,
     alpha: bool,
 ) -> Result<Vec<u8>, ImageError> {
-    let source = ImageRef::new(from.0, from.1, data, kind).map_err(broken)?;
-    let mut target = Image::new(to.0, to.1, kind);
+    let source = TypedImageRef::<P>::from_buffer(from.0, from.1, data).map_err(broken)?;
+    let mut out = vec![0; to.0 as usize * to.1 as usize * P::size()];
+    let mut target = TypedImage::<P>::from_buffer(to.0, to.1, &mut out).map_err(broken)?;
     let options =
         ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3)).use_alpha(alpha);
-    Resizer::new().resize(&source, &mut target, &options).map_err(broken)?;
-    Ok(target.into_vec())
+    Resizer::new().resize_typed(&source, &mut target, &options).map_err(broken)?;
+    Ok(out)
 }
 
 /// Turns by one of the eight orientations of EXIF; anything else leaves it as it is.

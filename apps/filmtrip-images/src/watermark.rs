@@ -4,9 +4,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use fast_image_resize::PixelType;
-
-use super::shrink::{Pixels, resample};
+use super::shrink::{Pixels, resize_rgba};
 use super::{ImageError, png};
 
 /// Of the width of the photo, in percent.
@@ -43,7 +41,7 @@ impl Watermark {
         if width > most.0 || height > most.1 {
             return Ok(());
         }
-        let mark = resample(&self.rgba, (self.width, self.height), (width, height), PixelType::U8x4, true)?;
+        let mark = resize_rgba(&self.rgba, (self.width, self.height), (width, height))?;
         let (left, top) = ((most.0 - width) as usize, (most.1 - height) as usize);
         for (y, row) in mark.chunks_exact(width as usize * 4).enumerate() {
             let start = ((top + y) * pixels.width as usize + left) * 3;

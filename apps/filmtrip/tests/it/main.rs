@@ -2,8 +2,12 @@
 //! same ones on PostgreSQL.
 
 mod access;
+mod catalogue;
+mod direct;
+mod direct_faults;
 mod health;
 mod images;
+mod kills;
 mod pages;
 mod postgres;
 mod schema;
@@ -11,6 +15,7 @@ mod serving;
 mod session;
 mod support;
 mod upload;
+mod upyun;
 
 /// Which database.
 const ON_POSTGRES: bool = false;

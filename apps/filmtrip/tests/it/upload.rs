@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use image::{ImageFormat, Rgb, RgbImage};
 
+use super::upyun::until;
 use super::support::{ADMIN, OTHER, OWNER, Site, files, jpeg, key};
 
 /// A JPEG that is black on its left and white on its right, with an EXIF block in front.
@@ -186,11 +187,12 @@ fn deleting_removes_every_file_and_the_urls() {
     let admin = app.login(ADMIN);
     let before = files(&site.media()).len();
     let photo = admin.photo(&[], &jpeg(1));
-    assert_eq!(files(&site.media()).len(), before + 4, "one original and three sizes");
-    assert_eq!(admin.json("DELETE", &format!("/api/photos/{}", key(&photo)), "").status, 204);
-    assert_eq!(files(&site.media()).len(), before);
+    assert_eq!(files(&site.media()).len(), before + 7, "one original, and three sizes as JPEG and WebP");
+    let path = format!("/api/photos/{}", key(&photo));
+    assert_eq!(admin.json("DELETE", &format!("{path}?forever=true"), "").status, 204);
+    until("its files are gone", || files(&site.media()).len() == before);
     assert_eq!(admin.get(photo["images"]["thumb"]["url"].as_str().expect("url")).status, 404);
-    assert_eq!(admin.json("DELETE", &format!("/api/photos/{}", key(&photo)), "").status, 404);
+    assert_eq!(admin.json("DELETE", &path, "").status, 404);
 }
 
 #[test]

@@ -2,6 +2,16 @@
 
 #[path = "../it/access.rs"]
 mod access;
+#[path = "../it/catalogue.rs"]
+mod catalogue;
+#[path = "../it/direct.rs"]
+mod direct;
+#[path = "../it/direct_faults.rs"]
+mod direct_faults;
+#[path = "../it/kills.rs"]
+mod kills;
+#[path = "../it/upyun.rs"]
+mod upyun;
 #[path = "../it/health.rs"]
 mod health;
 #[path = "../it/pages.rs"]

@@ -129,10 +129,7 @@ fn tiff_has_its_own_tags_as_exif() {
     image.encoder().write_tag(tiff::tags::Tag::Make, "Nikon\0").expect("make");
     image.encoder().write_tag(tiff::tags::Tag::Model, "LS-5000 ED").expect("model");
     image.encoder().write_tag(tiff::tags::Tag::Orientation, 6u16).expect("orientation");
-    image
-        .encoder()
-        .write_tag(tiff::tags::Tag::ExifDirectory, u32::try_from(exif.0).expect("near"))
-        .expect("exif");
+    image.encoder().write_tag(tiff::tags::Tag::ExifDirectory, exif).expect("exif");
     image.write_data(&[50; 800]).expect("pixels");
     let done = process(&out.into_inner());
     assert_eq!((done.width, done.height), (20, 40));
