@@ -41,6 +41,8 @@ pub struct Web {
     policy: HeaderValue,
     /// Whether there are albums, as far as the API last said.
     albums: AtomicBool,
+    /// Whether it has said so.
+    asked: AtomicBool,
 }
 
 type Shared = State<Arc<Web>>;
@@ -60,7 +62,13 @@ pub fn router(config: Config, backend: Backend, pass_on: bool) -> Result<Router,
         templates::style_hash()
     );
     let policy = HeaderValue::from_str(&policy).map_err(|e| ApiError::Internal(e.to_string()))?;
-    let web = Arc::new(Web { config, backend, policy, albums: AtomicBool::new(false) });
+    let web = Arc::new(Web {
+        config,
+        backend,
+        policy,
+        albums: AtomicBool::new(false),
+        asked: AtomicBool::new(false),
+    });
     let mut router = public()
         .merge(back_office())
         .fallback(missing)

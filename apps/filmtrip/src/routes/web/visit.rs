@@ -63,6 +63,12 @@ impl FromRequestParts<Arc<Web>> for Visit {
                 Err(failure) => return Err(visit.failed(&failure)),
             }
         }
+        // The first page of a process may be one without photos. An API that fails says so to the page itself.
+        if !web.asked.load(Ordering::Relaxed)
+            && let Err(failure) = visit.photos("/api/photos?limit=1").await
+        {
+            tracing::warn!("whether there are albums is not known yet: {}", failure.message);
+        }
         Ok(visit)
     }
 }
@@ -113,6 +119,7 @@ impl Visit {
     pub(super) async fn photos(&self, path: &str) -> Result<PhotoPage, Failure> {
         let page: PhotoPage = self.web.backend.ask(&self.caller, path).await?;
         self.web.albums.store(page.features.albums, Ordering::Relaxed);
+        self.web.asked.store(true, Ordering::Relaxed);
         Ok(page)
     }
 
