@@ -4,6 +4,7 @@ mod bench;
 mod demo;
 mod setup;
 mod test;
+mod web;
 
 use std::{
     path::{Path, PathBuf},
@@ -14,7 +15,8 @@ const USAGE: &str = "usage: cargo xtask TASK
 
   demo [--fast] [--keep]   take FilmTrip to production on this machine, break it twice, and watch it come back
   test                     install what the tests need (after saying so), then run all of them
-  check                    fmt, clippy, deny, docs
+  check                    fmt, clippy, deny, docs, FilmTrip's scripts
+  web                      build FilmTrip's scripts, which git keeps
   setup                    only install what the tests need
   bench [judge|proxy|switch|deploy|images|all]
                            print the figures, beside a peer in the same run; `bench switch 200` makes 200 exchanges
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         Some("demo") => demo::run_demo(has("--fast"), has("--keep")),
         Some("test") => test::all(&args[1..]),
         Some("check") => test::check(),
+        Some("web") => web::build(),
         Some("setup") => setup::for_tests(),
         Some("bench") => {
             bench::run_one(args.get(1).map_or("all", String::as_str), args.get(2..).unwrap_or(&[]))

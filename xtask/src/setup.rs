@@ -14,7 +14,10 @@ const TESTS: &[(&str, &str)] = &[
     ("python3", "python3"),
     ("setsid", "util-linux"),
     ("mount", "mount"),
+    ("chromium", "chromium"),
 ];
+/// For FilmTrip's scripts: bundler and types.
+const WEB: &[&str] = &["esbuild@0.28.2", "typescript@7.0.2"];
 /// For the comparisons of `cargo xtask bench`.
 const BENCH: &[(&str, &str)] = &[("nginx", "nginx-light"), ("wrk", "wrk")];
 
@@ -27,10 +30,17 @@ pub(crate) fn for_build() -> Outcome {
 pub(crate) fn for_tests() -> Outcome {
     apt(BUILD)?;
     apt(TESTS)?;
-    npm(&["pm2@7.0.4", "upyun@3.4.6"])?;
+    npm(&["pm2@7.0.4", "upyun@3.4.6", "playwright-core@1.65.1"])?;
+    for_web()?;
     pip("upyun", "2.5.5")?;
     cargo_tool("cargo-nextest", "cargo-nextest")?;
     Ok(())
+}
+
+/// What FilmTrip's scripts are built and checked with.
+pub(crate) fn for_web() -> Outcome {
+    apt(&[("node", "nodejs"), ("npm", "npm")])?;
+    npm(WEB)
 }
 
 /// What the benchmarks need.

@@ -1,5 +1,11 @@
 //! Every text of the pages, in English and Chinese. A missing one does not compile.
 
+mod catalogue;
+
+pub use catalogue::Texts;
+
+use crate::model::{AlbumKind, FilmFormat, Visibility};
+
 /// A language of the pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lang {
@@ -53,88 +59,50 @@ impl Lang {
     #[must_use]
     pub fn texts(self) -> &'static Texts {
         match self {
-            Self::En => &EN,
-            Self::Zh => &ZH,
+            Self::En => &catalogue::EN,
+            Self::Zh => &catalogue::ZH,
         }
     }
-}
 
-macro_rules! catalogue {
-    ($($key:ident: $en:literal, $zh:literal;)*) => {
-        /// The texts of one language.
-        #[derive(Debug)]
-        pub struct Texts {
-            $(#[doc = $en] pub $key: &'static str,)*
+    /// A day such as `2026-05-01`, or a moment that begins with one, as people of this language write it.
+    #[must_use]
+    pub fn day(self, date: &str) -> String {
+        const MONTHS: [&str; 12] = [
+            "January",
+            "February",
+            "March",
+            "April",
+            "May",
+            "June",
+            "July",
+            "August",
+            "September",
+            "October",
+            "November",
+            "December",
+        ];
+        let day = date.get(..10).unwrap_or(date);
+        let mut parts = day.split('-').map(str::parse::<usize>);
+        let (Some(Ok(year)), Some(Ok(month)), Some(Ok(number))) = (parts.next(), parts.next(), parts.next())
+        else {
+            return date.to_owned();
+        };
+        match (self, month.checked_sub(1).and_then(|m| MONTHS.get(m))) {
+            (_, None) => date.to_owned(),
+            (Self::En, Some(name)) => format!("{number} {name} {year}"),
+            (Self::Zh, Some(_)) => format!("{year}年{month}月{number}日"),
         }
-        static EN: Texts = Texts { $($key: $en,)* };
-        static ZH: Texts = Texts { $($key: $zh,)* };
-        #[cfg(test)]
-        const PAIRS: &[(&str, &str, &str)] = &[$((stringify!($key), $en, $zh),)*];
-    };
-}
+    }
 
-catalogue! {
-    tagline: "Photographs on film, frame by frame.", "胶片上的旅程，一格一格。";
-    log_in: "Log in", "登录";
-    log_out: "Log out", "退出";
-    back_office: "Studio", "后台";
-    home: "Photos", "照片";
-    email: "Email", "邮箱";
-    password: "Password", "密码";
-    login_title: "Log in to the studio", "登录后台";
-    setup_title: "Choose your password", "设置密码";
-    setup_hint: "At least 10 characters. The link works once.", "至少 10 个字符，链接只能用一次。";
-    setup_save: "Save password", "保存密码";
-    setup_done: "The password is set. Log in with it.", "密码已设置，请登录。";
-    setup_gone: "This link is unknown, used or out of date. Ask for a new one.", "链接无效、已使用或已过期，请重新申请。";
-    empty: "No photos yet. The first roll is still in the camera.", "还没有照片，第一卷还在相机里。";
-    older: "Older photos", "更早的照片";
-    newest: "Back to the newest", "回到最新";
-    untitled: "Untitled", "无题";
-    upload: "Upload photos", "上传照片";
-    files: "Files (JPEG, PNG, WebP)", "文件（JPEG、PNG、WebP）";
-    title: "Title", "标题";
-    caption: "Caption", "说明";
-    visibility: "Who may see it", "可见范围";
-    public: "Everybody", "公开";
-    unlisted: "Whoever has the link", "仅持链接者";
-    private: "Only me", "仅自己";
-    roll: "Roll", "胶卷";
-    no_roll: "No roll", "不属于胶卷";
-    new_roll: "New roll", "新建胶卷";
-    film_stock: "Film", "胶卷型号";
-    camera: "Camera", "相机";
-    create: "Create", "创建";
-    save: "Save", "保存";
-    delete: "Delete", "删除";
-    edit: "Edit", "编辑";
-    your_photos: "Your photos", "你的照片";
-    all_photos: "All photos", "全部照片";
-    original: "Original", "原图";
-    pixels: "pixels", "像素";
-    photos_count: "photos", "张照片";
-    accounts: "accounts", "个账户";
-    storage_use: "of originals", "原图占用";
-    waiting: "in the queue", "个任务排队";
-    schema: "schema", "数据库版本";
-    uploaded: "The photos are in.", "照片已上传。";
-    partly: "Some files were refused.", "部分文件被拒绝。";
-    saved: "Saved.", "已保存。";
-    deleted: "Deleted.", "已删除。";
-    roll_created: "The roll is there.", "胶卷已创建。";
-    not_found: "There is nothing here.", "这里什么都没有。";
-    error_title: "That did not work", "出错了";
-    wrong_login: "Email or password is wrong.", "邮箱或密码不正确。";
-    too_many_attempts: "Too many attempts. Try again later.", "尝试次数过多，请稍后再试。";
-    csrf: "The page was out of date. Reload it and try again.", "页面已过期，请刷新后重试。";
-    bad_request: "Something in the form is missing or too long.", "表单内容缺失或过长。";
-    weak_password: "The password must have 10 characters or more.", "密码至少需要 10 个字符。";
-    too_large: "The file is too large.", "文件太大。";
-    unsupported_type: "Only JPEG, PNG and WebP images can be uploaded.", "只支持 JPEG、PNG 和 WebP 图片。";
-    bad_image: "The image is broken or has too many pixels.", "图片已损坏或像素过多。";
-    forbidden: "This account may not do that.", "当前账户无权进行此操作。";
-    unavailable: "The service is not available at the moment. Try again soon.", "服务暂时不可用，请稍后再试。";
-    other_language: "中文", "English";
+    /// A day with the time of day, where there is one.
+    #[must_use]
+    pub fn moment(self, moment: &str) -> String {
+        let day = self.day(moment);
+        match moment.get(11..16) {
+            Some(time) => format!("{day} {time}"),
+            None => day,
+        }
+    }
 }
 
 impl Texts {
@@ -151,6 +119,8 @@ impl Texts {
             "bad_image" => self.bad_image,
             "forbidden" => self.forbidden,
             "not_found" => self.not_found,
+            "conflict" | "exists" => self.conflict,
+            "weak_password" => self.weak_password,
             _ => self.unavailable,
         }
     }
@@ -160,13 +130,87 @@ impl Texts {
     pub fn notice(&self, code: &str) -> Option<&'static str> {
         match code {
             "uploaded" => Some(self.uploaded),
+            "duplicates" => Some(self.duplicates),
             "partly" => Some(self.partly),
             "saved" => Some(self.saved),
             "deleted" => Some(self.deleted),
+            "trashed" => Some(self.trashed),
+            "restored" => Some(self.restored),
             "roll" => Some(self.roll_created),
+            "album" => Some(self.album_created),
             "setup" => Some(self.setup_done),
+            "password" => Some(self.password_changed),
+            "retried" => Some(self.retried),
+            "integrity" => Some(self.integrity_started),
+            "unsure" => Some(self.unsure),
+            "nothing" => Some(self.nothing_selected),
             _ => None,
         }
+    }
+
+    /// How many photos.
+    #[must_use]
+    pub fn photos(&self, count: u64) -> String {
+        let form = if count == 1 { self.photos_one } else { self.photos_many };
+        form.replace("{n}", &count.to_string())
+    }
+
+    /// Who may see it.
+    #[must_use]
+    pub fn visibility_name(&self, visibility: Visibility) -> &'static str {
+        match visibility {
+            Visibility::Public => self.public,
+            Visibility::Unlisted => self.unlisted,
+            Visibility::Private => self.private,
+        }
+    }
+
+    /// Size of the film.
+    #[must_use]
+    pub fn format_name(&self, format: FilmFormat) -> &'static str {
+        match format {
+            FilmFormat::F135 => self.format_135,
+            FilmFormat::Half => self.format_half,
+            FilmFormat::F120 => self.format_120,
+            FilmFormat::F110 => self.format_110,
+            FilmFormat::F4x5 => self.format_4x5,
+            FilmFormat::F8x10 => self.format_8x10,
+            FilmFormat::Instant => self.format_instant,
+            FilmFormat::Other => self.format_other,
+        }
+    }
+
+    /// Album or trip.
+    #[must_use]
+    pub fn kind_name(&self, kind: AlbumKind) -> &'static str {
+        match kind {
+            AlbumKind::Album => self.album,
+            AlbumKind::Trip => self.trip,
+        }
+    }
+
+    /// How a film was exposed against its box: pushed or pulled, in thirds of a stop; nothing when as on the box.
+    #[must_use]
+    pub fn push_pull(&self, box_iso: u32, index: u32) -> Option<String> {
+        if box_iso == 0 || index == 0 {
+            return None;
+        }
+        let thirds = ((f64::from(index) / f64::from(box_iso)).log2() * 3.0).round();
+        // At most 32 stops lie between two 32-bit numbers.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let size = thirds.abs() as u32;
+        if size == 0 {
+            return None;
+        }
+        let part = ["", "⅓", "⅔"][(size % 3) as usize];
+        let whole = if size < 3 { String::new() } else { (size / 3).to_string() };
+        let form = match (thirds > 0.0, size <= 3) {
+            (true, true) => self.pushed_one,
+            (true, false) => self.pushed_many,
+            (false, true) => self.pulled_one,
+            (false, false) => self.pulled_many,
+        };
+        Some(form.replace("{n}", &format!("{whole}{part}")))
     }
 }
 
@@ -176,9 +220,10 @@ mod tests {
 
     #[test]
     fn every_text_is_there_in_both_languages_and_translated() {
-        for (key, en, zh) in PAIRS {
+        for (key, en, zh) in catalogue::PAIRS {
             assert!(!en.trim().is_empty() && !zh.trim().is_empty(), "{key} is empty");
             assert_ne!(en, zh, "{key} is not translated");
+            assert_eq!(en.contains("{n}"), zh.contains("{n}"), "{key} has its number in one language only");
         }
     }
 
@@ -188,5 +233,26 @@ mod tests {
         assert_eq!(Lang::negotiate("fr, zh;q=0.2, en-GB;q=0.7"), Lang::En);
         assert_eq!(Lang::negotiate("fr, de"), Lang::En);
         assert_eq!(Lang::negotiate(""), Lang::En);
+    }
+
+    #[test]
+    fn days_are_written_as_people_do() {
+        assert_eq!(Lang::En.day("2026-05-01"), "1 May 2026");
+        assert_eq!(Lang::Zh.day("2026-05-01T18:30:00Z"), "2026年5月1日");
+        assert_eq!(Lang::En.moment("2026-05-01T18:30:00"), "1 May 2026 18:30");
+        assert_eq!(Lang::En.day("2026-13-01"), "2026-13-01");
+        assert_eq!(Lang::En.day("soon"), "soon");
+    }
+
+    #[test]
+    fn push_and_pull_are_told_in_thirds_of_a_stop() {
+        let en = Lang::En.texts();
+        assert_eq!(en.push_pull(400, 400), None);
+        assert_eq!(en.push_pull(400, 800).as_deref(), Some("pushed 1 stop"));
+        assert_eq!(en.push_pull(400, 1600).as_deref(), Some("pushed 2 stops"));
+        assert_eq!(en.push_pull(400, 320).as_deref(), Some("pulled ⅓ stop"));
+        assert_eq!(en.push_pull(400, 1000).as_deref(), Some("pushed 1⅓ stops"));
+        assert_eq!(Lang::Zh.texts().push_pull(400, 100).as_deref(), Some("减感 2 挡"));
+        assert_eq!(en.push_pull(0, 800), None);
     }
 }

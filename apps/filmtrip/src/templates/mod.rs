@@ -1,8 +1,19 @@
-//! Pages as HTML, all text escaped by maud. They need no script; the style is inside the page, so
-//! that two releases side by side never miss each other's files.
+//! Pages as HTML, all text escaped by maud. They work without a script; the style is inside the page, so
+//! that two releases side by side never miss each other's files. Scripts only add comfort.
 
-pub mod admin;
+pub mod account;
+pub mod albums;
+pub mod assets;
+pub mod edit;
+pub mod feed;
+pub mod map;
+pub mod parts;
+pub mod photo;
 pub mod public;
+pub mod rolls;
+pub mod site;
+pub mod stocks;
+pub mod studio;
 
 use std::sync::LazyLock;
 
@@ -12,13 +23,11 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
 use crate::i18n::{Lang, Texts};
-use crate::model::SessionInfo;
-
-/// The icon of the site.
-pub const ICON: &str = include_str!("icon.svg");
+use crate::model::{SessionInfo, UserRole};
+pub use assets::{ICON, Script};
 
 static STYLE: LazyLock<String> = LazyLock::new(|| {
-    let mut style = include_str!("style.css").to_owned();
+    let mut style = [include_str!("style.css"), include_str!("studio.css")].concat();
     // One class per twentieth of aspect ratio: rows are justified without inline styles.
     for step in (40..=300).step_by(5) {
         style.push_str(&format!(
@@ -36,6 +45,25 @@ pub fn style_hash() -> &'static str {
     &STYLE_HASH
 }
 
+/// What other sites and readers are told of a page: absolute addresses only.
+#[derive(Debug, Default, Clone)]
+pub struct Card {
+    /// Address of the page itself.
+    pub canonical: String,
+    /// Description, perhaps empty.
+    pub description: String,
+    /// Address, width and height of a picture.
+    pub image: Option<(String, u32, u32)>,
+    /// Text of the picture.
+    pub image_alt: String,
+    /// Whether it is about one photo.
+    pub photo: bool,
+    /// Whether search engines shall leave it out.
+    pub hidden: bool,
+    /// Address of the feed of the same photos.
+    pub feed: Option<String>,
+}
+
 /// What is around the main part of a page.
 pub struct Page<'a> {
     /// Language.
@@ -44,8 +72,16 @@ pub struct Page<'a> {
     pub title: &'a str,
     /// Who is logged in.
     pub session: Option<&'a SessionInfo>,
-    /// Path of the page, for the link to the other language.
+    /// Path of the page.
     pub path: &'a str,
+    /// Address of the same page in the other language.
+    pub other: &'a str,
+    /// Whether there are albums.
+    pub albums: bool,
+    /// Scripts that it profits from.
+    pub scripts: &'a [Script],
+    /// For other sites.
+    pub card: Option<&'a Card>,
     /// Release, shown small.
     pub release: &'a str,
 }
@@ -66,13 +102,22 @@ pub fn layout(page: &Page<'_>, body: Markup) -> Markup {
                 meta name="color-scheme" content="dark light";
                 title { (title) }
                 link rel="icon" href="/favicon.svg" type="image/svg+xml";
+                @if let Some(card) = page.card { (about(page, card)) }
                 style { (PreEscaped(STYLE.as_str())) }
+                @for script in page.scripts { script type="module" src=(script.path()) {} }
             }
             body {
+                a.skip href="#content" { (texts.skip) }
                 header.top {
-                    a.brand href="/" { "Film" b { "Trip" } }
-                    nav {
-                        a href="/" { (texts.home) }
+                    a.brand href="/" translate="no" { "Film" b { "Trip" } }
+                    nav aria-label=(texts.navigation) {
+                        (link(page, "/", texts.home))
+                        @if page.albums { (link(page, "/albums", texts.albums)) }
+                        (link(page, "/map", texts.map))
+                        (link(page, "/gear", texts.gear))
+                        (link(page, "/search", texts.search))
+                    }
+                    div.who {
                         @if let Some(session) = page.session {
                             a href="/admin" { (texts.back_office) }
                             form method="post" action="/logout" {
@@ -82,14 +127,67 @@ pub fn layout(page: &Page<'_>, body: Markup) -> Markup {
                         } @else {
                             a href="/login" { (texts.log_in) }
                         }
-                        a.lang href={ (page.path) "?lang=" (other.tag()) } lang=(other.tag()) hreflang=(other.tag()) {
+                        a.lang href=(page.other) lang=(other.tag()) hreflang=(other.tag()) {
                             (texts.other_language)
                         }
                     }
                 }
-                main { (body) }
-                footer { span { "FilmTrip" } span.release { (page.release) } }
+                main #content tabindex="-1" {
+                    @if let Some(session) = page.session
+                        && page.path.starts_with("/admin") { (studio_nav(texts, page, session)) }
+                    (body)
+                }
+                footer { span translate="no" { "FilmTrip" } a href="/feed.xml" { (texts.feed) }
+                    span.release { (page.release) } }
             }
+        }
+    }
+}
+
+fn link(page: &Page<'_>, path: &str, text: &str) -> Markup {
+    let here = page.path == path;
+    html! { a href=(path) aria-current=[here.then_some("page")] { (text) } }
+}
+
+fn studio_nav(texts: &Texts, page: &Page<'_>, session: &SessionInfo) -> Markup {
+    html! {
+        nav.studio aria-label=(texts.studio_navigation) {
+            (link(page, "/admin", texts.home))
+            (link(page, "/admin/rolls", texts.rolls))
+            @if page.albums { (link(page, "/admin/albums", texts.albums)) }
+            (link(page, "/admin/trash", texts.trash))
+            (link(page, "/admin/account", texts.account))
+            @if session.user.role == UserRole::Admin {
+                (link(page, "/admin/site", texts.site))
+                (link(page, "/admin/users", texts.users))
+            }
+        }
+    }
+}
+
+fn about(page: &Page<'_>, card: &Card) -> Markup {
+    let size = if card.image.is_some() { "summary_large_image" } else { "summary" };
+    html! {
+        link rel="canonical" href=(card.canonical);
+        @if let Some(feed) = &card.feed {
+            link rel="alternate" type="application/rss+xml" title="FilmTrip" href=(feed);
+        }
+        @if card.hidden { meta name="robots" content="noindex"; }
+        @if !card.description.is_empty() {
+            meta name="description" content=(card.description);
+            meta property="og:description" content=(card.description);
+        }
+        meta property="og:site_name" content="FilmTrip";
+        meta property="og:type" content=(if card.photo { "article" } else { "website" });
+        meta property="og:title" content=(page.title);
+        meta property="og:url" content=(card.canonical);
+        meta property="og:locale" content=(if page.lang == Lang::En { "en_GB" } else { "zh_CN" });
+        meta name="twitter:card" content=(size);
+        @if let Some((url, width, height)) = &card.image {
+            meta property="og:image" content=(url);
+            meta property="og:image:width" content=(width);
+            meta property="og:image:height" content=(height);
+            meta property="og:image:alt" content=(card.image_alt);
         }
     }
 }
@@ -105,19 +203,12 @@ pub fn csrf(session: &SessionInfo) -> Markup {
 pub fn problem(texts: &Texts, message: &str, to_studio: bool) -> Markup {
     html! {
         section.problem {
-            p.blank aria-hidden="true" { span {} span {} span {} }
+            (parts::blank())
             h1 { (message) }
             @if to_studio { p { a href="/admin" { (texts.back_office) } } }
             @else { p { a href="/" { (texts.home) } } }
         }
     }
-}
-
-/// The class of an aspect ratio, in steps of 5 percent from 0.4 to 3.
-fn shape(width: u32, height: u32) -> u32 {
-    let percent = u64::from(width) * 100 / u64::from(height.max(1));
-    let step = (percent + 2) / 5 * 5;
-    u32::try_from(step.clamp(40, 300)).unwrap_or(100)
 }
 
 #[cfg(test)]
@@ -127,7 +218,7 @@ mod tests {
     #[test]
     fn every_shape_has_its_class() {
         for (width, height) in [(1, 10_000), (3, 2), (2, 3), (1, 1), (16, 9), (10_000, 1), (5, 0)] {
-            let class = format!(".s{}{{", shape(width, height));
+            let class = format!(".s{}{{", parts::shape(width, height));
             assert!(STYLE.contains(&class), "{class}");
         }
     }

@@ -1,121 +1,159 @@
-//! Pages for everybody.
+//! Lists of photos for everybody: front page, roll, tag, film and gear, search.
 
 use maud::{Markup, html};
 
-use super::shape;
-use crate::i18n::Texts;
-use crate::model::{Photo, PhotoPage, Roll};
+use super::parts::{enc, listing};
+use crate::i18n::{Lang, Texts};
+use crate::model::{Facet, Gear, PhotoPage, Roll, TagList};
+
+/// A list of photos and where it is.
+pub struct List<'a> {
+    /// The photos.
+    pub page: &'a PhotoPage,
+    /// Path of the list with its query, without the page.
+    pub path: &'a str,
+    /// Its query for the pages of its photos.
+    pub context: &'a str,
+    /// Whether this is not the first page.
+    pub paged: bool,
+    /// Whether frame numbers are shown.
+    pub frames: bool,
+    /// What to say when there is nothing.
+    pub none: &'a str,
+}
 
 /// The front page.
 #[must_use]
-pub fn home(texts: &Texts, page: &PhotoPage, paged: bool) -> Markup {
+pub fn home(texts: &Texts, view: &List<'_>) -> Markup {
     html! {
-        @if !paged { p.tagline { (texts.tagline) } }
-        (grid(texts, &page.photos))
-        (pager(texts, "/?", page, paged))
+        h1.tagline { (texts.tagline) }
+        (listing(texts, view))
+    }
+}
+
+/// Photos that share something: a tag, a film, a camera.
+#[must_use]
+pub fn shared(texts: &Texts, kind: &str, name: &str, view: &List<'_>) -> Markup {
+    html! {
+        header.head { p.kind { (kind) } h1 { (name) } }
+        (listing(texts, view))
     }
 }
 
 /// The photos of a roll.
 #[must_use]
-pub fn roll(texts: &Texts, roll: &Roll, page: &PhotoPage) -> Markup {
+pub fn roll(texts: &Texts, roll: &Roll, view: &List<'_>) -> Markup {
     html! {
-        h1 { (roll.title) }
-        (facts(texts, roll))
-        (grid(texts, &page.photos))
-        (pager(texts, &format!("/r/{}?", roll.key), page, false))
-    }
-}
-
-fn facts(texts: &Texts, roll: &Roll) -> Markup {
-    html! {
-        dl.facts {
-            @if !roll.film_stock.is_empty() { div { dt { (texts.film_stock) } dd { (roll.film_stock) } } }
-            @if !roll.camera.is_empty() { div { dt { (texts.camera) } dd { (roll.camera) } } }
+        header.head {
+            p.kind { (texts.roll) }
+            h1 { (roll.title) }
+            dl.facts { (roll_facts(texts, roll, true)) }
+            @if !roll.notes.is_empty() { p.caption { (roll.notes) } }
+            @if roll.editable { p { a href={ "/admin/rolls/" (roll.key) } { (texts.edit) } } }
         }
+        (listing(texts, view))
     }
 }
 
-/// Links to the older page and back to the first.
+/// One fact, left out when it is empty.
 #[must_use]
-pub fn pager(texts: &Texts, base: &str, page: &PhotoPage, paged: bool) -> Markup {
-    html! {
-        @if paged || page.next.is_some() {
-            nav.pager {
-                @if paged { a href=(base.trim_end_matches(['?', '&'])) { "← " (texts.newest) } }
-                @if let Some(next) = &page.next {
-                    a.next rel="next" href={ (base) "before=" (next) } { (texts.older) " →" }
-                }
-            }
-        }
-    }
+pub fn fact(name: &str, value: &str) -> Markup {
+    html! { @if !value.is_empty() { div { dt { (name) } dd { (value) } } } }
 }
 
-fn grid(texts: &Texts, photos: &[Photo]) -> Markup {
-    html! {
-        @if photos.is_empty() {
-            section.problem {
-                p.blank aria-hidden="true" { span {} span {} span {} }
-                p { (texts.empty) }
-            }
-        } @else {
-            section.grid {
-                @for (index, photo) in photos.iter().enumerate() {
-                    a class={ "frame s" (shape(photo.width, photo.height)) } href={ "/p/" (photo.key) } {
-                        img src=(photo.images.thumb.url)
-                            srcset={ (photo.images.thumb.url) " " (photo.images.thumb.width) "w, "
-                                     (photo.images.preview.url) " " (photo.images.preview.width) "w" }
-                            sizes="(max-width: 40rem) 92vw, 30rem"
-                            width=(photo.images.thumb.width) height=(photo.images.thumb.height)
-                            alt=(alt(texts, photo)) decoding="async"
-                            loading=[(index > 5).then_some("lazy")];
-                        @if !photo.title.is_empty() { span.name { (photo.title) } }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn alt<'a>(texts: &Texts, photo: &'a Photo) -> &'a str
-where
-    'static: 'a,
-{
-    if photo.title.is_empty() { texts.untitled } else { &photo.title }
-}
-
-/// One photo.
+/// One fact that leads to the photos that share it.
 #[must_use]
-pub fn photo(texts: &Texts, photo: &Photo) -> Markup {
-    let day = photo.created_at.get(..10).unwrap_or_default();
+pub fn linked(name: &str, kind: &str, value: &str) -> Markup {
     html! {
-        article.photo {
-            a.print href=(photo.images.large.url) {
-                img src=(photo.images.preview.url)
-                    srcset={ (photo.images.preview.url) " " (photo.images.preview.width) "w, "
-                             (photo.images.large.url) " " (photo.images.large.width) "w" }
-                    sizes="(max-width: 80rem) 96vw, 76rem"
-                    width=(photo.images.large.width) height=(photo.images.large.height) alt=(alt(texts, photo));
+        @if !value.is_empty() {
+            div { dt { (name) } dd { a href={ "/" (kind) "/" (enc(value)) } { (value) } } }
+        }
+    }
+}
+
+/// The facts of a roll. `gear` also tells film, camera and lens, which a photo tells itself.
+#[must_use]
+pub fn roll_facts(texts: &Texts, roll: &Roll, gear: bool) -> Markup {
+    let lang = texts.lang;
+    html! {
+        @if gear { (linked(texts.film_stock, "film", &roll.film_stock)) }
+        (fact(texts.format, texts.format_name(roll.format)))
+        (fact(texts.exposure, &exposure(texts, roll)))
+        @if gear {
+            (linked(texts.camera, "camera", &roll.camera))
+            (linked(texts.lens, "lens", &roll.lens))
+        }
+        (linked(texts.scanner, "scanner", &roll.scanner))
+        (fact(texts.lab, &roll.lab))
+        (fact(texts.developer, &roll.developer))
+        @if gear {
+            (fact(texts.loaded_on, &days(lang, roll.loaded_on.as_deref())))
+            (fact(texts.unloaded_on, &days(lang, roll.unloaded_on.as_deref())))
+        }
+    }
+}
+
+fn days(lang: Lang, day: Option<&str>) -> String {
+    day.map(|d| lang.day(d)).unwrap_or_default()
+}
+
+/// `EI 800 (box 400, pushed 1 stop)`.
+fn exposure(texts: &Texts, roll: &Roll) -> String {
+    match (roll.box_iso, roll.exposure_index) {
+        (Some(iso), Some(index)) => match texts.push_pull(iso, index) {
+            Some(push) => format!("EI {index} ({} {iso}, {push})", texts.box_speed),
+            None => format!("ISO {iso}"),
+        },
+        (Some(iso), None) => format!("ISO {iso}"),
+        (None, Some(index)) => format!("EI {index}"),
+        (None, None) => String::new(),
+    }
+}
+
+/// The search page.
+#[must_use]
+pub fn search(texts: &Texts, query: &str, tags: &TagList, view: Option<&List<'_>>) -> Markup {
+    html! {
+        header.head { h1 { (texts.search) } }
+        form.search role="search" method="get" action="/search" {
+            input type="search" name="q" value=(query) maxlength="200" aria-label=(texts.search)
+                placeholder=(texts.search_hint) autofocus[query.is_empty()];
+            button { (texts.search) }
+        }
+        @if let Some(view) = view { (listing(texts, view)) }
+        @if view.is_none_or(|v| v.page.photos.is_empty()) && !tags.tags.is_empty() {
+            h2 { (texts.tags) }
+            (cloud("t", &tags.tags, texts))
+        }
+    }
+}
+
+/// What photos were made with.
+#[must_use]
+pub fn gear(texts: &Texts, gear: &Gear) -> Markup {
+    let kinds = [
+        (texts.films, "film", &gear.film_stocks),
+        (texts.cameras, "camera", &gear.cameras),
+        (texts.lenses, "lens", &gear.lenses),
+        (texts.scanners, "scanner", &gear.scanners),
+    ];
+    html! {
+        header.head { h1 { (texts.gear) } }
+        @if kinds.iter().all(|(_, _, list)| list.is_empty()) { p.hint { (texts.gear_none) } }
+        div.gear {
+            @for (title, kind, list) in kinds {
+                @if !list.is_empty() { section { h2 { (title) } (cloud(kind, list, texts)) } }
             }
-            div.about {
-                div {
-                    h1 { (alt(texts, photo)) }
-                    @if let Some(caption) = Some(&photo.caption).filter(|c| !c.is_empty()) {
-                        p.caption { (caption) }
-                    }
-                }
-                dl.facts {
-                    @if let Some(roll) = &photo.roll {
-                        div { dt { (texts.roll) } dd { a href={ "/r/" (roll.key) } { (roll.title) } } }
-                        @if !roll.film_stock.is_empty() { div { dt { (texts.film_stock) } dd { (roll.film_stock) } } }
-                        @if !roll.camera.is_empty() { div { dt { (texts.camera) } dd { (roll.camera) } } }
-                    }
-                    div { dt { (photo.width) " × " (photo.height) } dd { time datetime=(photo.created_at) { (day) } } }
-                    @if photo.editable {
-                        div { dd { a href={ "/admin/photos/" (photo.key) } { (texts.edit) } } }
-                        div { dd { a href={ "/api/photos/" (photo.key) "/original" } { (texts.original) } } }
-                    }
-                }
+        }
+    }
+}
+
+fn cloud(kind: &str, facets: &[Facet], texts: &Texts) -> Markup {
+    html! {
+        ul.cloud {
+            @for facet in facets {
+                li { a href={ "/" (kind) "/" (enc(&facet.name)) } { span { (facet.name) }
+                    small { (texts.photos(facet.photos)) } } }
             }
         }
     }

@@ -1,31 +1,36 @@
 //! The pages. They know the API only, so that `web` and `api` can run and be deployed apart.
 
-mod admin;
+mod account;
+mod albums;
 pub mod backend;
-mod public;
+mod feed;
+mod fields;
+mod lists;
+mod photo;
+mod rolls;
+mod scope;
+mod site;
+mod studio;
+mod visit;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, Request, State};
-use axum::http::request::Parts;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{any, get, post};
 use axum::{Json, Router};
-use maud::Markup;
 use serde::Serialize;
 
-use crate::auth::{origin, session};
+use crate::auth::origin;
 use crate::config::Config;
 use crate::error::ApiError;
-use crate::i18n::Lang;
-use crate::model::SessionInfo;
-use crate::templates::{self, Page};
+use crate::templates::{self, Script};
 use backend::{Backend, Caller, Failure};
-
-const LANG_COOKIE: &str = "filmtrip_lang";
+pub(crate) use visit::Visit;
 
 /// What the pages share.
 pub struct Web {
@@ -34,6 +39,10 @@ pub struct Web {
     /// The API.
     pub backend: Backend,
     policy: HeaderValue,
+    /// Whether there are albums, as far as the API last said.
+    albums: AtomicBool,
+    /// Whether it has said so.
+    asked: AtomicBool,
 }
 
 type Shared = State<Arc<Web>>;
@@ -42,38 +51,86 @@ type Shared = State<Arc<Web>>;
 /// so that the web process alone is a whole site.
 ///
 /// # Errors
-/// The image base URL does not fit into a header.
+/// An address does not fit into a header.
 pub fn router(config: Config, backend: Backend, pass_on: bool) -> Result<Router, ApiError> {
+    // The object store's, when uploads go straight there.
+    let connect: String = config.connect_sources().iter().map(|origin| format!(" {origin}")).collect();
     let policy = format!(
-        "default-src 'none'; img-src {}; style-src '{}'; form-action 'self'; base-uri 'none'; \
-         frame-ancestors 'none'",
+        "default-src 'none'; img-src {}; style-src '{}'; script-src 'self'; connect-src 'self'{connect}; \
+         form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
         config.image_source(),
         templates::style_hash()
     );
     let policy = HeaderValue::from_str(&policy).map_err(|e| ApiError::Internal(e.to_string()))?;
-    let web = Arc::new(Web { config, backend, policy });
-    let mut router = Router::new()
-        .route("/", get(public::home))
-        .route("/p/{key}", get(public::photo))
-        .route("/r/{key}", get(public::roll))
-        .route("/login", get(admin::login_page).post(admin::login))
-        .route("/logout", post(admin::logout))
-        .route("/setup", get(admin::setup_page).post(admin::setup))
-        .route("/admin", get(admin::studio))
-        .route("/admin/upload", post(admin::upload).layer(DefaultBodyLimit::disable()))
-        .route("/admin/rolls", post(admin::new_roll))
-        .route("/admin/photos/{key}", get(admin::edit_page).post(admin::edit))
-        .route("/admin/photos/{key}/delete", post(admin::delete))
-        .route("/favicon.svg", get(favicon))
-        .route("/health", get(health))
+    let web = Arc::new(Web {
+        config,
+        backend,
+        policy,
+        albums: AtomicBool::new(false),
+        asked: AtomicBool::new(false),
+    });
+    let mut router = public()
+        .merge(back_office())
         .fallback(missing)
-        .layer(middleware::from_fn_with_state(Arc::clone(&web), guard));
+        .layer(middleware::from_fn_with_state(Arc::clone(&web), guard))
+        .route("/assets/{name}", get(asset))
+        .route("/favicon.svg", get(favicon))
+        .route("/favicon.ico", get(|| async { Redirect::permanent("/favicon.svg") }))
+        .route("/robots.txt", get(robots))
+        .route("/health", get(health));
     if pass_on {
         router = router
             .route("/api/{*rest}", any(pass).layer(DefaultBodyLimit::disable()))
             .route("/media/{*rest}", any(pass));
     }
     Ok(router.layer(middleware::from_fn(super::common_headers)).with_state(web))
+}
+
+fn public() -> Router<Arc<Web>> {
+    Router::new()
+        .route("/", get(lists::home))
+        .route("/p/{key}", get(photo::page))
+        .route("/r/{key}", get(lists::roll))
+        .route("/albums", get(albums::index))
+        .route("/a/{key}", get(albums::page))
+        .route("/search", get(lists::search))
+        .route("/t/{name}", get(lists::tag))
+        .route("/film/{name}", get(lists::film))
+        .route("/camera/{name}", get(lists::camera))
+        .route("/lens/{name}", get(lists::lens))
+        .route("/scanner/{name}", get(lists::scanner))
+        .route("/gear", get(lists::gear))
+        .route("/map", get(lists::map))
+        .route("/s/{code}", get(photo::short))
+        .route("/feed.xml", get(feed::rss))
+        .route("/login", get(account::login_page).post(account::login))
+        .route("/logout", post(account::logout))
+        .route("/setup", get(account::setup_page).post(account::setup))
+}
+
+fn back_office() -> Router<Arc<Web>> {
+    Router::new()
+        .route("/admin", get(studio::page))
+        .route("/admin/upload", post(studio::upload).layer(DefaultBodyLimit::disable()))
+        .route("/admin/bulk", post(studio::bulk))
+        .route("/admin/trash", get(studio::trash))
+        .route("/admin/photos/{key}", get(photo::edit_page).post(photo::edit))
+        .route("/admin/photos/{key}/delete", post(photo::delete))
+        .route("/admin/photos/{key}/short", post(photo::make_short))
+        .route("/admin/rolls", get(rolls::index).post(rolls::create))
+        .route("/admin/rolls/{key}", get(rolls::edit_page).post(rolls::edit))
+        .route("/admin/rolls/{key}/delete", post(rolls::delete))
+        .route("/admin/albums", get(albums::studio).post(albums::create))
+        .route("/admin/albums/{key}", get(albums::edit_page).post(albums::edit))
+        .route("/admin/albums/{key}/photos", post(albums::order))
+        .route("/admin/albums/{key}/delete", post(albums::delete))
+        .route("/admin/account", get(account::page).post(account::password))
+        .route("/admin/site", get(site::page))
+        .route("/admin/site/integrity", post(site::integrity))
+        .route("/admin/site/jobs/{id}/retry", post(site::retry))
+        .route("/admin/users", get(site::people).post(site::invite))
+        .route("/admin/users/{id}", post(site::change))
+        .route("/admin/users/{id}/link", post(site::link))
 }
 
 /// Refuses forms from other sites, and sets what every page carries.
@@ -94,98 +151,23 @@ async fn pass(State(web): Shared, ConnectInfo(peer): ConnectInfo<SocketAddr>, re
     web.backend.send(peer, request).await.unwrap_or_else(IntoResponse::into_response)
 }
 
-/// What is known of a page's visitor.
-pub(crate) struct Visit {
-    pub(crate) lang: Lang,
-    pub(crate) caller: Caller,
-    pub(crate) session: Option<SessionInfo>,
-    path: String,
-    remember: bool,
-    web: Arc<Web>,
-}
-
-impl FromRequestParts<Arc<Web>> for Visit {
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, web: &Arc<Web>) -> Result<Self, Response> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        let peer = peer.map_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)), |ConnectInfo(address)| *address);
-        let caller = Caller { peer, headers: parts.headers.clone() };
-        let query = parts.uri.query().unwrap_or_default();
-        let asked = query.split('&').find_map(|p| p.strip_prefix("lang=")).and_then(Lang::parse);
-        let lang = asked
-            .or_else(|| session::cookie(&parts.headers, LANG_COOKIE).and_then(Lang::parse))
-            .unwrap_or_else(|| {
-                let header = parts.headers.get(header::ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok());
-                Lang::negotiate(header.unwrap_or_default())
-            });
-        let mut visit = Self {
-            lang,
-            caller,
-            session: None,
-            path: parts.uri.path().to_owned(),
-            remember: asked.is_some(),
-            web: Arc::clone(web),
-        };
-        let name = session::cookie_name(web.config.secure());
-        if session::cookie(&parts.headers, name).is_some() {
-            match web.backend.ask::<SessionInfo>(&visit.caller, "/api/auth/session").await {
-                Ok(info) => visit.session = Some(info),
-                Err(failure) if failure.status == StatusCode::UNAUTHORIZED => {}
-                Err(failure) => return Err(visit.failed(&failure)),
-            }
-        }
-        Ok(visit)
-    }
-}
-
-impl Visit {
-    /// A whole page around its main part.
-    fn page(&self, status: StatusCode, title: &str, body: Markup) -> Response {
-        let page = Page {
-            lang: self.lang,
-            title,
-            session: self.session.as_ref(),
-            path: &self.path,
-            release: &self.web.config.release,
-        };
-        let mut response = (status, Html(templates::layout(&page, body).into_string())).into_response();
-        if self.remember {
-            let tail = if self.web.config.secure() { "; Secure" } else { "" };
-            let cookie =
-                format!("{LANG_COOKIE}={}; Path=/; Max-Age=31536000; SameSite=Lax{tail}", self.lang.tag());
-            if let Ok(value) = HeaderValue::from_str(&cookie) {
-                response.headers_mut().append(header::SET_COOKIE, value);
-            }
-        }
-        response
-    }
-
-    fn ok(&self, title: &str, body: Markup) -> Response {
-        self.page(StatusCode::OK, title, body)
-    }
-
-    /// The page that says what went wrong; to the login page when nobody is logged in.
-    fn failed(&self, failure: &Failure) -> Response {
-        if failure.status == StatusCode::UNAUTHORIZED {
-            return Redirect::to("/login").into_response();
-        }
-        let texts = self.lang.texts();
-        let mut response = self.page(
-            failure.status,
-            texts.error_title,
-            templates::problem(texts, texts.error(&failure.code), self.session.is_some()),
-        );
-        if failure.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        response
-    }
-}
-
 async fn missing(visit: Visit) -> Response {
-    let texts = visit.lang.texts();
-    visit.page(StatusCode::NOT_FOUND, texts.not_found, templates::problem(texts, texts.not_found, false))
+    visit.missing()
+}
+
+/// `GET /assets/NAME.HASH.js`. Another release's is not here: its page works without.
+async fn asset(request: Request) -> Response {
+    match Script::at(request.uri().path()) {
+        Some(script) => (
+            [
+                (header::CONTENT_TYPE, "text/javascript; charset=utf-8"),
+                (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
+            ],
+            script.text(),
+        )
+            .into_response(),
+        None => (StatusCode::NOT_FOUND, [(header::CACHE_CONTROL, "no-store")]).into_response(),
+    }
 }
 
 async fn favicon() -> impl IntoResponse {
@@ -193,6 +175,12 @@ async fn favicon() -> impl IntoResponse {
         [(header::CONTENT_TYPE, "image/svg+xml"), (header::CACHE_CONTROL, "public, max-age=3600")],
         templates::ICON,
     )
+}
+
+async fn robots() -> impl IntoResponse {
+    let text = "User-agent: *\nDisallow: /admin\nDisallow: /api/\nDisallow: /login\nDisallow: /setup\n\
+                Disallow: /search\n";
+    ([(header::CACHE_CONTROL, "public, max-age=3600")], text)
 }
 
 #[derive(Serialize)]
@@ -225,4 +213,9 @@ fn done(to: &str, api: &Response) -> Response {
     let cookies: [HeaderName; 1] = [header::SET_COOKIE];
     backend::copy(api.headers(), response.headers_mut(), &cookies);
     response
+}
+
+/// To the login page.
+fn to_login() -> Response {
+    Redirect::to("/login").into_response()
 }

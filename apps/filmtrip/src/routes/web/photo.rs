@@ -1,0 +1,241 @@
+//! One photo: its page, its short link, and the form that changes it.
+
+use axum::Form;
+use axum::extract::{Path, Query};
+use axum::http::Method;
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+
+use super::backend::Failure;
+use super::fields::{Fields, bad, is_key};
+use super::lists::card;
+use super::scope::Scope;
+use super::{Visit, done, to_login};
+use crate::error::ApiError;
+use crate::model::{
+    Gear, Location, Neighbours, Photo, PhotoChange, RollList, SessionInfo, ShortLink, Visibility,
+};
+use crate::templates::edit as edit_form;
+use crate::templates::feed::absolute;
+use crate::templates::parts::{alt, name};
+use crate::templates::{Card, photo as pages};
+
+/// `GET /p/{key}?<list it is looked at in>`.
+pub(super) async fn page(visit: Visit, Path(key): Path<String>, Query(query): Query<Fields>) -> Response {
+    if !is_key(&key) {
+        return visit.missing();
+    }
+    let texts = visit.texts();
+    let scope = Scope::of(&query);
+    let photo: Photo = match visit.ask(&format!("/api/photos/{key}")).await {
+        Ok(photo) => photo,
+        Err(failure) => return visit.failed(&failure),
+    };
+    let join = if scope.query().is_empty() { "" } else { "?" };
+    let beside = format!("/api/photos/{key}/neighbours{join}{}", scope.query());
+    // A list that is gone, or one with nothing beside the photo: the photo shows all the same.
+    let beside: Neighbours = visit.ask(&beside).await.unwrap_or_default();
+    let origin = visit.origin();
+    let large = &photo.images.large;
+    let card = Card {
+        image: Some((absolute(&origin, &large.url), large.width, large.height)),
+        image_alt: alt(texts, &photo),
+        photo: true,
+        hidden: photo.visibility != Visibility::Public,
+        ..card(&visit, &format!("/p/{key}"), &describe(&photo), None)
+    };
+    let view = pages::View {
+        photo: &photo,
+        beside: &beside,
+        context: scope.query(),
+        origin: &origin,
+        session: visit.session.as_ref(),
+    };
+    visit.public(name(texts, &photo), &card, pages::page(texts, &view))
+}
+
+/// Caption, else what it was made with.
+fn describe(photo: &Photo) -> String {
+    if !photo.caption.is_empty() {
+        return photo.caption.chars().take(300).collect();
+    }
+    let parts = [&photo.film_stock, &photo.camera, &photo.lens, &photo.place];
+    parts.into_iter().filter(|p| !p.is_empty()).map(String::as_str).collect::<Vec<_>>().join(" · ")
+}
+
+#[derive(Debug, Deserialize)]
+struct ShortTarget {
+    key: String,
+}
+
+/// `GET /s/{code}`.
+pub(super) async fn short(visit: Visit, Path(code): Path<String>) -> Response {
+    if !is_key(&code) {
+        return visit.missing();
+    }
+    match visit.ask::<ShortTarget>(&format!("/api/short/{code}")).await {
+        Ok(target) if is_key(&target.key) => {
+            Redirect::temporary(&format!("/p/{}", target.key)).into_response()
+        }
+        Ok(_) => visit.missing(),
+        Err(failure) => visit.failed(&failure),
+    }
+}
+
+/// `POST /admin/photos/{key}/short`.
+pub(super) async fn make_short(visit: Visit, Path(key): Path<String>, Form(form): Form<Fields>) -> Response {
+    if !is_key(&key) {
+        return visit.missing();
+    }
+    let path = format!("/api/photos/{key}/short");
+    let answer = match visit.change(Method::POST, &path, form.csrf(), None::<&()>).await {
+        Ok(answer) => super::backend::json::<ShortLink>(answer).await,
+        Err(failure) => Err(failure),
+    };
+    visit.answer(answer.map(|_| Redirect::to(&format!("/p/{key}")).into_response()))
+}
+
+/// `GET /admin/photos/{key}`.
+pub(super) async fn edit_page(
+    visit: Visit,
+    Path(key): Path<String>,
+    Query(query): Query<Fields>,
+) -> Response {
+    let Some(session) = visit.session.clone() else { return to_login() };
+    if !is_key(&key) {
+        return visit.missing();
+    }
+    let answer = form_of(&visit, &session, &key, visit.notice(&query)).await;
+    visit.answer(answer)
+}
+
+async fn form_of(
+    visit: &Visit,
+    session: &SessionInfo,
+    key: &str,
+    notice: Option<&str>,
+) -> Result<Response, Failure> {
+    let photo: Photo = visit.ask(&format!("/api/photos/{key}")).await?;
+    if !photo.editable {
+        return Err(ApiError::Forbidden.into());
+    }
+    let rolls: RollList = visit.ask("/api/rolls").await?;
+    let gear: Gear = visit.ask("/api/gear?mine=true").await?;
+    let view = edit_form::View { session, photo: &photo, rolls: &rolls.rolls, gear: &gear, notice };
+    Ok(visit.studio(visit.texts().edit, edit_form::page(visit.texts(), &view)))
+}
+
+/// `POST /admin/photos/{key}`.
+pub(super) async fn edit(visit: Visit, Path(key): Path<String>, Form(form): Form<Fields>) -> Response {
+    if !is_key(&key) {
+        return visit.missing();
+    }
+    let change = match change(&form) {
+        Ok(change) => change,
+        Err(failure) => return visit.failed(&failure),
+    };
+    let answer = visit.change(Method::PATCH, &format!("/api/photos/{key}"), form.csrf(), Some(&change)).await;
+    visit.answer(answer.map(|answer| done(&format!("/admin/photos/{key}?notice=saved"), &answer)))
+}
+
+/// Only fields that the form has are changed; an empty one clears.
+fn change(form: &Fields) -> Result<PhotoChange, Failure> {
+    let visibility = match form.filled("visibility") {
+        Some(text) => Some(Visibility::parse(&text).ok_or_else(|| bad("visibility is not known"))?),
+        None => None,
+    };
+    let frame = match form.raw("frame") {
+        Some(_) => Some(form.parsed("frame")?),
+        None => None,
+    };
+    Ok(PhotoChange {
+        title: form.text("title"),
+        caption: form.text("caption"),
+        visibility,
+        roll: form.raw("roll").map(|_| form.filled("roll")),
+        frame,
+        film_stock: form.text("film_stock"),
+        camera: form.text("camera"),
+        lens: form.text("lens"),
+        place: form.text("place"),
+        taken_at: form.raw("day").map(|_| moment(form)),
+        location: location(form)?,
+        tags: form.raw("tags").map(|_| form.list("tags")),
+    })
+}
+
+fn moment(form: &Fields) -> Option<String> {
+    let day = form.filled("day")?;
+    match form.filled("time") {
+        // Browsers leave seconds out when they are zero.
+        Some(time) if time.len() == 5 => Some(format!("{day}T{time}:00")),
+        Some(time) => Some(format!("{day}T{time}")),
+        None => Some(day),
+    }
+}
+
+fn location(form: &Fields) -> Result<Option<Option<Location>>, Failure> {
+    if form.raw("lat").is_none() && form.raw("lon").is_none() {
+        return Ok(None);
+    }
+    match (form.parsed::<f64>("lat")?, form.parsed::<f64>("lon")?) {
+        (None, None) => Ok(Some(None)),
+        (Some(lat), Some(lon)) if lat.abs() <= 90.0 && lon.abs() <= 180.0 => {
+            Ok(Some(Some(Location { lat, lon, shown: form.ticked("shown") })))
+        }
+        _ => Err(bad("a place needs latitude and longitude in degrees")),
+    }
+}
+
+/// `POST /admin/photos/{key}/delete`: into the trash.
+pub(super) async fn delete(visit: Visit, Path(key): Path<String>, Form(form): Form<Fields>) -> Response {
+    if !is_key(&key) {
+        return visit.missing();
+    }
+    let answer = visit.change(Method::DELETE, &format!("/api/photos/{key}"), form.csrf(), None::<&()>).await;
+    visit.answer(answer.map(|answer| done("/admin?notice=trashed", &answer)))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::StatusCode;
+
+    use super::*;
+
+    fn form(pairs: &[(&str, &str)]) -> Fields {
+        Fields(pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect())
+    }
+
+    #[test]
+    fn what_the_form_does_not_have_stays() {
+        let only = change(&form(&[("title", "Dawn")])).expect("change");
+        assert_eq!(only, PhotoChange { title: Some("Dawn".to_owned()), ..PhotoChange::default() });
+    }
+
+    #[test]
+    fn empty_fields_clear() {
+        let all = form(&[
+            ("roll", ""),
+            ("frame", ""),
+            ("day", ""),
+            ("time", "18:30"),
+            ("lat", ""),
+            ("lon", ""),
+            ("tags", ""),
+        ]);
+        let change = change(&all).expect("change");
+        assert_eq!((change.roll, change.frame, change.taken_at), (Some(None), Some(None), Some(None)));
+        assert_eq!((change.location, change.tags), (Some(None), Some(Vec::new())));
+    }
+
+    #[test]
+    fn time_and_place_are_put_together() {
+        let all = form(&[("day", "2026-05-01"), ("time", "18:30"), ("lat", "35.01"), ("lon", "135.77")]);
+        let change = change(&all).expect("change");
+        assert_eq!(change.taken_at, Some(Some("2026-05-01T18:30:00".to_owned())));
+        assert_eq!(change.location, Some(Some(Location { lat: 35.01, lon: 135.77, shown: false })));
+        let half = super::change(&form(&[("lat", "35"), ("lon", "")])).expect_err("half a place");
+        assert_eq!(half.status, StatusCode::BAD_REQUEST);
+        assert!(super::change(&form(&[("lat", "91"), ("lon", "0")])).is_err());
+    }
+}

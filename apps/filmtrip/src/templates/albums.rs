@@ -1,0 +1,190 @@
+//! Albums and trips: for everybody, and in the studio.
+
+use maud::{Markup, html};
+
+use super::csrf;
+use super::parts::{alt, blank, day, grid, messages, pager, photo_path, picture, visibility};
+use super::public::List;
+use crate::i18n::Texts;
+use crate::model::{Album, AlbumKind, Photo, SessionInfo};
+
+/// All albums that the visitor may list.
+#[must_use]
+pub fn index(texts: &Texts, albums: &[Album]) -> Markup {
+    html! {
+        header.head { h1 { (texts.albums) } }
+        (shelf(texts, albums, "/a/", texts.albums_none))
+    }
+}
+
+fn shelf(texts: &Texts, albums: &[Album], base: &str, none: &str) -> Markup {
+    html! {
+        @if albums.is_empty() { section.problem { (blank()) p { (none) } } }
+        ul.shelf {
+            @for album in albums {
+                li { a href={ (base) (album.key) } {
+                    div.cover {
+                        @if let Some(cover) = &album.cover { (picture(cover, None, "(max-width: 40rem) 92vw, 22rem", "", true)) }
+                        @else { (blank()) }
+                    }
+                    b { (album.title) }
+                    small { (texts.kind_name(album.kind)) " · " (texts.photos(album.photos))
+                        @if let Some(days) = days(texts, album) { " · " (days) } }
+                } }
+            }
+        }
+    }
+}
+
+/// First and last day, or the one that is known.
+fn days(texts: &Texts, album: &Album) -> Option<String> {
+    let lang = texts.lang;
+    match (album.starts_on.as_deref(), album.ends_on.as_deref()) {
+        (Some(start), Some(end)) if start != end => Some(format!("{} – {}", lang.day(start), lang.day(end))),
+        (Some(day), _) | (None, Some(day)) => Some(lang.day(day)),
+        (None, None) => None,
+    }
+}
+
+/// One album; a trip day by day.
+#[must_use]
+pub fn page(texts: &Texts, album: &Album, view: &List<'_>) -> Markup {
+    html! {
+        header.head {
+            p.kind { (texts.kind_name(album.kind)) @if let Some(days) = days(texts, album) { " · " (days) } }
+            h1 { (album.title) }
+            @if !album.description.is_empty() { p.caption { (album.description) } }
+            @if album.editable { p { a href={ "/admin/albums/" (album.key) } { (texts.edit) } } }
+        }
+        @if album.kind == AlbumKind::Trip && view.page.photos.iter().any(|p| p.taken_at.is_some()) {
+            @for (date, photos) in by_day(&view.page.photos) {
+                h2.day { @if date.is_empty() { (texts.no_date) } @else { (texts.lang.day(date)) } }
+                (grid(texts, photos, view.context, false))
+            }
+            (pager(texts, view.path, view.page.next.as_deref(), view.paged))
+        } @else { (super::parts::listing(texts, view)) }
+    }
+}
+
+/// Neighbours in the list that were taken on the same day belong together.
+fn by_day(photos: &[Photo]) -> Vec<(&str, &[Photo])> {
+    fn date(photo: &Photo) -> &str {
+        photo.taken_at.as_deref().and_then(|t| t.get(..10)).unwrap_or_default()
+    }
+    photos
+        .chunk_by(|a, b| date(a) == date(b))
+        .map(|group| (group.first().map(date).unwrap_or_default(), group))
+        .collect()
+}
+
+/// The albums of the studio.
+#[must_use]
+pub fn studio(texts: &Texts, session: &SessionInfo, albums: &[Album], notice: Option<&str>) -> Markup {
+    html! {
+        h1 { (texts.albums) }
+        (messages(notice, None))
+        details.card open[albums.is_empty()] {
+            summary { (texts.new_album) }
+            form.fields method="post" action="/admin/albums" {
+                (csrf(session))
+                (fields(texts, &Album::default()))
+                button { (texts.create) }
+            }
+        }
+        (shelf(texts, albums, "/admin/albums/", texts.albums_none))
+    }
+}
+
+fn fields(texts: &Texts, album: &Album) -> Markup {
+    html! {
+        div.pair {
+            label { (texts.title) input type="text" name="title" value=(album.title) maxlength="120" required; }
+            label { (texts.kind)
+                select name="kind" {
+                    @for kind in [AlbumKind::Album, AlbumKind::Trip] {
+                        option value=(kind.as_str()) selected[kind == album.kind] { (texts.kind_name(kind)) }
+                    }
+                }
+            }
+            label { (texts.visibility) (visibility(texts, Some(album.visibility), false)) }
+        }
+        label { (texts.description) textarea name="description" maxlength="2000" rows="3" { (album.description) } }
+        div.pair {
+            (day(texts.starts_on, "starts_on", album.starts_on.as_deref()))
+            (day(texts.ends_on, "ends_on", album.ends_on.as_deref()))
+        }
+    }
+}
+
+/// One album in the studio: its fields, its photos and their order.
+#[must_use]
+pub fn edit(
+    texts: &Texts,
+    session: &SessionInfo,
+    album: &Album,
+    photos: &[Photo],
+    notice: Option<&str>,
+) -> Markup {
+    let path = format!("/admin/albums/{}", album.key);
+    html! {
+        h1 { (album.title) }
+        (messages(notice, None))
+        div.columns {
+            section.card {
+                form.fields method="post" action=(path) {
+                    (csrf(session))
+                    (fields(texts, album))
+                    div.actions { button { (texts.save) } a href={ "/a/" (album.key) } { (texts.view) } }
+                }
+            }
+            section.card {
+                h2 { (texts.delete) }
+                p.hint { (texts.roll_delete_hint) }
+                form.fields method="post" action={ (path) "/delete" } {
+                    (csrf(session))
+                    button.quiet.danger { (texts.delete) }
+                }
+            }
+        }
+        h2 { (texts.album_order) }
+        @if photos.is_empty() { p.hint { (texts.album_empty) " " a href="/admin" { (texts.back_office) } } }
+        @else {
+            form method="post" action={ (path) "/photos" } {
+                (csrf(session))
+                p.hint #order-hint { (texts.album_order_hint) }
+                ol.sheet data-order aria-describedby="order-hint" {
+                    @for (index, photo) in photos.iter().enumerate() { (position(texts, photo, index, &album.key)) }
+                }
+                p { button { (texts.save_order) } }
+            }
+        }
+    }
+}
+
+fn position(texts: &Texts, photo: &Photo, index: usize, album: &str) -> Markup {
+    let alt = alt(texts, photo);
+    html! {
+        li {
+            a.thumb href=(photo_path(&photo.key, &format!("album={album}"))) draggable="false" {
+                (picture(&photo.images.thumb, None, "12rem", &alt, true))
+            }
+            input type="hidden" name="key" value=(photo.key);
+            div.pair.tight {
+                label { (texts.order)
+                    input type="number" inputmode="numeric" name="order" value=(index + 1) min="1" step="any"
+                        aria-label={ (texts.order) ": " (alt) }; }
+                label.check { input type="checkbox" name="out" value=(photo.key); (texts.take_out) }
+            }
+        }
+    }
+}
+
+/// Title and description of an album for other sites.
+#[must_use]
+pub fn describe(texts: &Texts, album: &Album) -> String {
+    if album.description.is_empty() {
+        format!("{} · {}", texts.kind_name(album.kind), texts.photos(album.photos))
+    } else {
+        album.description.clone()
+    }
+}

@@ -1,0 +1,131 @@
+//! Rolls in the studio.
+
+use std::collections::BTreeSet;
+
+use maud::{Markup, html};
+
+use super::csrf;
+use super::parts::{day, messages, number, proposed};
+use super::stocks::STOCKS;
+use crate::i18n::Texts;
+use crate::model::{Facet, FilmFormat, Gear, Roll, SessionInfo};
+
+/// Proposals for film, camera, lens and scanner: one's own first, then well-known films.
+#[must_use]
+pub fn proposals(gear: &Gear) -> Markup {
+    let own: BTreeSet<&str> = gear.film_stocks.iter().map(|f| f.name.as_str()).collect();
+    let plain = |id: &str, facets: &[Facet]| {
+        html! { datalist id=(id) { @for facet in facets { option value=(facet.name) {} } } }
+    };
+    html! {
+        datalist #films {
+            @for facet in &gear.film_stocks { option value=(facet.name) {} }
+            @for (name, iso) in STOCKS {
+                @if !own.contains(name) { option value=(name) data-iso=(iso) {} }
+            }
+        }
+        (plain("cameras", &gear.cameras))
+        (plain("lenses", &gear.lenses))
+        (plain("scanners", &gear.scanners))
+    }
+}
+
+/// The rolls of the studio.
+#[must_use]
+pub fn index(
+    texts: &Texts,
+    session: &SessionInfo,
+    rolls: &[Roll],
+    gear: &Gear,
+    notice: Option<&str>,
+) -> Markup {
+    html! {
+        h1 { (texts.rolls) }
+        (messages(notice, None))
+        details.card open[rolls.is_empty()] {
+            summary { (texts.new_roll) }
+            form.fields method="post" action="/admin/rolls" {
+                (csrf(session))
+                (fields(texts, &Roll::default(), gear))
+                button { (texts.create) }
+            }
+        }
+        @if rolls.is_empty() { p.hint { (texts.rolls_none) } }
+        ul.rolls {
+            @for roll in rolls {
+                li {
+                    a.can href={ "/admin/rolls/" (roll.key) } {
+                        b { (roll.title) }
+                        span { (roll.film_stock) }
+                        small { (texts.format_name(roll.format))
+                            @if let Some(iso) = roll.exposure_index.or(roll.box_iso) { " · EI " (iso) }
+                            @if !roll.camera.is_empty() { " · " (roll.camera) } }
+                    }
+                    div.actions {
+                        a href={ "/admin?roll=" (roll.key) } { (texts.photos(roll.photos.unwrap_or(0))) }
+                        a href={ "/r/" (roll.key) } { (texts.view) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One roll in the studio.
+#[must_use]
+pub fn edit(texts: &Texts, session: &SessionInfo, roll: &Roll, gear: &Gear, notice: Option<&str>) -> Markup {
+    let path = format!("/admin/rolls/{}", roll.key);
+    html! {
+        h1 { (roll.title) }
+        (messages(notice, None))
+        div.columns {
+            section.card {
+                form.fields method="post" action=(path) {
+                    (csrf(session))
+                    (fields(texts, roll, gear))
+                    div.actions {
+                        button { (texts.save) }
+                        a href={ "/admin?roll=" (roll.key) } { (texts.photos(roll.photos.unwrap_or(0))) }
+                        a href={ "/r/" (roll.key) } { (texts.view) }
+                    }
+                }
+            }
+            section.card {
+                h2 { (texts.delete) }
+                p.hint { (texts.roll_delete_hint) }
+                form.fields method="post" action={ (path) "/delete" } {
+                    (csrf(session))
+                    button.quiet.danger { (texts.delete) }
+                }
+            }
+        }
+    }
+}
+
+fn fields(texts: &Texts, roll: &Roll, gear: &Gear) -> Markup {
+    html! {
+        (proposals(gear))
+        div.pair {
+            label { (texts.title) input type="text" name="title" value=(roll.title) maxlength="120" required; }
+            (proposed(texts.film_stock, "film_stock", &roll.film_stock, "films", Some("Kodak Portra 400")))
+            label { (texts.format)
+                select name="format" {
+                    @for format in FilmFormat::ALL {
+                        option value=(format.as_str()) selected[format == roll.format] { (texts.format_name(format)) }
+                    }
+                }
+            }
+            (number(texts.box_iso, "box_iso", roll.box_iso, 1, 25_600))
+            (number(texts.exposure_index, "exposure_index", roll.exposure_index, 1, 102_400))
+            (proposed(texts.camera, "camera", &roll.camera, "cameras", Some("Nikon FM2")))
+            (proposed(texts.lens, "lens", &roll.lens, "lenses", Some("Nikkor 50mm f/1.4")))
+            (proposed(texts.scanner, "scanner", &roll.scanner, "scanners", Some("Noritsu HS-1800")))
+            label { (texts.lab) input type="text" name="lab" value=(roll.lab) maxlength="120" placeholder=(texts.lab_hint); }
+            (day(texts.loaded_on, "loaded_on", roll.loaded_on.as_deref()))
+            (day(texts.unloaded_on, "unloaded_on", roll.unloaded_on.as_deref()))
+        }
+        label { (texts.developer)
+            textarea name="developer" maxlength="2000" rows="2" placeholder=(texts.developer_hint) { (roll.developer) } }
+        label { (texts.notes) textarea name="notes" maxlength="2000" rows="2" { (roll.notes) } }
+    }
+}

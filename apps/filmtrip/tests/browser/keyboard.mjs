@@ -1,0 +1,70 @@
+// Everything by keyboard alone.
+import assert from "node:assert/strict";
+import { EMAIL, env, PASSWORD, until, visitor } from "./kit.mjs";
+
+const focused = (page) => page.evaluate(() => document.activeElement?.getAttribute("href") ?? document.activeElement?.className);
+
+export async function grid() {
+  const context = await visitor();
+  const page = await context.newPage();
+  await page.goto(`${env.SITE_LOCAL}/`);
+  await page.keyboard.press("Tab");
+  assert.equal(await focused(page), "#content");
+  await page.keyboard.press("Enter");
+  await page.keyboard.press("Tab");
+  const links = await page.locator(".frame").evaluateAll((all) => all.map((a) => a.getAttribute("href")));
+  assert.equal(await focused(page), links[0]);
+
+  await page.keyboard.press("Enter");
+  const viewer = page.getByRole("dialog");
+  await viewer.waitFor();
+  await page.waitForURL(`**${links[0]}`);
+  await page.keyboard.press("ArrowRight");
+  await page.waitForURL(`**${links[1]}`);
+  assert.match(await viewer.locator("[aria-live]").innerText(), /^Photo 2 of /);
+  await until("the large photo to be there", () => viewer.locator(".stage img").evaluate((i) => i.naturalWidth > 0));
+  await page.keyboard.press("i");
+  await viewer.locator("[data-about] dl").waitFor();
+  await page.keyboard.press("End");
+  await page.waitForURL(`**${links.at(-1)}`);
+  await page.keyboard.press("Home");
+  await page.waitForURL(`**${links[0]}`);
+  // The focus cannot leave the viewer.
+  for (let i = 0; i < 12; i++) await page.keyboard.press("Tab");
+  assert.ok(await page.evaluate(() => document.activeElement === document.body || document.activeElement?.closest("dialog")));
+  await page.keyboard.press("ArrowRight");
+  await page.keyboard.press("Escape");
+  await viewer.waitFor({ state: "hidden" });
+  await until("the address to be the list's", async () => new URL(page.url()).pathname === "/");
+  await until("the focus to be on the photo", async () => (await focused(page)) === links[1]);
+
+  // Back closes it too, and a reload stays on the photo.
+  await page.keyboard.press("Enter");
+  await viewer.waitFor();
+  await page.goBack();
+  await viewer.waitFor({ state: "hidden" });
+  assert.equal(new URL(page.url()).pathname, "/");
+  await page.keyboard.press("Enter");
+  await viewer.waitFor();
+  await page.reload();
+  assert.ok(await page.locator("article.photo").isVisible());
+  await context.close();
+}
+
+export async function forms() {
+  const context = await visitor();
+  const page = await context.newPage();
+  await page.goto(`${env.SITE_LOCAL}/login`);
+  // The first field has the focus.
+  await page.keyboard.type(EMAIL);
+  await page.keyboard.press("Tab");
+  await page.keyboard.type(PASSWORD);
+  await page.keyboard.press("Enter");
+  await page.waitForURL("**/admin");
+  // Every field of the studio has a name.
+  const nameless = await page.locator("main :is(input:not([type=hidden]), select, textarea, button)").evaluateAll((all) =>
+    all.filter((e) => !(e.labels?.length || e.ariaLabel || e.textContent?.trim())).map((e) => e.outerHTML),
+  );
+  assert.deepEqual(nameless, []);
+  await context.close();
+}
