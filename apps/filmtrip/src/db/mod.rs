@@ -32,7 +32,7 @@ pub use url::DatabaseUrl;
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const POOL: usize = 6;
 /// A connection that was idle for longer is asked whether the server is still there.
-const STALE: Duration = Duration::from_secs(10);
+const STALE: Duration = Duration::from_millis(250);
 
 /// Milliseconds since 1970 UTC.
 #[must_use]
@@ -156,6 +156,16 @@ impl Db {
         F: FnOnce(&mut Sql) -> Result<T, ApiError> + Send + 'static,
     {
         self.call(move |sql| sql.in_transaction(work)).await
+    }
+}
+
+impl Drop for Inner {
+    /// A connection to a server says goodbye by waiting for the network, which an async thread must not do.
+    fn drop(&mut self) {
+        let idle = std::mem::take(self.idle.get_mut().unwrap_or_else(PoisonError::into_inner));
+        if idle.iter().any(|one| one.sql.is_postgres()) && std::thread::spawn(move || drop(idle)).join().is_err() {
+            tracing::debug!("a connection could not be closed in order");
+        }
     }
 }
 
