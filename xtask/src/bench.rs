@@ -10,11 +10,13 @@ pub(crate) fn run_one(which: &str, rest: &[String]) -> Outcome {
         "switch" => switch(rest.first().map(String::as_str)),
         "deploy" => crate::demo::figures(),
         "images" => images(),
+        "list" => list(),
         "all" => {
             judge()?;
             proxy()?;
             switch(None)?;
             images()?;
+            list()?;
             crate::demo::figures()
         }
         other => Err(format!("there is no benchmark `{other}`")),
@@ -76,4 +78,13 @@ fn images() -> Outcome {
         .arg(root().join(".tools/node_modules/sharp"))
         .arg(target().join("bench-images"));
     run(&mut c)
+}
+
+/// FilmTrip's list of photos and front page, beside a plain nginx that serves the same bytes from a file.
+fn list() -> Outcome {
+    setup::for_bench()?;
+    let filmtrip = ["--release", "--quiet", "--package", "filmtrip"];
+    run(&mut cargo(&[&["build"][..], &filmtrip, &["--bin", "filmtrip"]].concat()))?;
+    let mut c = cargo(&[&["run"][..], &filmtrip, &["--example", "bench_list", "--"]].concat());
+    run(c.arg(target().join("release/filmtrip")))
 }

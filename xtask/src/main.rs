@@ -18,7 +18,7 @@ const USAGE: &str = "usage: cargo xtask TASK
   check                    fmt, clippy, deny, docs, FilmTrip's scripts
   web                      build FilmTrip's scripts, which git keeps
   setup                    only install what the tests need
-  bench [judge|proxy|switch|deploy|images|all]
+  bench [judge|proxy|switch|deploy|images|list|all]
                            print the figures, beside a peer in the same run; `bench switch 200` makes 200 exchanges
 ";
 

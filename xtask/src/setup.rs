@@ -15,6 +15,7 @@ const TESTS: &[(&str, &str)] = &[
     ("setsid", "util-linux"),
     ("mount", "mount"),
     ("chromium", "chromium"),
+    ("pg_createcluster", "postgresql"),
 ];
 /// For FilmTrip's scripts: bundler and types.
 const WEB: &[&str] = &["esbuild@0.28.2", "typescript@7.0.2"];

@@ -163,7 +163,9 @@ impl Drop for Inner {
     /// A connection to a server says goodbye by waiting for the network, which an async thread must not do.
     fn drop(&mut self) {
         let idle = std::mem::take(self.idle.get_mut().unwrap_or_else(PoisonError::into_inner));
-        if idle.iter().any(|one| one.sql.is_postgres()) && std::thread::spawn(move || drop(idle)).join().is_err() {
+        if idle.iter().any(|one| one.sql.is_postgres())
+            && std::thread::spawn(move || drop(idle)).join().is_err()
+        {
             tracing::debug!("a connection could not be closed in order");
         }
     }

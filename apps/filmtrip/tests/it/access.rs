@@ -39,7 +39,12 @@ const TABLE: &[(&str, &str, &str, [u16; 4])] = &[
     ("/api/uploads/rules", "GET", "/api/uploads/rules", [401, 200, 200, 200]),
     ("/api/uploads/{key}", "GET", "/api/uploads/abcdefghijklmnopqrstuvwxyz", [401, 404, 404, 404]),
     ("/api/uploads/{key}", "DELETE", "/api/uploads/abcdefghijklmnopqrstuvwxyz", [401, 404, 404, 404]),
-    ("/api/uploads/{key}/complete", "POST", "/api/uploads/abcdefghijklmnopqrstuvwxyz/complete", [401, 404, 404, 404]),
+    (
+        "/api/uploads/{key}/complete",
+        "POST",
+        "/api/uploads/abcdefghijklmnopqrstuvwxyz/complete",
+        [401, 404, 404, 404],
+    ),
     ("/api/storage/callback", "POST", "/api/storage/callback", [403, 403, 403, 403]),
     ("/api/rolls", "GET", "/api/rolls", [401, 200, 200, 200]),
     ("/api/rolls", "POST", "/api/rolls", [401, 201, 201, 201]),
@@ -103,7 +108,9 @@ const TABLE: &[(&str, &str, &str, [u16; 4])] = &[
 fn json_body(path: &str) -> String {
     let (path, photo) = path.split_once('?').unwrap_or((path, ""));
     match path {
-        "/api/photos/bulk" => format!(r#"{{"keys":["{photo}"],"action":"change","change":{{"title":"New"}}}}"#),
+        "/api/photos/bulk" => {
+            format!(r#"{{"keys":["{photo}"],"action":"change","change":{{"title":"New"}}}}"#)
+        }
         "/api/auth/password" => r#"{"old":"wrong and wrong","new":"long enough as it is"}"#.to_owned(),
         "/api/uploads" => r#"{"bytes":9,"media_type":"image/jpeg"}"#.to_owned(),
         "/api/admin/accounts" => r#"{"email":"new@example.com","role":"user"}"#.to_owned(),

@@ -35,7 +35,10 @@ fn a_roll_knows_its_film_and_has_its_frames_in_order_without_a_cap() {
     let mut expected = Vec::new();
     for (seed, frame) in [(1, "72"), (2, "1"), (3, "37")] {
         let photo = admin.photo(&[("roll", &key(&roll)), ("frame", frame)], &jpeg(seed));
-        assert_eq!((&photo["film_stock"], &photo["camera"]), (&json!("Kodak Tri-X 400"), &json!("Olympus Pen F")));
+        assert_eq!(
+            (&photo["film_stock"], &photo["camera"]),
+            (&json!("Kodak Tri-X 400"), &json!("Olympus Pen F"))
+        );
         expected.push((frame.parse::<u32>().expect("number"), key(&photo)));
     }
     let unnumbered = key(&admin.photo(&[("roll", &key(&roll))], &jpeg(4)));
@@ -54,13 +57,20 @@ fn a_roll_knows_its_film_and_has_its_frames_in_order_without_a_cap() {
     }
     assert_eq!(seen, expected);
     for pair in expected.windows(2) {
-        let beside = |key: &str| app.client().get(&format!("/api/photos/{key}/neighbours?roll={}", key_of(&roll))).body_json();
+        let beside = |key: &str| {
+            app.client().get(&format!("/api/photos/{key}/neighbours?roll={}", key_of(&roll))).body_json()
+        };
         assert_eq!(beside(&pair[0])["next"], pair[1].as_str());
         assert_eq!(beside(&pair[1])["previous"], pair[0].as_str());
     }
     assert_eq!(app.client().get(&format!("/api/rolls/{}", key(&roll))).body_json()["photos"], 4);
-    for wrong in [json!({"title": " "}), json!({"title": "x", "box_iso": 0}), json!({"title": "x", "format": "36"}),
-                  json!({"title": "x", "loaded_on": "May"}), json!({"title": "x", "loaded_on": "2026-05-02", "unloaded_on": "2026-05-01"})] {
+    for wrong in [
+        json!({"title": " "}),
+        json!({"title": "x", "box_iso": 0}),
+        json!({"title": "x", "format": "36"}),
+        json!({"title": "x", "loaded_on": "May"}),
+        json!({"title": "x", "loaded_on": "2026-05-02", "unloaded_on": "2026-05-01"}),
+    ] {
         let reply = admin.json("POST", "/api/rolls", &wrong.to_string());
         assert!(matches!(reply.status, 400 | 422), "{wrong}: {}", reply.text());
     }
@@ -79,7 +89,8 @@ fn a_batch_counts_its_frames_up() {
     let app = site.serve();
     let admin = app.login(ADMIN);
     let reply = admin.upload(&[("frame", "35")], &[&jpeg(1), &jpeg(2), &jpeg(3)]).body_json();
-    let frames: Vec<&Value> = reply["photos"].as_array().expect("photos").iter().map(|p| &p["frame"]).collect();
+    let frames: Vec<&Value> =
+        reply["photos"].as_array().expect("photos").iter().map(|p| &p["frame"]).collect();
     assert_eq!(frames, [35, 36, 37]);
 }
 
@@ -91,7 +102,8 @@ fn search_finds_words_anywhere_in_any_language_and_nothing_that_is_not_public() 
     let owner = app.login(OWNER);
     let body = r#"{"title":"洱海环湖","film_stock":"Kodak Ektar 100","camera":"Nikon FM2"}"#;
     let roll = owner.json("POST", "/api/rolls", body).body_json();
-    let lake = owner.photo(&[("title", "Lake 100% Still"), ("tags", "夜景, Street"), ("roll", &key(&roll))], &jpeg(1));
+    let lake = owner
+        .photo(&[("title", "Lake 100% Still"), ("tags", "夜景, Street"), ("roll", &key(&roll))], &jpeg(1));
     let other = owner.photo(&[("title", "under_score"), ("caption", "大理古城的早晨")], &jpeg(2));
     let hidden = owner.photo(&[("title", "Lake, hidden"), ("visibility", "private")], &jpeg(3));
     let find = |client: &Client, q: &str| keys(&client.get(&format!("/api/photos?{q}")).body_json());
@@ -123,7 +135,8 @@ fn search_finds_words_anywhere_in_any_language_and_nothing_that_is_not_public() 
     patch(&owner, &lake, &json!({"film_stock": "Ilford HP5"}));
     assert_eq!(find(&visitor, "film=Kodak+Ektar+100"), Vec::<String>::new());
     assert_eq!(find(&visitor, "q=hp5"), [key(&lake)]);
-    let renamed = owner.json("PUT", &format!("/api/rolls/{}", key(&roll)), r#"{"title":"Erhai","camera":"Nikon F3"}"#);
+    let renamed =
+        owner.json("PUT", &format!("/api/rolls/{}", key(&roll)), r#"{"title":"Erhai","camera":"Nikon F3"}"#);
     assert_eq!(renamed.status, 200, "{}", renamed.text());
     assert_eq!((find(&visitor, "q=F3"), find(&visitor, "q=FM2")), (vec![key(&lake)], vec![]));
     let tags = visitor.get("/api/tags").body_json();
@@ -139,13 +152,18 @@ fn albums_keep_their_order_and_show_each_photo_to_whom_it_is_open() {
     let (owner, other, visitor) = (app.login(OWNER), app.login(OTHER), app.client());
     let photo = |seed, visibility| key(&owner.photo(&[("visibility", visibility)], &jpeg(seed)));
     let (a, b, c) = (photo(1, "public"), photo(2, "unlisted"), photo(3, "private"));
-    let album = owner.json("POST", "/api/albums", r#"{"title":"Trip","kind":"trip","visibility":"public"}"#).body_json();
+    let album = owner
+        .json("POST", "/api/albums", r#"{"title":"Trip","kind":"trip","visibility":"public"}"#)
+        .body_json();
     let path = format!("/api/albums/{}", key(&album));
     let order = json!({"keys": [c, a, b]}).to_string();
     assert_eq!(owner.json("PUT", &format!("{path}/photos"), &order).body_json()["photos"], 3);
     let list = format!("/api/photos?album={}", key(&album));
     let seen = |client: &Client| keys(&client.get(&list).body_json());
-    assert_eq!((seen(&visitor), seen(&other), seen(&owner)), (vec![a.clone()], vec![a.clone()], vec![c.clone(), a.clone(), b.clone()]));
+    assert_eq!(
+        (seen(&visitor), seen(&other), seen(&owner)),
+        (vec![a.clone()], vec![a.clone()], vec![c.clone(), a.clone(), b.clone()])
+    );
     assert_eq!(visitor.get(&path).body_json()["photos"], 1);
     assert!(visitor.get(&path).body_json()["cover"]["url"].as_str().expect("cover").contains(&a));
     // Reached by its link only, it shows what is unlisted too; private photos never.
@@ -158,7 +176,11 @@ fn albums_keep_their_order_and_show_each_photo_to_whom_it_is_open() {
     assert_eq!(other.json("PUT", &format!("{path}/photos"), &order).status, 404);
     // Somebody else's photos are not hers to show.
     let foreign = other.json("POST", "/api/albums", r#"{"title":"Mine"}"#).body_json();
-    let stolen = other.json("PUT", &format!("/api/albums/{}/photos", key(&foreign)), &json!({"keys": [a]}).to_string());
+    let stolen = other.json(
+        "PUT",
+        &format!("/api/albums/{}/photos", key(&foreign)),
+        &json!({"keys": [a]}).to_string(),
+    );
     assert_eq!(stolen.status, 403);
     // Photos outlive their album.
     assert_eq!(owner.json("DELETE", &path, "").status, 204);
@@ -177,7 +199,11 @@ fn a_place_is_for_the_owner_until_it_is_shown() {
     patch(&owner, &photo, &json!({"location": {"lat": 25.6969, "lon": 100.1613}, "place": "Dali"}));
     for client in [&visitor, &other] {
         let seen = client.get(&path);
-        assert!(seen.body_json().get("location").is_none() && !seen.text().contains("25.69"), "{}", seen.text());
+        assert!(
+            seen.body_json().get("location").is_none() && !seen.text().contains("25.69"),
+            "{}",
+            seen.text()
+        );
         assert_eq!(client.get("/api/map").body_json()["points"], json!([]));
         let page = client.get(&format!("/p/{}", key(&photo))).text();
         assert!(!page.contains("25.69") && page.contains("Dali"));
@@ -201,14 +227,26 @@ fn the_trash_hides_gives_back_and_is_emptied_in_time() {
     let before = files(&site.media()).len();
     let photo = admin.photo(&[("visibility", "unlisted"), ("title", "Trashed")], &jpeg(1));
     let path = format!("/api/photos/{}", key(&photo));
-    let short = admin.json("POST", &format!("{path}/short"), "").body_json()["path"].as_str().expect("path").to_owned();
+    let short = admin.json("POST", &format!("{path}/short"), "").body_json()["path"]
+        .as_str()
+        .expect("path")
+        .to_owned();
     let code = short.strip_prefix("/s/").expect("code").to_owned();
     assert_eq!(app.client().get(&format!("/api/short/{code}")).body_json()["key"], key(&photo).as_str());
-    assert_eq!(admin.json("POST", &format!("{path}/short"), "").body_json()["path"], short.as_str(), "a second code");
+    assert_eq!(
+        admin.json("POST", &format!("{path}/short"), "").body_json()["path"],
+        short.as_str(),
+        "a second code"
+    );
     assert_eq!(admin.json("DELETE", &path, "").status, 204);
     assert_eq!(admin.json("DELETE", &path, "").status, 404, "it is in the trash already");
     let visitor = app.client();
-    for gone in [path.clone(), format!("/api/short/{code}"), format!("/media/{}/thumb.jpg", key(&photo)), format!("/p/{}", key(&photo))] {
+    for gone in [
+        path.clone(),
+        format!("/api/short/{code}"),
+        format!("/media/{}/thumb.jpg", key(&photo)),
+        format!("/p/{}", key(&photo)),
+    ] {
         assert_eq!(visitor.get(&gone).status, 404, "{gone}");
     }
     assert!(keys(&admin.get("/api/photos?mine=true").body_json()).is_empty());
@@ -224,7 +262,9 @@ fn the_trash_hides_gives_back_and_is_emptied_in_time() {
         assert_eq!(admin.json("DELETE", &format!("/api/photos/{}", key(one)), "").status, 204);
     }
     site.sql().batch("UPDATE photos SET deleted_at = 1").expect("long ago");
-    until("the trash is emptied", || keys(&admin.get("/api/photos?mine=true&trash=true").body_json()).is_empty());
+    until("the trash is emptied", || {
+        keys(&admin.get("/api/photos?mine=true&trash=true").body_json()).is_empty()
+    });
     until("the files are gone", || files(&site.media()).len() == before);
 }
 
@@ -245,8 +285,14 @@ fn many_photos_change_at_once_or_not_at_all() {
     });
     assert_eq!(bulk(&owner, change).body_json()["changed"], 2);
     let seen = owner.get(&format!("/api/photos/{}", key(&a))).body_json();
-    assert_eq!((&seen["tags"], &seen["camera"], &seen["visibility"]), (&json!(["three", "two"]), &json!("Leica M6"), &json!("unlisted")));
-    assert_eq!(owner.get("/api/photos?mine=true&q=three").body_json()["photos"].as_array().expect("photos").len(), 2);
+    assert_eq!(
+        (&seen["tags"], &seen["camera"], &seen["visibility"]),
+        (&json!(["three", "two"]), &json!("Leica M6"), &json!("unlisted"))
+    );
+    assert_eq!(
+        owner.get("/api/photos?mine=true&q=three").body_json()["photos"].as_array().expect("photos").len(),
+        2
+    );
     assert_eq!(owner.get(&format!("/api/albums/{}", key(&album))).body_json()["photos"], 2);
     let mixed = json!({"keys": [key(&a), key(&foreign)], "action": "trash"});
     assert_eq!(bulk(&owner, mixed).status, 403);
@@ -281,7 +327,13 @@ fn the_same_file_sent_at_the_same_moment_is_one_photo() {
     // What the others had written goes; what the one has stays.
     until("one original and its sizes are left", || {
         let names = files(&site.media());
-        names.keys().filter(|n| n.to_string_lossy().contains("/originals/") || n.to_string_lossy().contains("/variants/")).count() == 7
+        names
+            .keys()
+            .filter(|n| {
+                n.to_string_lossy().contains("/originals/") || n.to_string_lossy().contains("/variants/")
+            })
+            .count()
+            == 7
     });
     assert_eq!(admin.get(&format!("/api/photos/{first}/original")).body, file);
 }
@@ -293,7 +345,10 @@ fn accounts_begin_with_a_link_and_can_be_locked_out() {
     let admin = app.login(ADMIN);
     let made = admin.json("POST", "/api/admin/accounts", r#"{"email":"New@Example.com","role":"user"}"#);
     assert_eq!(made.status, 201, "{}", made.text());
-    assert_eq!(admin.json("POST", "/api/admin/accounts", r#"{"email":"new@example.com","role":"user"}"#).status, 400);
+    assert_eq!(
+        admin.json("POST", "/api/admin/accounts", r#"{"email":"new@example.com","role":"user"}"#).status,
+        400
+    );
     let path = made.body_json()["path"].as_str().expect("link").to_owned();
     let token = path.strip_prefix("/setup?token=").expect("token").to_owned();
     let setup = json!({"token": token, "password": PASSWORD}).to_string();
@@ -307,10 +362,14 @@ fn accounts_begin_with_a_link_and_can_be_locked_out() {
     };
     let account = format!("/api/admin/accounts/{}", id("new@example.com"));
     let stale = "another good password";
-    let changed = user.json("POST", "/api/auth/password", &json!({"old": PASSWORD, "new": stale}).to_string());
+    let changed =
+        user.json("POST", "/api/auth/password", &json!({"old": PASSWORD, "new": stale}).to_string());
     assert_eq!(changed.status, 204, "{}", changed.text());
     assert_eq!(user.get("/api/auth/session").status, 200, "the session that changed it goes on");
-    assert_eq!(user.json("POST", "/api/auth/password", &json!({"old": PASSWORD, "new": stale}).to_string()).status, 401);
+    assert_eq!(
+        user.json("POST", "/api/auth/password", &json!({"old": PASSWORD, "new": stale}).to_string()).status,
+        401
+    );
     assert_eq!(admin.json("PATCH", &account, r#"{"disabled":true}"#).body_json()["disabled"], true);
     assert_eq!(user.get("/api/auth/session").status, 401, "a locked account is still in");
     let again = json!({"email": "new@example.com", "password": stale}).to_string();
@@ -338,7 +397,10 @@ fn integrity_names_what_is_missing() {
     };
     let first = look();
     assert_eq!((&first["photos"], &first["faults"]), (&json!(2), &json!([])));
-    let lost = files(&site.media()).into_keys().find(|n| n.ends_with(format!("{}/preview.jpg", key(&broken)))).expect("file");
+    let lost = files(&site.media())
+        .into_keys()
+        .find(|n| n.ends_with(format!("{}/preview.jpg", key(&broken))))
+        .expect("file");
     std::fs::remove_file(lost).expect("lost");
     let second = look();
     assert_eq!(second["faults"].as_array().expect("faults").len(), 1, "{second}");

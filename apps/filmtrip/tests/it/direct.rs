@@ -28,8 +28,14 @@ fn a_photo_goes_straight_to_the_bucket_and_shows_from_the_cdn_in_three_sizes() {
     let done = wait(&admin, &upload, &["done", "failed"]);
     assert_eq!(done["state"], "done", "{done}");
     let shown = &done["photo"];
-    assert_eq!((&shown["title"], &shown["frame"], &shown["tags"]), (&json!("Straight"), &json!(37), &json!(["dusk"])));
-    assert_eq!((&shown["width"], &shown["height"], &shown["backend"]), (&json!(1600), &json!(1067), &json!("upyun")));
+    assert_eq!(
+        (&shown["title"], &shown["frame"], &shown["tags"]),
+        (&json!("Straight"), &json!(37), &json!(["dusk"]))
+    );
+    assert_eq!(
+        (&shown["width"], &shown["height"], &shown["backend"]),
+        (&json!(1600), &json!(1067), &json!("upyun"))
+    );
     assert!(shown["thumbhash"].as_str().is_some_and(|hash| hash.len() > 10), "no placeholder: {shown}");
     for (size, side) in [("thumb", 600), ("preview", 1024), ("large", 1600)] {
         let address = url(shown, size);
@@ -135,7 +141,9 @@ fn a_photo_that_becomes_private_leaves_its_known_address() {
     assert!(url(&hidden, "large").starts_with("/media/"), "{hidden}");
     until("the old object goes", || rig.emulator.file(BUCKET, &before).is_none());
     until("the CDN forgets it", || fetch(&known).status == 404);
-    for (who, client, status) in [("visitor", app.client(), 404), ("other", app.login(OTHER), 404), ("owner", admin.clone(), 200)] {
+    for (who, client, status) in
+        [("visitor", app.client(), 404), ("other", app.login(OTHER), 404), ("owner", admin.clone(), 200)]
+    {
         assert_eq!(client.get(&url(&hidden, "large")).status, status, "{who}");
     }
     assert_eq!(admin.get(&format!("{path}/original")).body, photo(6));
@@ -179,7 +187,11 @@ fn what_is_signed_is_one_file_of_that_size_and_kind() {
         (json!({"bytes": 2_000_000, "media_type": "image/jpeg"}), 413, "too_large"),
         (json!({"bytes": 10, "media_type": "image/svg+xml"}), 415, "unsupported_type"),
         (json!({"bytes": 10, "media_type": "image/tiff"}), 415, "unsupported_type"),
-        (json!({"bytes": 10, "media_type": "image/jpeg", "about": {"title": "x".repeat(200)}}), 400, "bad_request"),
+        (
+            json!({"bytes": 10, "media_type": "image/jpeg", "about": {"title": "x".repeat(200)}}),
+            400,
+            "bad_request",
+        ),
     ] {
         let reply = admin.json("POST", "/api/uploads", &body.to_string());
         assert_eq!((reply.status, reply.code().as_str()), (status, code), "{body}");
@@ -195,5 +207,7 @@ fn what_is_signed_is_one_file_of_that_size_and_kind() {
     assert_eq!((early.status, early.code().as_str()), (409, "not_there"));
     assert_eq!(admin.json("DELETE", &path, "").status, 204);
     assert_eq!(admin.get(&path).body_json()["state"], "expired");
-    assert!(app.client().json("POST", "/api/uploads", r#"{"bytes":9,"media_type":"image/jpeg"}"#).status == 401);
+    assert!(
+        app.client().json("POST", "/api/uploads", r#"{"bytes":9,"media_type":"image/jpeg"}"#).status == 401
+    );
 }

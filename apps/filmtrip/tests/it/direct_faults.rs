@@ -101,7 +101,8 @@ fn no_forged_notice_is_believed() {
 /// A notice with a right signature, about whatever it says.
 fn genuine(app: &Client, fields: &[(&str, &str)]) -> u16 {
     let operator = Operator::new("darkroom", PASSWORD).expect("operator");
-    let body = fields.iter().map(|(n, v)| format!("{n}={}", v.replace('/', "%2F"))).collect::<Vec<_>>().join("&");
+    let body =
+        fields.iter().map(|(n, v)| format!("{n}={}", v.replace('/', "%2F"))).collect::<Vec<_>>().join("&");
     let date = format_date(std::time::SystemTime::now());
     let md5 = content_md5(body.as_bytes());
     let what = ToSign::new("POST", "/api/storage/callback").date(&date).content_md5(&md5);
@@ -124,16 +125,29 @@ fn even_a_genuine_notice_is_looked_up() {
     let name = format!("/{}", object(&rig, &signed.key()));
     let key = signed.key();
     let told = |url: &str, key: &str| {
-        genuine(&app.client(), &[("code", "200"), ("message", "ok"), ("url", url), ("time", "1"), ("ext-param", key)])
+        genuine(
+            &app.client(),
+            &[("code", "200"), ("message", "ok"), ("url", url), ("time", "1"), ("ext-param", key)],
+        )
     };
     assert_eq!(told("/originals/zz/somebody-elses", &key), 404, "another object than the row's");
     assert_eq!(told(&name, "abcdefghijklmnopqrstuvwxyz"), 404, "an upload that nobody asked for");
     assert_eq!(told(&name, "../../x"), 404, "no key at all");
     assert_eq!(told(&name, &key), 503, "the object is not there: the notice shall come again");
     assert_eq!(wait(&admin, &key, &["pending"])["state"], "pending");
-    let failed = [("code", "403"), ("message", "no"), ("url", name.as_str()), ("time", "1"), ("ext-param", key.as_str())];
+    let failed = [
+        ("code", "403"),
+        ("message", "no"),
+        ("url", name.as_str()),
+        ("time", "1"),
+        ("ext-param", key.as_str()),
+    ];
     assert_eq!(genuine(&app.client(), &failed), 200);
-    assert_eq!(wait(&admin, &key, &["pending"])["state"], "pending", "a failed upload was believed to have arrived");
+    assert_eq!(
+        wait(&admin, &key, &["pending"])["state"],
+        "pending",
+        "a failed upload was believed to have arrived"
+    );
 }
 
 #[test]
@@ -156,7 +170,11 @@ fn an_object_replaced_through_its_form_does_not_stay_in_view() {
     until("the photo is taken out of view", || photos(&admin).is_empty());
     assert_eq!(app.client().get(&format!("/api/photos/{}", signed.key())).status, 404);
     let trash = admin.get("/api/photos?mine=true&trash=true").body_json();
-    assert_eq!(trash["photos"][0]["key"], signed.key().as_str(), "nothing is thrown away without a person: {trash}");
+    assert_eq!(
+        trash["photos"][0]["key"],
+        signed.key().as_str(),
+        "nothing is thrown away without a person: {trash}"
+    );
 }
 
 #[test]

@@ -74,8 +74,9 @@ fn two_instances_share_one_queue_and_make_each_photo_once() {
     let first = rig.start(true, true);
     let second = rig.start_with(true, true, &[("PORT", "0")]);
     let (one, two) = (first.login(ADMIN), second.login(ADMIN));
-    let uploads: Vec<String> =
-        (20..26).map(|seed| rig.put(if seed % 2 == 0 { &one } else { &two }, &photo(seed), &json!({}))).collect();
+    let uploads: Vec<String> = (20..26)
+        .map(|seed| rig.put(if seed % 2 == 0 { &one } else { &two }, &photo(seed), &json!({})))
+        .collect();
     // A session of one is a session of the other.
     let roaming = Client { address: two.address, ..one.clone() };
     for upload in &uploads {
@@ -84,7 +85,11 @@ fn two_instances_share_one_queue_and_make_each_photo_once() {
     assert_eq!((count(&one), count(&two)), (6, 6));
     // The guesses of a password are counted together.
     for (n, client) in [&one, &two].into_iter().cycle().take(6).enumerate() {
-        let wrong = client.json("POST", "/api/auth/login", r#"{"email":"admin@example.com","password":"wrong wrong"}"#);
+        let wrong = client.json(
+            "POST",
+            "/api/auth/login",
+            r#"{"email":"admin@example.com","password":"wrong wrong"}"#,
+        );
         assert_eq!(wrong.status, if n < 5 { 401 } else { 429 }, "try {n}");
     }
     kill(first);
@@ -129,7 +134,8 @@ fn killed_between_the_files_and_the_row() {
     lock.begin_write().expect("lock");
     until("its files are there", || {
         let names = files(&site.media());
-        names.keys().any(|name| name.to_string_lossy().contains("originals/")) && names.len() > settled.len() + 3
+        names.keys().any(|name| name.to_string_lossy().contains("originals/"))
+            && names.len() > settled.len() + 3
     });
     kill(app);
     lock.rollback();
@@ -162,7 +168,9 @@ fn killed_while_a_photo_is_deleted() {
     kill(app);
     let app = site.serve();
     until("its files are gone", || {
-        !files(&site.media()).keys().any(|n| n.to_string_lossy().contains("originals/") || n.to_string_lossy().contains("variants/"))
+        !files(&site.media())
+            .keys()
+            .any(|n| n.to_string_lossy().contains("originals/") || n.to_string_lossy().contains("variants/"))
     });
     assert_eq!(count(&app.login(ADMIN)), 0);
 }

@@ -67,7 +67,16 @@ impl Postgres {
         let child = command(&programs().join("postgres"))
             .arg("-D")
             .arg(self.dir.path().join("data"))
-            .args(["-c", "fsync=off", "-c", "listen_addresses=127.0.0.1", "-c", "shared_buffers=16MB", "-k", ""])
+            .args([
+                "-c",
+                "fsync=off",
+                "-c",
+                "listen_addresses=127.0.0.1",
+                "-c",
+                "shared_buffers=16MB",
+                "-k",
+                "",
+            ])
             .args(["-p", &self.port.to_string()])
             .stderr(log)
             .spawn()

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use image::{ImageFormat, Rgb, RgbImage};
 
-use super::upyun::until;
 use super::support::{ADMIN, OTHER, OWNER, Site, files, jpeg, key};
+use super::upyun::until;
 
 /// A JPEG that is black on its left and white on its right, with an EXIF block in front.
 fn exif_jpeg(width: u32, height: u32, orientation: u8) -> Vec<u8> {

@@ -22,7 +22,11 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new() -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("runtime");
         let mut config = Config::single(BUCKET, OPERATOR, PASSWORD);
         config.callback.retry_delays = vec![Duration::from_millis(200); 40];
         let emulator = runtime.block_on(Emulator::start(config)).expect("emulator");
@@ -132,7 +136,8 @@ impl Signed {
         let (address, path) = url.split_once('/').expect("path");
         let address: SocketAddr = address.parse().expect("address");
         let fields = form["fields"].as_object().expect("fields");
-        let fields: Vec<(&str, &str)> = fields.iter().map(|(n, v)| (n.as_str(), v.as_str().expect("text"))).collect();
+        let fields: Vec<(&str, &str)> =
+            fields.iter().map(|(n, v)| (n.as_str(), v.as_str().expect("text"))).collect();
         let client = Client { address, cookie: None, csrf: String::new() };
         let body = multipart(&fields, &[file]);
         client.send("POST", &format!("/{path}"), &[("content-type", MULTIPART)], &body)

@@ -8,12 +8,10 @@ mod catalogue;
 mod direct;
 #[path = "../it/direct_faults.rs"]
 mod direct_faults;
-#[path = "../it/kills.rs"]
-mod kills;
-#[path = "../it/upyun.rs"]
-mod upyun;
 #[path = "../it/health.rs"]
 mod health;
+#[path = "../it/kills.rs"]
+mod kills;
 #[path = "../it/pages.rs"]
 mod pages;
 #[path = "../it/postgres.rs"]
@@ -28,6 +26,8 @@ mod session;
 mod support;
 #[path = "../it/upload.rs"]
 mod upload;
+#[path = "../it/upyun.rs"]
+mod upyun;
 
 /// Which database.
 const ON_POSTGRES: bool = true;
