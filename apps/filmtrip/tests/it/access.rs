@@ -84,19 +84,61 @@ const TABLE: &[(&str, &str, &str, [u16; 4])] = &[
     ("/p/{key}", "GET", "/p/PUB", [200, 200, 200, 200]),
     ("/p/{key}", "GET", "/p/PRIV", [404, 404, 200, 200]),
     ("/r/{key}", "GET", "/r/PUB", [404, 404, 404, 404]),
+    ("/r/{key}", "GET", "/r/ROLL", [404, 404, 200, 200]),
+    ("/albums", "GET", "/albums", [200, 200, 200, 200]),
+    ("/a/{key}", "GET", "/a/ALBUM", [404, 404, 200, 200]),
+    ("/search", "GET", "/search?q=x", [200, 200, 200, 200]),
+    ("/t/{name}", "GET", "/t/none", [404, 404, 404, 404]),
+    ("/film/{name}", "GET", "/film/none", [404, 404, 404, 404]),
+    ("/camera/{name}", "GET", "/camera/none", [404, 404, 404, 404]),
+    ("/lens/{name}", "GET", "/lens/none", [404, 404, 404, 404]),
+    ("/scanner/{name}", "GET", "/scanner/none", [404, 404, 404, 404]),
+    ("/gear", "GET", "/gear", [200, 200, 200, 200]),
+    ("/map", "GET", "/map", [200, 200, 200, 200]),
+    ("/s/{code}", "GET", "/s/abcdefgh", [404, 404, 404, 404]),
+    ("/feed.xml", "GET", "/feed.xml", [200, 200, 200, 200]),
+    ("/feed.xml", "GET", "/feed.xml?album=ALBUM", [404, 404, 404, 404]),
+    ("/robots.txt", "GET", "/robots.txt", [200, 200, 200, 200]),
+    ("/favicon.ico", "GET", "/favicon.ico", [308, 308, 308, 308]),
+    ("/assets/{name}", "GET", "/assets/none.js", [404, 404, 404, 404]),
     ("/login", "GET", "/login", [200, 303, 303, 303]),
     ("/login", "POST", "/login", [401, 401, 401, 401]),
     ("/setup", "GET", "/setup?token=x", [200, 200, 200, 200]),
     ("/setup", "POST", "/setup", [404, 404, 404, 404]),
     ("/admin", "GET", "/admin", [303, 200, 200, 200]),
     ("/admin/upload", "POST", "/admin/upload", [303, 303, 303, 303]),
+    ("/admin/bulk", "POST", "/admin/bulk?PUB", [303, 403, 303, 303]),
+    ("/admin/bulk", "POST", "/admin/bulk?PRIV", [303, 404, 303, 303]),
+    ("/admin/trash", "GET", "/admin/trash", [303, 200, 200, 200]),
+    ("/admin/rolls", "GET", "/admin/rolls", [303, 200, 200, 200]),
     ("/admin/rolls", "POST", "/admin/rolls", [303, 303, 303, 303]),
+    ("/admin/rolls/{key}", "GET", "/admin/rolls/ROLL", [303, 404, 200, 200]),
+    ("/admin/rolls/{key}", "POST", "/admin/rolls/ROLL", [303, 404, 303, 303]),
+    ("/admin/rolls/{key}/delete", "POST", "/admin/rolls/ROLL/delete", [303, 404, 303, 303]),
+    ("/admin/albums", "GET", "/admin/albums", [303, 200, 200, 200]),
+    ("/admin/albums", "POST", "/admin/albums", [303, 303, 303, 303]),
+    ("/admin/albums/{key}", "GET", "/admin/albums/ALBUM", [303, 404, 200, 200]),
+    ("/admin/albums/{key}/photos", "POST", "/admin/albums/ALBUM/photos?PUB", [303, 404, 303, 303]),
+    ("/admin/albums/{key}/delete", "POST", "/admin/albums/ALBUM/delete", [303, 404, 303, 303]),
+    // It makes the album public.
+    ("/admin/albums/{key}", "POST", "/admin/albums/ALBUM", [303, 404, 303, 303]),
+    ("/admin/account", "GET", "/admin/account", [303, 200, 200, 200]),
+    ("/admin/account", "POST", "/admin/account", [303, 401, 401, 401]),
+    ("/admin/site", "GET", "/admin/site", [303, 403, 403, 200]),
+    ("/admin/site/integrity", "POST", "/admin/site/integrity", [303, 403, 403, 303]),
+    ("/admin/site/jobs/{id}/retry", "POST", "/admin/site/jobs/99999/retry", [303, 403, 403, 404]),
+    ("/admin/users", "GET", "/admin/users", [303, 403, 403, 200]),
+    ("/admin/users", "POST", "/admin/users", [303, 403, 403, 200]),
+    ("/admin/users/{id}", "POST", "/admin/users/3", [303, 403, 403, 303]),
+    ("/admin/users/{id}/link", "POST", "/admin/users/3/link", [303, 403, 403, 200]),
     ("/admin/photos/{key}", "GET", "/admin/photos/PUB", [303, 403, 200, 200]),
     ("/admin/photos/{key}", "GET", "/admin/photos/PRIV", [303, 404, 200, 200]),
     ("/admin/photos/{key}", "POST", "/admin/photos/PUB", [303, 403, 303, 303]),
     ("/admin/photos/{key}", "POST", "/admin/photos/PRIV", [303, 404, 303, 303]),
     ("/admin/photos/{key}/delete", "POST", "/admin/photos/PUB/delete", [303, 403, 303, 303]),
     ("/admin/photos/{key}/delete", "POST", "/admin/photos/PRIV/delete", [303, 404, 303, 303]),
+    ("/admin/photos/{key}/short", "POST", "/admin/photos/PUB/short", [303, 403, 303, 303]),
+    ("/admin/photos/{key}/short", "POST", "/admin/photos/PRIV/short", [303, 404, 303, 303]),
     ("/favicon.svg", "GET", "/favicon.svg", [200, 200, 200, 200]),
     ("/health", "GET", "/health", [200, 200, 200, 200]),
     // Last: they end the session.
@@ -136,8 +178,10 @@ fn call(client: &Client, method: &str, path: &str) -> u16 {
         }
         (_, p) if p.starts_with("/api/") => ("application/json", json_body(p).into_bytes()),
         _ => {
+            let (_, photo) = path.split_once('?').unwrap_or((path, ""));
             let form = format!(
-                "csrf_token={}&title=New&visibility=public&email=a@b&password=nonsense+and+more&token=no",
+                "csrf_token={}&title=New&visibility=public&email=a@example.com&password=nonsense+and+more&token=no\
+                 &role=user&old=wrong+and+wrong&new=long+enough+as+it+is&key={photo}",
                 client.csrf
             );
             let form = if path.contains("photos/PRIV") { form.replace("public", "private") } else { form };
@@ -178,10 +222,11 @@ fn every_route_answers_every_role_as_the_table_says() {
             if status != *expected {
                 wrong.push(format!("{method} {path} as role {role}: {status}, not {expected}"));
             }
-            if path.contains("/photos/") && *method != "GET" && status < 400 {
+            let of_photos = path.contains("/photos/") || path.starts_with("/admin/bulk");
+            if of_photos && *method != "GET" && status < 400 {
                 (public, private) = (fresh("public"), fresh("private"));
             }
-            if *method == "DELETE" && status < 400 {
+            if (*method == "DELETE" || path.ends_with("/delete")) && status < 400 {
                 (roll, album) = (made("/api/rolls"), made("/api/albums"));
             }
         }
