@@ -257,7 +257,7 @@ impl Sql {
             }
             Self::Postgres(client, prepared) => {
                 let statement = prepare(client, prepared, sql)?;
-                client.query(&statement, &borrow(params))?.iter().map(|row| from_postgres(row)).collect()
+                client.query(&statement, &borrow(params))?.iter().map(from_postgres).collect()
             }
         }
     }

@@ -56,10 +56,10 @@ async fn look(api: &Api, row: &PhotoRow) -> Result<Option<String>, ApiError> {
                 }
             }
         }
-    } else if let Some(upyun) = &api.storage.upyun {
-        if let Err(e) = upyun.read_style(&row.object, 0, false).await {
-            problems.push(format!("the CDN does not show it: {e}"));
-        }
+    } else if let Some(upyun) = &api.storage.upyun
+        && let Err(e) = upyun.read_style(&row.object, 0, false).await
+    {
+        problems.push(format!("the CDN does not show it: {e}"));
     }
     Ok((!problems.is_empty()).then(|| problems.join("; ")))
 }

@@ -57,8 +57,8 @@ fn a_roll_knows_its_film_and_has_its_frames_in_order_without_a_cap() {
     }
     assert_eq!(seen, expected);
     for pair in expected.windows(2) {
-        let beside = |key: &str| {
-            app.client().get(&format!("/api/photos/{key}/neighbours?roll={}", key_of(&roll))).body_json()
+        let beside = |photo: &str| {
+            app.client().get(&format!("/api/photos/{photo}/neighbours?roll={}", key(&roll))).body_json()
         };
         assert_eq!(beside(&pair[0])["next"], pair[1].as_str());
         assert_eq!(beside(&pair[1])["previous"], pair[0].as_str());
@@ -77,10 +77,6 @@ fn a_roll_knows_its_film_and_has_its_frames_in_order_without_a_cap() {
     // Its photos outlive it.
     assert_eq!(admin.json("DELETE", &format!("/api/rolls/{}", key(&roll)), "").status, 204);
     assert_eq!(app.client().get("/api/photos").body_json()["photos"].as_array().expect("photos").len(), 4);
-}
-
-fn key_of(value: &Value) -> String {
-    key(value)
 }
 
 #[test]
@@ -323,7 +319,7 @@ fn the_same_file_sent_at_the_same_moment_is_one_photo() {
         assert_eq!(key(&reply.body_json()["photos"][0]), first);
     }
     assert_eq!(replies.iter().filter(|r| r.status == 201).count(), 1);
-    assert_eq!(keys(&admin.get("/api/photos").body_json()), [first.clone()]);
+    assert_eq!(keys(&admin.get("/api/photos").body_json()), std::slice::from_ref(&first));
     // What the others had written goes; what the one has stays.
     until("one original and its sizes are left", || {
         let names = files(&site.media());

@@ -363,7 +363,7 @@ pub(super) async fn short(
     let row = find_own(&api, &key, &session).await?;
     let write = move |sql: &mut Sql| {
         photos::set_short(sql, row.id, &new_code())?;
-        Ok(photos::by_id(sql, row.id)?.and_then(|row| row.short).ok_or(ApiError::NotFound)?)
+        photos::by_id(sql, row.id)?.and_then(|row| row.short).ok_or(ApiError::NotFound)
     };
     let code = api.db.write(write).await?;
     Ok(Json(ShortLink { path: format!("/s/{code}") }))
