@@ -13,7 +13,7 @@ use crate::auth::{SETUP_MS, password, session};
 use crate::config::{Config, Fault, Role, environment};
 use crate::db::migrations::{self, NEWEST, SchemaError};
 use crate::db::sql::{DbError, Sql};
-use crate::db::{self, BUSY_TIMEOUT, DatabaseUrl, Db, accounts, now_ms, photos};
+use crate::db::{self, BUSY_TIMEOUT, DatabaseUrl, Db, accounts, now_ms, photos, uploads};
 use crate::images::{sample, worker};
 use crate::model::UserRole;
 use crate::routes::api::{self, Api, admin};
@@ -254,8 +254,11 @@ fn open_api(config: Config) -> Result<Arc<Api>, CliError> {
         tracing::warn!("schema {schema} is newer than this version's {NEWEST}; running on it as it is");
     }
     let read = |e| CliError::Schema(SchemaError::Read(e));
-    let places = photos::places(&mut sql).map_err(read)?;
+    let mut places = photos::places(&mut sql).map_err(read)?;
     let (photos, trashed, _) = photos::totals(&mut sql).map_err(read)?;
+    // The media folder may be new to an upload that was given up; the other places may not be forgotten.
+    places
+        .extend(uploads::places(&mut sql).map_err(read)?.into_iter().filter(|p| p != Place::Local.as_str()));
     let storage = open_storage(&config, &places)?;
     tracing::info!("release {} on schema {schema}, {photos} photos, {trashed} in the trash", config.release);
     if accounts::count(&mut sql).map_err(read)? == 0 {
@@ -268,6 +271,7 @@ fn open_api(config: Config) -> Result<Arc<Api>, CliError> {
 }
 
 const UPYUN: &str = "UPYUN_BUCKET, UPYUN_OPERATOR, UPYUN_PASSWORD, UPYUN_CDN_DOMAIN";
+const STYLES: &str = "UPYUN_CDN_DOMAIN, UPYUN_STYLE_THUMB, UPYUN_STYLE_PREVIEW, UPYUN_STYLE_LARGE";
 const S3_NEEDS: &str = "S3_BUCKET, S3_ENDPOINT, S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY";
 
 /// Opens every place that is configured, and refuses to start without one that photos are in.
@@ -275,11 +279,12 @@ fn open_storage(config: &Config, places: &[String]) -> Result<Storage, CliError>
     let holds = |place: &str| places.iter().any(|p| p == place);
     for (place, there, variables) in [
         (Place::Upyun.as_str(), config.upyun.is_some(), UPYUN),
-        ("style", config.upyun.is_some(), UPYUN),
+        ("style", config.upyun.as_ref().is_some_and(|u| u.styles.is_some()), STYLES),
         (Place::S3.as_str(), config.s3.is_some(), S3_NEEDS),
     ] {
         if holds(place) && !there {
-            let problem = "are needed: the database has photos there, whatever is set for new ones";
+            let problem =
+                "are needed: the database has photos or uploads there, whatever is set for new ones";
             return Err(CliError::Usage(format!("{variables}: {problem}")));
         }
     }

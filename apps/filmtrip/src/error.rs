@@ -47,6 +47,12 @@ pub enum ApiError {
     /// The database could not be reached or written in time.
     #[error("the database is not available; try again")]
     Database(#[source] DbError),
+    /// An image whose decoding took too long or crashed.
+    #[error("{0}")]
+    Undecodable(String),
+    /// The upload was given up meanwhile.
+    #[error("the upload was given up")]
+    GivenUp,
     /// Direct uploads are switched off.
     #[error("direct uploads are switched off; send the file to this service")]
     DirectDisabled,
@@ -94,6 +100,8 @@ impl ApiError {
             Self::TooManyAttempts(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::Database(_) => (StatusCode::SERVICE_UNAVAILABLE, "database"),
+            Self::Undecodable(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_image"),
+            Self::GivenUp => (StatusCode::CONFLICT, "given_up"),
             Self::DirectDisabled => (StatusCode::CONFLICT, "direct_disabled"),
             Self::NotThere => (StatusCode::CONFLICT, "not_there"),
             Self::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store"),

@@ -11,8 +11,13 @@ use crate::error::ApiError;
 use crate::images::{self, Header, ImageError, Options, Processed, Sizes, VARIANTS};
 use crate::model;
 use crate::routes::api::Api;
-use crate::storage::{Backend, Fetched, StoredObject, names};
+use crate::storage::{Backend, Content, Fetched, names};
 use crate::work;
+
+/// The largest size of a photo, as a JPEG of 2048 pixels a side, has some 3 MB.
+const MAX_SIZE_BYTES: usize = 16 << 20;
+/// Whatever a style called thumb gives, it is small.
+const MAX_THUMB_PIXELS: u64 = 4_000_000;
 
 /// Runs work that blocks off the async threads.
 ///
@@ -29,6 +34,8 @@ pub fn refusal(error: ImageError) -> ApiError {
         ImageError::Type => ApiError::UnsupportedType,
         ImageError::Io(e) => ApiError::Internal(format!("storage: {e}")),
         ImageError::Watermark(e) => ApiError::Internal(format!("FILMTRIP_WATERMARK: {e}")),
+        // It may be the machine's fault as well as the file's.
+        ImageError::TimedOut { .. } | ImageError::Crashed(_) => ApiError::Undecodable(error.to_string()),
         refused => ApiError::BadImage(refused.to_string()),
     }
 }
@@ -51,6 +58,23 @@ async fn process(api: &Api, path: &Path, header: Header) -> Result<Processed, Ap
     blocking(move || images::worker::process(&path, header, &options, scratch.path(), timeout))
         .await?
         .map_err(refusal)
+}
+
+/// A size from the CDN, into a file.
+async fn read_limited(mut content: Content, to: &Path) -> Result<(), ApiError> {
+    use futures_util::StreamExt;
+    use tokio::io::AsyncWriteExt;
+    let (mut file, mut bytes) = (tokio::fs::File::create(to).await?, 0);
+    while let Some(chunk) = content.stream.next().await {
+        let chunk = chunk?;
+        bytes += chunk.len();
+        if bytes > MAX_SIZE_BYTES {
+            return Err(ApiError::Store("the CDN's size is larger than a size can be".to_owned()));
+        }
+        file.write_all(&chunk).await?;
+    }
+    file.flush().await?;
+    Ok(())
 }
 
 /// What a photo's row needs to know of its picture.
@@ -78,7 +102,7 @@ async fn picture(api: &Api, upload: &UploadRow, path: &Path, header: Header) -> 
         }
     }
     let done = process(api, path, header).await?;
-    let backend = api.storage.main;
+    let backend = api.storage.sizes();
     let webp = done.webps.is_some();
     let webps = done.webps.into_iter().flatten();
     let files = VARIANTS.iter().map(|(name, _)| (format!("{name}.jpg"), "image/jpeg")).zip(done.jpegs);
@@ -105,22 +129,29 @@ async fn styled(
     path: &Path,
     header: Header,
 ) -> Result<Picture, ApiError> {
-    use futures_util::StreamExt;
+    let exif = if header.format == images::Format::Tiff {
+        images::Exif::default()
+    } else {
+        let original = path.to_owned();
+        blocking(move || images::read_exif(&original)).await?
+    };
+    // Whoever has a style's address can ask the same domain for the EXIF: then it must not be known.
+    if exif.gps.is_some() {
+        return Err(ApiError::Internal("the file tells where it was taken".to_owned()));
+    }
     let scratch = api.storage.local.scratch()?;
     let thumb = scratch.path().join("thumb");
     for index in (0..VARIANTS.len()).rev() {
-        let mut content = upyun.read_style(&upload.object.name, index, false).await?;
-        let mut bytes = Vec::new();
-        while let Some(chunk) = content.stream.next().await {
-            bytes.extend_from_slice(&chunk?);
-        }
-        tokio::fs::write(&thumb, bytes).await?;
+        read_limited(upyun.read_style(&upload.object.name, index, false).await?, &thumb).await?;
     }
-    let small = inspect(api, &thumb).await?;
-    let done =
-        blocking(move || images::process(&thumb, small, &Options::default())).await?.map_err(refusal)?;
-    let original = path.to_owned();
-    let exif = blocking(move || images::read_exif(&original)).await?;
+    let done = {
+        let copy = thumb.clone();
+        let small = blocking(move || images::inspect(&copy, MAX_THUMB_PIXELS)).await?.map_err(refusal)?;
+        let timeout = api.config.image_timeout;
+        let work =
+            move || images::worker::process(&thumb, small, &Options::default(), scratch.path(), timeout);
+        blocking(work).await?.map_err(refusal)?
+    };
     // The style turns by EXIF, the header does not: the thumb tells which way up the photo is.
     let turned = (done.width > done.height) != (header.width > header.height) && done.width != done.height;
     let (width, height) = if turned { (header.height, header.width) } else { (header.width, header.height) };
@@ -133,6 +164,12 @@ async fn styled(
         thumbhash: done.thumbhash,
         exif,
     })
+}
+
+/// An upload that took so long that it was given up, or that its owner gave up, becomes no photo: its files are being
+/// deleted.
+fn given_up(in_time: bool) -> Result<(), ApiError> {
+    if in_time { Ok(()) } else { Err(ApiError::GivenUp) }
 }
 
 /// A file that has arrived: a local copy of it, and what is known of its bytes.
@@ -215,32 +252,18 @@ pub async fn accept(
         if !new.about.keep_duplicate
             && let Some(before) = photos::same_file(sql, new.owner_id, &new.sha256)?
         {
-            uploads::done(sql, upload.id, before.id, true, new.md5.as_deref())?;
+            given_up(uploads::done(sql, upload.id, before.id, true, new.md5.as_deref())?)?;
             work::discard_upload(sql, &upload, &stored, new.variants)?;
             return Ok((before, true));
         }
         let row = photos::insert(sql, &new)?;
-        uploads::done(sql, upload.id, row.id, false, new.md5.as_deref())?;
+        given_up(uploads::done(sql, upload.id, row.id, false, new.md5.as_deref())?)?;
+        if !arrived.store {
+            work::recheck_later(sql, &upload)?;
+        }
         Ok((row, false))
     };
     let done = api.db.write(insert).await?;
     api.queue.wake();
     Ok(done)
-}
-
-/// Removes what an upload that became no photo has left: its original and its sizes.
-///
-/// # Errors
-/// Something may still be there.
-pub async fn clear(api: &Api, upload: &UploadRow) -> Result<(), ApiError> {
-    let StoredObject { backend, name, .. } = &upload.object;
-    let key = names::original_key(name).unwrap_or_default();
-    api.storage.delete(*backend, name).await?;
-    if upload.state == model::UploadState::Receiving {
-        for extension in images::EXTENSIONS {
-            api.storage.delete(*backend, &names::original(key, extension)).await?;
-        }
-    }
-    api.storage.delete_variants(api.storage.main, &upload.key).await?;
-    Ok(())
 }

@@ -16,9 +16,12 @@ use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use crate::error::ApiError;
 
+/// How long a client may pause within the body of its request.
+pub const STALL: Duration = Duration::from_secs(30);
 /// How long requests may go on after SIGTERM.
 pub const GRACE: Duration = Duration::from_secs(10);
 
@@ -51,6 +54,8 @@ pub async fn run<F: Future<Output = ()>>(
         stop.send_replace(true);
     });
 
+    // Inside of the shedding: who sends a part of a request and then nothing holds no place for ever.
+    let router = router.layer(RequestBodyTimeoutLayer::new(STALL));
     let router = shed(router, max_in_flight);
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let wait = |mut stopped: watch::Receiver<bool>| async move {

@@ -72,6 +72,18 @@ pub struct S3Config {
 }
 
 const ACCOUNT: [&str; 3] = ["UPYUN_BUCKET", "UPYUN_OPERATOR", "UPYUN_PASSWORD"];
+/// Whoever sets one of these means to use Upyun.
+const ANY: [&str; 9] = [
+    "UPYUN_BUCKET",
+    "UPYUN_OPERATOR",
+    "UPYUN_PASSWORD",
+    "UPYUN_FORM_API_SECRET",
+    "UPYUN_CDN_DOMAIN",
+    "UPYUN_NOTIFY_URL",
+    "UPYUN_STYLE_THUMB",
+    "UPYUN_STYLE_PREVIEW",
+    "UPYUN_STYLE_LARGE",
+];
 const STYLES: [&str; 3] = ["UPYUN_STYLE_THUMB", "UPYUN_STYLE_PREVIEW", "UPYUN_STYLE_LARGE"];
 
 fn loopback(url: &str) -> bool {
@@ -85,7 +97,7 @@ fn loopback(url: &str) -> bool {
 pub(super) fn upyun(r: &mut Reader<'_>, stores: bool, https: bool) -> Option<UpyunConfig> {
     let direct = r.flag("UPYUN_DIRECT_UPLOAD_ENABLED", false);
     let processing = r.flag("UPYUN_IMAGE_PROCESSING_ENABLED", false);
-    if !direct && !processing && !stores && !ACCOUNT.iter().any(|name| r.env.contains_key(*name)) {
+    if !direct && !processing && !stores && !ANY.iter().any(|name| r.env.contains_key(*name)) {
         return None;
     }
     let before = r.faults.len();
@@ -158,7 +170,12 @@ pub(super) fn upyun(r: &mut Reader<'_>, stores: bool, https: bool) -> Option<Upy
 /// What the pages need to know: the CDN domain, and where uploads go when they go there directly.
 pub(super) fn pages(r: &mut Reader<'_>, https: bool) -> (Option<String>, Option<String>) {
     let direct = r.flag("UPYUN_DIRECT_UPLOAD_ENABLED", false);
-    r.flag("UPYUN_IMAGE_PROCESSING_ENABLED", false);
+    if r.flag("UPYUN_IMAGE_PROCESSING_ENABLED", false) {
+        r.need(
+            &["UPYUN_CDN_DOMAIN"],
+            "UPYUN_IMAGE_PROCESSING_ENABLED is true, and pages must be allowed to load from it",
+        );
+    }
     let api_url = r.url("UPYUN_API_URL").unwrap_or_else(|| safelight_upyun::DEFAULT_ENDPOINT.to_owned());
     (cdn(r, https), direct.then_some(api_url))
 }

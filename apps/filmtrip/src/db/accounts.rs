@@ -139,6 +139,7 @@ pub fn change(sql: &mut Sql, id: i64, change: &AccountChange) -> Result<(), ApiE
 pub fn set_password(sql: &mut Sql, id: i64, password_hash: &str, keep: &[u8]) -> DbResult<()> {
     sql.execute("UPDATE users SET password_hash = ?2 WHERE id = ?1", params![id, password_hash])?;
     sql.execute("DELETE FROM sessions WHERE user_id = ?1 AND token_hash <> ?2", params![id, keep])?;
+    sql.execute("DELETE FROM setup_tokens WHERE user_id = ?1", params![id])?;
     Ok(())
 }
 

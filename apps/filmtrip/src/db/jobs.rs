@@ -16,10 +16,12 @@ pub struct Job {
     pub subject: String,
     /// Which try this is, from 1.
     pub attempts: u32,
+    /// When it was due, in ms.
+    pub run_at: i64,
 }
 
-/// Puts a job into the queue, due at `run_at` (ms). One that is there already stays as it is; one that was given up
-/// begins anew.
+/// Puts a job into the queue, due at `run_at` (ms). One that waits already stays as it is; one that was given up begins
+/// anew, and one that is running will run once more, since what it has looked at may have changed.
 ///
 /// # Errors
 /// Those of the database.
@@ -27,7 +29,7 @@ pub fn enqueue(sql: &mut Sql, kind: &str, subject: &str, run_at: i64) -> DbResul
     sql.execute(
         "INSERT INTO jobs (kind, subject, run_at, created_at) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (kind, subject) DO UPDATE SET run_at = excluded.run_at, attempts = 0, error = NULL, failed_at = NULL
-         WHERE jobs.failed_at IS NOT NULL",
+         WHERE jobs.failed_at IS NOT NULL OR jobs.leased_until IS NOT NULL",
         params![kind, subject, run_at, now_ms()],
     )?;
     Ok(())
@@ -63,12 +65,18 @@ pub fn take(sql: &mut Sql, worker: &str, lease_ms: i64) -> DbResult<Option<Job>>
     let row = sql.first(
         "UPDATE jobs SET leased_until = ?2, worker = ?3, attempts = attempts + 1 WHERE id =
             (SELECT id FROM jobs WHERE failed_at IS NULL AND run_at <= ?1 AND (leased_until IS NULL OR leased_until < ?1)
-             ORDER BY run_at, id LIMIT 1)
-         RETURNING id, kind, subject, attempts",
+             ORDER BY (CASE kind WHEN 'ingest' THEN 0 ELSE 1 END), run_at, id LIMIT 1)
+         RETURNING id, kind, subject, attempts, run_at",
         params![now, now + lease_ms, worker],
     )?;
     let job = |row: Row| {
-        Ok(Job { id: row.get(0)?, kind: row.get(1)?, subject: row.get(2)?, attempts: row.get(3)? })
+        Ok(Job {
+            id: row.get(0)?,
+            kind: row.get(1)?,
+            subject: row.get(2)?,
+            attempts: row.get(3)?,
+            run_at: row.get(4)?,
+        })
     };
     row.map(job).transpose()
 }
@@ -82,25 +90,32 @@ pub fn renew(sql: &mut Sql, id: i64, worker: &str, lease_ms: i64) -> DbResult<bo
     Ok(sql.execute(query, params![id, worker, now_ms() + lease_ms])? == 1)
 }
 
-/// Removes a job that is done.
+/// Removes a job that is done, unless it was asked for again meanwhile: then it is let go for the next worker.
 ///
 /// # Errors
 /// Those of the database.
-pub fn finish(sql: &mut Sql, id: i64, worker: &str) -> DbResult<()> {
-    sql.execute("DELETE FROM jobs WHERE id = ?1 AND worker = ?2", params![id, worker])?;
+pub fn finish(sql: &mut Sql, id: i64, worker: &str, run_at: i64) -> DbResult<()> {
+    let query = "DELETE FROM jobs WHERE id = ?1 AND worker = ?2 AND run_at = ?3";
+    if sql.execute(query, params![id, worker, run_at])? == 0 {
+        let query =
+            "UPDATE jobs SET leased_until = NULL, worker = NULL, attempts = 0 WHERE id = ?1 AND worker = ?2";
+        sql.execute(query, params![id, worker])?;
+    }
     Ok(())
 }
 
-/// Puts a job back until `run_at` (ms), or gives it up when there is none.
+/// Puts a job back until `run_at` (ms), or gives it up when there is none. Without an error it was done, and its tries
+/// count anew.
 ///
 /// # Errors
 /// Those of the database.
 pub fn put_back(sql: &mut Sql, id: i64, worker: &str, error: &str, run_at: Option<i64>) -> DbResult<()> {
     let failed_at = if run_at.is_none() { Some(now_ms()) } else { None };
     sql.execute(
-        "UPDATE jobs SET leased_until = NULL, worker = NULL, error = ?3, run_at = coalesce(?4, run_at), failed_at = ?5
+        "UPDATE jobs SET leased_until = NULL, worker = NULL, error = ?3, run_at = coalesce(?4, run_at), failed_at = ?5,
+                attempts = CASE WHEN ?6 = 1 THEN 0 ELSE attempts END
          WHERE id = ?1 AND worker = ?2",
-        params![id, worker, error, run_at, failed_at],
+        params![id, worker, Some(error).filter(|e| !e.is_empty()), run_at, failed_at, error.is_empty()],
     )?;
     Ok(())
 }

@@ -101,7 +101,7 @@ struct Idle {
 struct Inner {
     url: DatabaseUrl,
     idle: Mutex<Vec<Idle>>,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
 }
 
 /// A pool of connections to one database. Cloning shares it.
@@ -112,7 +112,7 @@ impl Db {
     /// A pool on an existing database. Connections are opened when needed.
     #[must_use]
     pub fn new(url: DatabaseUrl) -> Self {
-        Self(Arc::new(Inner { url, idle: Mutex::new(Vec::new()), permits: Semaphore::new(POOL) }))
+        Self(Arc::new(Inner { url, idle: Mutex::new(Vec::new()), permits: Arc::new(Semaphore::new(POOL)) }))
     }
 
     /// Which database.
@@ -130,10 +130,12 @@ impl Db {
         T: Send + 'static,
         F: FnOnce(&mut Sql) -> Result<T, ApiError> + Send + 'static,
     {
-        let permit = tokio::time::timeout(BUSY_TIMEOUT, self.0.permits.acquire()).await;
-        let Ok(Ok(_permit)) = permit else { return Err(ApiError::Busy) };
+        let permit = tokio::time::timeout(BUSY_TIMEOUT, Arc::clone(&self.0.permits).acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else { return Err(ApiError::Busy) };
         let inner = Arc::clone(&self.0);
         let done = tokio::task::spawn_blocking(move || {
+            // Until the work is done, not until the caller stops waiting: else callers that go away would pile it up.
+            let _permit = permit;
             let (opened, mut sql) = inner.take()?;
             let result = work(&mut sql);
             // A connection that failed is dropped: the next request starts from a clean one.

@@ -68,6 +68,14 @@ pub fn by_key(sql: &mut Sql, viewer: Viewer, key: &str) -> DbResult<Option<RollR
     sql.first(&query, values)?.as_ref().map(with_count).transpose()
 }
 
+/// Whether there is a roll of this key that is this account's.
+///
+/// # Errors
+/// Those of the database.
+pub fn is_of(sql: &mut Sql, key: &str, owner_id: i64) -> DbResult<bool> {
+    Ok(sql.first("SELECT 1 FROM rolls WHERE key = ?1 AND owner_id = ?2", params![key, owner_id])?.is_some())
+}
+
 /// The rolls of an account, or of all; newest first, at most 1,000.
 ///
 /// # Errors

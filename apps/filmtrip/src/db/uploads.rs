@@ -151,16 +151,17 @@ pub fn advance(sql: &mut Sql, id: i64, from: &[UploadState], to: UploadState) ->
     Ok(sql.execute(&query, params![id, to.as_str(), now_ms()])? == 1)
 }
 
-/// Ends an upload as a photo.
+/// Ends an upload as a photo; false when it has ended otherwise meanwhile, and its files are being deleted.
 ///
 /// # Errors
 /// Those of the database.
-pub fn done(sql: &mut Sql, id: i64, photo_id: i64, duplicate: bool, md5: Option<&str>) -> DbResult<()> {
-    sql.execute(
-        "UPDATE uploads SET state = 'done', photo_id = ?2, duplicate = ?3, md5 = ?4, updated_at = ?5 WHERE id = ?1",
+pub fn done(sql: &mut Sql, id: i64, photo_id: i64, duplicate: bool, md5: Option<&str>) -> DbResult<bool> {
+    let changed = sql.execute(
+        "UPDATE uploads SET state = 'done', photo_id = ?2, duplicate = ?3, md5 = ?4, updated_at = ?5
+         WHERE id = ?1 AND state IN ('receiving', 'uploaded')",
         params![id, photo_id, duplicate, md5, now_ms()],
     )?;
-    Ok(())
+    Ok(changed == 1)
 }
 
 /// Ends an upload with a refusal.
@@ -203,6 +204,15 @@ pub fn abandoned(sql: &mut Sql) -> DbResult<Vec<UploadRow>> {
     let query =
         format!("SELECT {COLUMNS} FROM uploads WHERE state = 'receiving' AND expires_at < ?1 LIMIT 100");
     sql.query(&query, params![now_ms()])?.iter().map(upload).collect()
+}
+
+/// Every backend that an unfinished upload is on its way to.
+///
+/// # Errors
+/// Those of the database.
+pub fn places(sql: &mut Sql) -> DbResult<Vec<String>> {
+    let query = "SELECT DISTINCT backend FROM uploads WHERE state IN ('receiving', 'pending', 'uploaded')";
+    sql.query(query, &[])?.iter().map(|row| row.get(0)).collect()
 }
 
 /// Whether an upload that has not ended, or has become a photo, has its bytes under a name.

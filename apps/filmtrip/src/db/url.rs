@@ -97,6 +97,9 @@ impl fmt::Debug for DatabaseUrl {
     }
 }
 
+/// How long a server may acknowledge nothing.
+const DEAD: Duration = Duration::from_secs(10);
+
 impl Server {
     /// Connects. Waits at most `wait` for the server, and as long for each lock.
     ///
@@ -105,6 +108,8 @@ impl Server {
     pub(super) fn connect(&self, wait: Duration) -> DbResult<Sql> {
         let mut config = self.config.clone();
         config.connect_timeout(wait).application_name("filmtrip");
+        // A server that vanished without a word is noticed in seconds, not after a quarter of an hour.
+        config.tcp_user_timeout(DEAD).keepalives_idle(DEAD);
         // Neither a lock nor a runaway query holds a connection of the pool for ever.
         let millis = wait.as_millis();
         let limits = format!(

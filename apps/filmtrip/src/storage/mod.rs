@@ -157,11 +157,18 @@ pub struct Storage {
     pub upyun: Option<Arc<Upyun>>,
     /// S3, when configured.
     pub s3: Option<Arc<S3>>,
-    /// Where photos go that come through the server, and stored variants.
+    /// Where photos go that come through the server.
     pub main: Backend,
 }
 
 impl Storage {
+    /// Where sizes go that are made here. Never into a bucket that a CDN serves: whoever knew a photo's address would
+    /// still find them there when it has become private.
+    #[must_use]
+    pub fn sizes(&self) -> Backend {
+        if self.main == Backend::Upyun { Backend::Local } else { self.main }
+    }
+
     fn upyun(&self) -> Result<&Upyun, ObjectError> {
         self.upyun.as_deref().ok_or(ObjectError::NotConfigured(Backend::Upyun))
     }

@@ -216,28 +216,6 @@ impl Upyun {
         }
     }
 
-    /// Copies an object to another name with another secret, by reading and writing it: a copy inside Upyun may keep
-    /// the old secret or lose it, which no source tells.
-    ///
-    /// # Errors
-    /// It could not be read or written.
-    pub async fn copy(
-        &self,
-        from: &str,
-        to: &StoredObject,
-        scratch: &Path,
-        media_type: &str,
-    ) -> Result<(), ObjectError> {
-        let mut content = self.read(from).await?;
-        let path = scratch.join("copy");
-        let mut out = tokio::fs::File::create(&path).await?;
-        while let Some(chunk) = content.stream.next().await {
-            tokio::io::AsyncWriteExt::write_all(&mut out, &chunk?).await?;
-        }
-        tokio::io::AsyncWriteExt::flush(&mut out).await?;
-        self.put_file(to, &path, media_type).await
-    }
-
     /// Drops all sizes of an object from the CDN's caches.
     ///
     /// # Errors

@@ -8,8 +8,10 @@ use crate::db::photos::{self, PhotoRow, Variants};
 use crate::db::sql::Sql;
 use crate::db::uploads::{self, UploadRow};
 use crate::error::ApiError;
+use crate::images;
+use crate::model::UploadState;
 use crate::routes::api::Api;
-use crate::storage::{Backend, StoredObject, is_key};
+use crate::storage::{Backend, StoredObject, is_key, names};
 
 /// How long after a form has run out an upload by it may still end.
 pub(super) const FORM_GRACE_MS: i64 = 10 * 60 * 1000;
@@ -23,16 +25,70 @@ fn variants(backend: Backend, key: &str) -> String {
     format!("variants {} {key}", backend.as_str())
 }
 
+/// Ends an upload that was being received, and lets go whatever it may have stored; false when it has ended already.
+///
+/// # Errors
+/// Those of the database.
+pub fn abandon(sql: &mut Sql, upload: &UploadRow) -> Result<bool, ApiError> {
+    let ended = uploads::advance(sql, upload.id, &[UploadState::Receiving], UploadState::Expired)?;
+    if ended {
+        let subject =
+            format!("leftovers {} {} {}", upload.object.backend.as_str(), upload.object.name, upload.key);
+        Kind::Discard.enqueue(sql, &subject, now_ms())?;
+    }
+    Ok(ended)
+}
+
+/// Deletes everything that an abandoned upload may have stored under the names that it had.
+async fn leftovers(api: &Arc<Api>, backend: Backend, names: &str) -> Result<(), ApiError> {
+    let (object, upload) = names.split_once(' ').unwrap_or((names, ""));
+    let key = names::original_key(object).unwrap_or_default();
+    let mut objects: Vec<String> = images::EXTENSIONS.iter().map(|e| names::original(key, e)).collect();
+    objects.push(object.to_owned());
+    for name in objects {
+        let asked = name.clone();
+        if !api.db.call(move |sql| in_use(sql, backend, &asked)).await? {
+            api.storage.delete(backend, &name).await?;
+        }
+    }
+    let wanted = upload.to_owned();
+    if is_key(upload) && api.db.call(move |sql| Ok(photos::by_key(sql, &wanted)?)).await?.is_none() {
+        api.storage.delete_variants(api.storage.sizes(), upload).await?;
+    }
+    Ok(())
+}
+
+fn in_use(sql: &mut Sql, backend: Backend, object: &str) -> Result<bool, ApiError> {
+    Ok(photos::uses_object(sql, backend, object)? || uploads::uses_object(sql, backend, object)?)
+}
+
 /// Lets the files of a photo go whose row is being deleted. Call it in the same transaction.
 ///
 /// # Errors
 /// Those of the database.
 pub fn discard_photo(sql: &mut Sql, row: &PhotoRow) -> Result<(), ApiError> {
     let original = StoredObject { backend: row.backend, name: row.object.clone(), content_secret: None };
-    Kind::Discard.enqueue(sql, &object(&original), now_ms())?;
+    discard_now_and_later(sql, &original, &row.key)?;
     match row.variants {
         Variants::Stored(backend) => Kind::Discard.enqueue(sql, &variants(backend, &row.key), now_ms())?,
         Variants::Style => {}
+    }
+    Ok(())
+}
+
+/// Lets an original go at once, and once more when the form that put it there has run out: until then it could be put
+/// there again.
+pub(super) fn discard_now_and_later(
+    sql: &mut Sql,
+    stored: &StoredObject,
+    upload: &str,
+) -> Result<(), ApiError> {
+    let now = now_ms();
+    Kind::Discard.enqueue(sql, &object(stored), now)?;
+    let form = uploads::by_key(sql, upload)?.filter(|u| u.object.backend == Backend::Upyun);
+    if let Some(form) = form.filter(|u| u.expires_at + FORM_GRACE_MS > now && u.object.name == stored.name) {
+        let again = format!("{} again", object(stored));
+        Kind::Discard.enqueue(sql, &again, form.expires_at + FORM_GRACE_MS)?;
     }
     Ok(())
 }
@@ -73,13 +129,15 @@ pub(super) async fn discard(api: &Arc<Api>, subject: &str) -> Result<Done, ApiEr
     let (Some(backend), Some(name)) = (backend, name.map(str::to_owned)) else {
         return Err(ApiError::Internal(format!("`{subject}` names no object")));
     };
+    if what == Some("leftovers") {
+        return leftovers(api, backend, &name).await.map(|()| Done::Finished);
+    }
+    // The second time, for an object that could have been put there again.
+    let name = name.strip_suffix(" again").map_or(name.clone(), str::to_owned);
     let asked = name.clone();
     match what {
         Some("object") => {
-            let used = move |sql: &mut Sql| {
-                Ok(photos::uses_object(sql, backend, &asked)? || uploads::uses_object(sql, backend, &asked)?)
-            };
-            if api.db.call(used).await? {
+            if api.db.call(move |sql| in_use(sql, backend, &asked)).await? {
                 tracing::warn!("{name} is in use again and stays");
                 return Ok(Done::Finished);
             }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::discard::{FORM_GRACE_MS, discard_original};
 use super::{Done, Kind};
-use crate::db::photos;
 use crate::db::sql::Sql;
 use crate::db::uploads::{self, UploadRow};
+use crate::db::{now_ms, photos};
 use crate::error::ApiError;
 use crate::intake::{self, Arrived};
 use crate::model::{UploadState, Visibility};
@@ -17,23 +17,34 @@ async fn find(api: &Api, key: &str) -> Result<Option<UploadRow>, ApiError> {
     api.db.call(move |sql| Ok(uploads::by_key(sql, &key)?)).await
 }
 
-/// Makes a photo of an upload.
-pub(super) async fn ingest(api: &Arc<Api>, key: &str, last: bool) -> Result<Done, ApiError> {
+/// Tries after which a file counts as one that no decoder can read.
+const DECODE_ATTEMPTS: u32 = 3;
+
+/// Makes a photo of an upload. Only a verdict about the file itself refuses it; whatever else fails is tried again, and
+/// in the end waits for an admin, with the file where it is.
+pub(super) async fn ingest(api: &Arc<Api>, key: &str, attempts: u32) -> Result<Done, ApiError> {
     // Done already, or given up by its owner: a worker was killed between its work and the queue.
     let Some(upload) = find(api, key).await?.filter(|u| u.state == UploadState::Uploaded) else {
         return Ok(Done::Finished);
     };
     match make(api, &upload).await {
-        Ok(()) => Ok(Done::Finished),
+        Ok(()) | Err(ApiError::GivenUp) => Ok(Done::Finished),
         Err(refused @ (ApiError::UnsupportedType | ApiError::BadImage(_) | ApiError::TooLarge(_))) => {
             refuse(api, &upload, &refused).await
         }
-        Err(error) if last => {
-            let given_up = refuse(api, &upload, &ApiError::Internal(error.detail())).await;
-            given_up.and(Err(error))
+        Err(refused @ ApiError::Undecodable(_)) if attempts >= DECODE_ATTEMPTS => {
+            refuse(api, &upload, &refused).await
         }
         Err(error) => Err(error),
     }
+}
+
+/// Has the original of a direct upload looked at once more when its form has run out.
+///
+/// # Errors
+/// Those of the database.
+pub fn recheck_later(sql: &mut Sql, upload: &UploadRow) -> Result<(), ApiError> {
+    Ok(Kind::Recheck.enqueue(sql, &upload.key, upload.expires_at + FORM_GRACE_MS)?)
 }
 
 async fn make(api: &Arc<Api>, upload: &UploadRow) -> Result<(), ApiError> {
@@ -56,8 +67,7 @@ async fn make(api: &Arc<Api>, upload: &UploadRow) -> Result<(), ApiError> {
         return Ok(());
     }
     intake::accept(api, upload, Arrived { path, fetched, store: false }).await?;
-    let (key, due) = (upload.key.clone(), upload.expires_at + FORM_GRACE_MS);
-    api.db.write(move |sql| Ok(Kind::Recheck.enqueue(sql, &key, due)?)).await
+    Ok(())
 }
 
 /// Ends an upload whose bytes are the account's already, and lets its object go.
@@ -69,7 +79,9 @@ async fn duplicate(
     let (upload, fetched) = (upload.clone(), fetched.clone());
     let end = move |sql: &mut Sql| {
         let Some(photo) = photos::same_file(sql, upload.owner_id, &fetched.sha256)? else { return Ok(false) };
-        uploads::done(sql, upload.id, photo.id, true, Some(&fetched.md5))?;
+        if !uploads::done(sql, upload.id, photo.id, true, Some(&fetched.md5))? {
+            return Err(ApiError::GivenUp);
+        }
         discard_original(sql, &upload.object, upload.expires_at)?;
         Ok(true)
     };
@@ -86,8 +98,8 @@ async fn refuse(api: &Arc<Api>, upload: &UploadRow, why: &ApiError) -> Result<Do
     Ok(Done::Finished)
 }
 
-/// After its form has run out, an object cannot change any more. If it was replaced in between, the photo is made anew
-/// from what is there now; it is private until then.
+/// After its form has run out, an object cannot change any more. If it was replaced in between, the photo goes into the
+/// trash, where a person decides, and what is there now gets another name, since its address is known.
 pub(super) async fn recheck(api: &Arc<Api>, key: &str) -> Result<Done, ApiError> {
     let Some(upload) = find(api, key).await? else { return Ok(Done::Finished) };
     let wanted = upload.key.clone();
@@ -110,8 +122,9 @@ pub(super) async fn recheck(api: &Arc<Api>, key: &str) -> Result<Done, ApiError>
         let hide = crate::model::PhotoChange { visibility: Some(Visibility::Private), ..Default::default() };
         photos::change(sql, &photo, &hide)?;
         photos::trash(sql, photo.id)?;
-        Ok(())
+        Ok(Kind::Relocate.enqueue(sql, &photo.key, now_ms())?)
     };
     api.db.write(end).await?;
+    api.queue.wake();
     Ok(Done::Finished)
 }

@@ -21,9 +21,11 @@ pub(super) async fn integrity(api: &Arc<Api>) -> Result<Done, ApiError> {
         last = end.id;
         for row in &rows {
             looked_at += 1;
-            if let Some(problem) = look(api, row).await? {
-                faults.push((row.id, problem));
-            }
+            // A file that cannot be asked for is a fault of its photo, not the end of the look.
+            let problem = look(api, row)
+                .await
+                .unwrap_or_else(|e| Some(format!("could not be looked at: {}", e.detail())));
+            faults.extend(problem.map(|problem| (row.id, problem)));
         }
     }
     let write = move |sql: &mut Sql| Ok(db::record(sql, now_ms(), looked_at, &faults)?);

@@ -21,7 +21,8 @@ use crate::routes::api::Api;
 use crate::storage::new_key;
 
 pub(crate) use discard::discard_original;
-pub use discard::{discard_photo, discard_upload};
+pub use discard::{abandon, discard_photo, discard_upload};
+pub use ingest::recheck_later;
 pub(crate) use sweep::arrived;
 
 /// Workers of an instance. The image work itself is capped elsewhere; this many may wait for the network.
@@ -29,7 +30,8 @@ const WORKERS: usize = 3;
 /// How long an idle worker waits before it looks for jobs of other instances.
 const POLL: Duration = Duration::from_secs(1);
 /// Tries of a job before it is given up and shown to the admins.
-const MAX_ATTEMPTS: u32 = 8;
+/// With the pauses between them, about half a day.
+const MAX_ATTEMPTS: u32 = 24;
 
 /// What the queue does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,8 +115,9 @@ pub fn start(api: &Arc<Api>) -> tokio::task::JoinSet<()> {
     workers.spawn(async move {
         // Now, whatever a process before had planned: it may have been away for long, or swept less often.
         let hasten = |sql: &mut Sql| Ok(jobs::hasten(sql, Kind::Sweep.as_str(), "all")?);
-        if let Err(e) = first.db.write(hasten).await {
-            tracing::error!("the sweeper could not be put into the queue: {e}");
+        while let Err(e) = first.db.write(hasten).await {
+            tracing::error!("the sweeper could not be put into the queue yet: {e}");
+            tokio::time::sleep(first.config.sweep_every).await;
         }
         first.queue.wake();
     });
@@ -147,13 +150,24 @@ async fn work(api: &Arc<Api>) {
 }
 
 async fn one(api: &Arc<Api>, worker: &str, lease_ms: i64, job: Job) {
-    let result = tokio::select! {
-        result = run(api, &job) => result,
-        () = keep_lease(api, worker, lease_ms, job.id) => return,
+    let result = if job.attempts > MAX_ATTEMPTS && job.kind != Kind::Sweep.as_str() {
+        // Whoever took it before was killed by it.
+        Err(ApiError::Internal("the process ended each time while it was at work on this".to_owned()))
+    } else {
+        let (state, task) = (Arc::clone(api), job.clone());
+        // A task of its own: a panic costs this job, not this worker.
+        let mut at_work = tokio::spawn(async move { run(&state, &task).await });
+        tokio::select! {
+            result = &mut at_work => result.unwrap_or_else(|e| Err(ApiError::Internal(format!("job: {e}")))),
+            () = keep_lease(api, worker, lease_ms, job.id) => {
+                at_work.abort();
+                return;
+            }
+        }
     };
-    let (id, worker) = (job.id, worker.to_owned());
+    let (id, run_at, worker) = (job.id, job.run_at, worker.to_owned());
     let noted = match result {
-        Ok(Done::Finished) => api.db.write(move |sql| Ok(jobs::finish(sql, id, &worker)?)).await,
+        Ok(Done::Finished) => api.db.write(move |sql| Ok(jobs::finish(sql, id, &worker, run_at)?)).await,
         Ok(Done::Again(run_at)) => {
             api.db.write(move |sql| Ok(jobs::put_back(sql, id, &worker, "", Some(run_at))?)).await
         }
@@ -199,7 +213,7 @@ async fn run(api: &Arc<Api>, job: &Job) -> Result<Done, ApiError> {
     let kind = Kind::ALL.into_iter().find(|kind| kind.as_str() == job.kind);
     let subject = &job.subject;
     match kind {
-        Some(Kind::Ingest) => ingest::ingest(api, subject, job.attempts >= MAX_ATTEMPTS).await,
+        Some(Kind::Ingest) => ingest::ingest(api, subject, job.attempts).await,
         Some(Kind::Recheck) => ingest::recheck(api, subject).await,
         Some(Kind::Relocate) => relocate::relocate(api, subject).await,
         Some(Kind::Discard) => discard::discard(api, subject).await,

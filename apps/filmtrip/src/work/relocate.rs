@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Done, Kind};
+use super::Done;
 use crate::db::sql::Sql;
 use crate::db::uploads::{self, NewUploadRow};
 use crate::db::{now_ms, photos};
@@ -21,14 +21,12 @@ pub(super) async fn relocate(api: &Arc<Api>, key: &str) -> Result<Done, ApiError
     let photo = api.db.call(move |sql| Ok(photos::by_key(sql, &wanted)?)).await?;
     let hidden = photo.filter(|p| p.backend == Backend::Upyun && p.visibility == Visibility::Private);
     let Some(photo) = hidden else { return Ok(Done::Finished) };
-    let Some(upyun) = &api.storage.upyun else {
-        return Err(ApiError::Store("upyun is not configured".to_owned()));
-    };
     let to = StoredObject {
         backend: Backend::Upyun,
         name: names::direct(&new_key()),
         content_secret: Some(new_key()),
     };
+    // By reading and writing: what a copy inside Upyun does with the secret, no source tells.
     // Killed from here on, the copy is an upload that was given up, and the sweeper clears it.
     let copy = NewUploadRow {
         key: new_key(),
@@ -42,7 +40,18 @@ pub(super) async fn relocate(api: &Arc<Api>, key: &str) -> Result<Done, ApiError
     };
     let copy = api.db.write(move |sql| Ok(uploads::insert(sql, &copy)?)).await?;
     let scratch = api.storage.local.scratch()?;
-    upyun.copy(&photo.object, &to, scratch.path(), media_type(&photo.format)).await?;
+    let path = scratch.path().join("original");
+    let fetched =
+        api.storage.fetch(Backend::Upyun, &photo.object, &path, api.config.max_upload_bytes).await?;
+    // Its form may still be good, so what is there may be another file than the one that was looked at.
+    let replaced = fetched.bytes != photo.bytes || photo.md5.as_ref().is_some_and(|md5| *md5 != fetched.md5);
+    if replaced {
+        tracing::error!(
+            "the original of photo {} was replaced through its form; the photo is in the trash",
+            photo.key
+        );
+    }
+    api.storage.put_file(&to, &path, media_type(&photo.format)).await?;
     let old = StoredObject { backend: Backend::Upyun, name: photo.object.clone(), content_secret: None };
     let moved = {
         let to = to.clone();
@@ -51,8 +60,15 @@ pub(super) async fn relocate(api: &Arc<Api>, key: &str) -> Result<Done, ApiError
             let moved = photos::set_object(sql, photo.id, &old.name, &to)?
                 || photos::set_object(sql, photo.id, "", &to)?;
             let free = if moved { &old } else { &to };
+            // Longer than a copy may take: it has been given up, and is being deleted.
+            if !uploads::advance(sql, copy, &[UploadState::Receiving], UploadState::Expired)? {
+                return Err(ApiError::GivenUp);
+            }
             uploads::remove(sql, copy)?;
-            Kind::Discard.enqueue(sql, &super::discard::object(free), now_ms())?;
+            if replaced {
+                photos::trash(sql, photo.id)?;
+            }
+            super::discard::discard_now_and_later(sql, free, &photo.key)?;
             Ok(moved)
         };
         api.db.write(write).await?

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Done, Kind, discard_photo};
+use super::{Done, Kind, abandon, discard_photo};
 use crate::db::sql::Sql;
 use crate::db::uploads::{self, UploadRow};
 use crate::db::{now_ms, photos};
 use crate::error::ApiError;
-use crate::intake;
 use crate::model::UploadState;
 use crate::routes::api::Api;
 
@@ -68,15 +67,11 @@ pub(crate) async fn arrived(api: &Arc<Api>, upload: &UploadRow) -> Result<bool, 
     Ok(first)
 }
 
-/// Uploads through a server that was killed: what it had written is removed.
+/// Uploads through a server that was killed: what it had written is let go.
 async fn clear_abandoned(api: &Arc<Api>) -> Result<(), ApiError> {
     for upload in api.db.call(|sql| Ok(uploads::abandoned(sql)?)).await? {
-        intake::clear(api, &upload).await?;
-        let id = upload.id;
-        let end = move |sql: &mut Sql| {
-            Ok(uploads::advance(sql, id, &[UploadState::Receiving], UploadState::Expired)?)
-        };
-        api.db.write(end).await?;
+        api.db.write(move |sql| abandon(sql, &upload)).await?;
+        api.queue.wake();
     }
     Ok(())
 }

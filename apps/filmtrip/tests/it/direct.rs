@@ -206,7 +206,13 @@ fn what_is_signed_is_one_file_of_that_size_and_kind() {
     let early = admin.json("POST", &format!("{path}/complete"), "");
     assert_eq!((early.status, early.code().as_str()), (409, "not_there"));
     assert_eq!(admin.json("DELETE", &path, "").status, 204);
-    assert_eq!(admin.get(&path).body_json()["state"], "expired");
+    let given_up = admin.get(&path).body_json();
+    assert_eq!((&given_up["state"], &given_up["code"]), (&json!("failed"), &json!("given_up")));
+    // What was given up does not come back, whoever says so.
+    assert_eq!(signed.post(&file).status, 200);
+    rig.settled(1);
+    assert_eq!(admin.json("POST", &format!("{path}/complete"), "").body_json()["state"], "failed");
+    assert_eq!(admin.get("/api/photos?mine=true").body_json()["photos"], json!([]));
     assert!(
         app.client().json("POST", "/api/uploads", r#"{"bytes":9,"media_type":"image/jpeg"}"#).status == 401
     );

@@ -224,6 +224,54 @@ fn without_styles_or_cdn_the_sizes_are_made_here() {
 }
 
 #[test]
+fn a_file_that_tells_where_it_was_taken_is_not_shown_by_the_cdn() {
+    let rig = Rig::new();
+    let app = rig.start(true, true);
+    let admin = app.login(ADMIN);
+    let file = super::upload::located_jpeg();
+    let upload = rig.put(&admin, &file, &json!({}));
+    let shown = wait(&admin, &upload, &["done"])["photo"].clone();
+    // Whoever knew its address there could ask for the EXIF.
+    assert!(shown["images"]["large"]["url"].as_str().expect("url").starts_with("/media/"), "{shown}");
+    assert_eq!(shown["location"]["lat"], 48.5, "the owner knows it: {shown}");
+    let public = app.client().get(&format!("/api/photos/{upload}"));
+    assert!(
+        !public.text().contains("48.5") && public.body_json().get("location").is_none(),
+        "{}",
+        public.text()
+    );
+}
+
+#[test]
+fn an_outage_longer_than_the_patience_of_the_queue_loses_nothing() {
+    let rig = Rig::new();
+    let app = rig.start(true, true);
+    let admin = app.login(ADMIN);
+    let signed = rig.sign(&admin, &photo(62), &json!({}));
+    assert_eq!(signed.post(&photo(62)).status, 200);
+    rig.settled(1);
+    rig.faults(|f| f.api.fail_status = Some(503));
+    // Where the queue has tried for half a day.
+    let query = format!(
+        "UPDATE jobs SET attempts = 23, run_at = 1 WHERE kind = 'ingest' AND subject = '{}'",
+        signed.key()
+    );
+    if rig.site.sql().execute(&query, &[]).expect("jobs") == 1 {
+        let failed = "SELECT count(*) FROM jobs WHERE kind = 'ingest' AND failed_at IS NOT NULL";
+        until("the job is given up", || rig.site.sql().value::<u64>(failed, &[]).expect("jobs") == 1);
+        assert_eq!(admin.get("/api/overview").body_json()["failed_jobs"], 1);
+    }
+    assert_ne!(wait(&admin, &signed.key(), &["uploaded", "done"])["state"], "failed");
+    rig.faults(|_| ());
+    let jobs = admin.get("/api/admin/jobs").body_json();
+    for job in jobs["jobs"].as_array().expect("jobs").iter().filter(|job| job["state"] == "failed") {
+        let retry = format!("/api/admin/jobs/{}/retry", job["id"]);
+        assert_eq!(admin.json("POST", &retry, "").status, 204);
+    }
+    wait(&admin, &signed.key(), &["done"]);
+}
+
+#[test]
 fn a_slow_or_failing_store_delays_a_photo_and_does_not_lose_it() {
     let rig = Rig::new();
     let app = rig.start(true, true);

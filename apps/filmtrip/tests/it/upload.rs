@@ -26,6 +26,32 @@ fn exif_jpeg(width: u32, height: u32, orientation: u8) -> Vec<u8> {
     out
 }
 
+/// A JPEG whose EXIF tells of 48.5 degrees north, 2.25 degrees east.
+pub(crate) fn located_jpeg() -> Vec<u8> {
+    use exif::experimental::Writer;
+    use exif::{Field, In, Rational, Tag, Value};
+    let field = |tag, value| Field { tag, ifd_num: In::PRIMARY, value };
+    let degrees = |d: u32, m: u32| Value::Rational([d, m, 0].map(|num| Rational { num, denom: 1 }).to_vec());
+    let fields = [
+        field(Tag::GPSLatitudeRef, Value::Ascii(vec![b"N".to_vec()])),
+        field(Tag::GPSLatitude, degrees(48, 30)),
+        field(Tag::GPSLongitudeRef, Value::Ascii(vec![b"E".to_vec()])),
+        field(Tag::GPSLongitude, degrees(2, 15)),
+    ];
+    let mut writer = Writer::new();
+    fields.iter().for_each(|f| writer.push_field(f));
+    let mut tiff = Cursor::new(Vec::new());
+    writer.write(&mut tiff, false).expect("exif");
+    let block = [&b"Exif\0\0"[..], &tiff.into_inner()].concat();
+    let plain = filmtrip::images::sample::photo(640, 427, 90).expect("sample");
+    let mut out = plain[..2].to_vec();
+    out.extend_from_slice(&[0xFF, 0xE1]);
+    out.extend_from_slice(&u16::try_from(block.len() + 2).expect("short").to_be_bytes());
+    out.extend_from_slice(&block);
+    out.extend_from_slice(&plain[2..]);
+    out
+}
+
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     haystack.windows(needle.len()).any(|w| w == needle)
 }

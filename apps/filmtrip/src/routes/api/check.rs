@@ -33,11 +33,15 @@ fn frame(frame: Option<u32>) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn tags(tags: &[String]) -> Result<(), ApiError> {
+/// Tags.
+///
+/// # Errors
+/// Too many, or one that is too long.
+pub(super) fn tags(tags: &[String]) -> Result<(), ApiError> {
     if tags.len() > MAX_TAGS {
         return Err(bad(format!("more than {MAX_TAGS} tags")));
     }
-    Ok(())
+    tags.iter().try_for_each(|tag| length("tag", tag, MAX_TITLE))
 }
 
 /// `2026-05-01`.

@@ -96,12 +96,11 @@ pub(super) async fn sign(
         uploads::by_key(sql, &key)?.ok_or(ApiError::NotFound)
     };
     let upload = api.db.write(insert).await?;
-    let info = UploadInfo { form: Some(form), ..info(&api, &upload, None) };
+    let info = UploadInfo { form: Some(form), ..info(&upload, None) };
     Ok((StatusCode::CREATED, Json(info)))
 }
 
-fn info(api: &Api, upload: &UploadRow, photo: Option<Photo>) -> UploadInfo {
-    let _ = api;
+fn info(upload: &UploadRow, photo: Option<Photo>) -> UploadInfo {
     UploadInfo {
         key: upload.key.clone(),
         file_name: upload.file_name.clone(),
@@ -120,7 +119,7 @@ async fn with_photo(api: &Api, upload: &UploadRow, viewer: Viewer) -> Result<Upl
         None => None,
     };
     let photo = photo.map(|row| Photo { duplicate: upload.duplicate, ..to_json(api, row, viewer) });
-    Ok(info(api, upload, photo))
+    Ok(info(upload, photo))
 }
 
 /// An upload of the session's own account; others' do not exist for it.
@@ -152,7 +151,7 @@ pub(super) struct UploadList {
 /// `GET /api/uploads`: the account's own.
 pub(super) async fn list(State(api): Shared, session: Session) -> Result<impl IntoResponse, ApiError> {
     let rows = api.db.call(move |sql| Ok(uploads::of_owner(sql, session.user.id)?)).await?;
-    let uploads = rows.iter().map(|row| info(&api, row, None)).collect();
+    let uploads = rows.iter().map(|row| info(row, None)).collect();
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(UploadList { uploads })))
 }
 
@@ -192,7 +191,10 @@ pub(super) async fn give_up(
 ) -> Result<StatusCode, ApiError> {
     let upload = own(&api, &session, &key).await?;
     let end = move |sql: &mut Sql| {
-        if uploads::advance(sql, upload.id, &[UploadState::Pending], UploadState::Expired)? {
+        // Failed, not expired: what expired may still arrive, what was given up may not come back.
+        let open = [UploadState::Pending, UploadState::Uploaded, UploadState::Expired];
+        if uploads::advance(sql, upload.id, &open, UploadState::Failed)? {
+            uploads::refuse(sql, upload.id, "given_up", "given up by its owner")?;
             work::discard_original(sql, &upload.object, upload.expires_at)?;
         }
         Ok(())

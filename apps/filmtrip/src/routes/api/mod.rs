@@ -12,9 +12,10 @@ mod upload;
 
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, patch, post, put};
 use axum::{Json, Router, middleware};
 use tokio::sync::Semaphore;
@@ -119,8 +120,16 @@ pub fn router(api: &Arc<Api>) -> Router {
         .route("/api/admin/integrity", get(admin::integrity).post(admin::start_integrity))
         .route("/media/{key}/{file}", get(media::variant))
         .route("/api/{*rest}", axum::routing::any(unknown))
+        .layer(middleware::from_fn(not_stored))
         .layer(middleware::from_fn(super::common_headers))
         .with_state(Arc::clone(api))
+}
+
+/// What says nothing of caching depends on who asks, and is nobody else's to keep.
+async fn not_stored(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
 }
 
 /// The routes for a process that serves nothing else: whatever is not there is a JSON error.

@@ -8,11 +8,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::{Api, Change, MaybeSession, Session, Shared, check};
+use super::{Api, Change, MaybeSession, Shared, check};
 use crate::db::photos::{self, Order, PageQuery, PhotoRow, Variants};
 use crate::db::sql::Sql;
 use crate::db::visibility::{Scope, Viewer};
-use crate::db::{albums, now_ms, rfc3339, search};
+use crate::db::{albums, now_ms, rfc3339, rolls, search};
 use crate::error::ApiError;
 use crate::images::VARIANTS;
 use crate::model::{
@@ -101,9 +101,9 @@ pub(super) async fn find(api: &Api, key: &str, viewer: Viewer) -> Result<PhotoRo
     row.filter(|row| viewer.may_see(row)).ok_or(ApiError::NotFound)
 }
 
-async fn find_own(api: &Api, key: &str, session: &Session) -> Result<PhotoRow, ApiError> {
-    let viewer = session.viewer();
-    let row = find(api, key, viewer).await?;
+/// A photo that the viewer may change. Looked up in the transaction of the change, so that nothing comes in between.
+fn own(sql: &mut Sql, key: &str, viewer: Viewer) -> Result<PhotoRow, ApiError> {
+    let row = photos::by_key(sql, key)?.filter(|row| viewer.may_see(row)).ok_or(ApiError::NotFound)?;
     if viewer.may_edit(row.owner_id) { Ok(row) } else { Err(ApiError::Forbidden) }
 }
 
@@ -228,15 +228,24 @@ pub(super) async fn change(
     Path(key): Path<String>,
     Json(change): Json<PhotoChange>,
 ) -> Result<Json<Photo>, ApiError> {
-    let row = find_own(&api, &key, &session).await?;
     check::change(&change)?;
-    let row = api.db.write(move |sql| apply(sql, &row, &change)).await?;
+    let viewer = session.viewer();
+    let write = move |sql: &mut Sql| {
+        let row = own(sql, &key, viewer)?;
+        apply(sql, &row, &change)
+    };
+    let row = api.db.write(write).await?;
     api.queue.wake();
     Ok(Json(to_json(&api, row, session.viewer())))
 }
 
 /// Changes a photo, and has its original moved when its known address must not lead to it any more.
 fn apply(sql: &mut Sql, row: &PhotoRow, change: &PhotoChange) -> Result<PhotoRow, ApiError> {
+    if let Some(Some(roll)) = &change.roll
+        && !rolls::is_of(sql, roll, row.owner_id)?
+    {
+        return Err(ApiError::NotFound);
+    }
     if row.backend == Backend::Upyun && photos::hides(row, change) {
         Kind::Relocate.enqueue(sql, &row.key, now_ms())?;
     }
@@ -273,11 +282,15 @@ pub(super) async fn delete(
     Path(key): Path<String>,
     Query(query): Query<DeleteQuery>,
 ) -> Result<StatusCode, ApiError> {
-    let row = find_own(&api, &key, &session).await?;
-    if row.deleted_at.is_some() && !query.forever {
-        return Err(ApiError::NotFound);
-    }
-    let write = move |sql: &mut Sql| if query.forever { for_ever(sql, &row) } else { into_trash(sql, &row) };
+    let viewer = session.viewer();
+    let write = move |sql: &mut Sql| {
+        let row = own(sql, &key, viewer)?;
+        match (query.forever, row.deleted_at) {
+            (true, _) => for_ever(sql, &row),
+            (false, Some(_)) => Err(ApiError::NotFound),
+            (false, None) => into_trash(sql, &row),
+        }
+    };
     api.db.write(write).await?;
     api.queue.wake();
     Ok(StatusCode::NO_CONTENT)
@@ -289,8 +302,9 @@ pub(super) async fn restore(
     Change(session): Change,
     Path(key): Path<String>,
 ) -> Result<Json<Photo>, ApiError> {
-    let row = find_own(&api, &key, &session).await?;
+    let viewer = session.viewer();
     let write = move |sql: &mut Sql| {
+        let row = own(sql, &key, viewer)?;
         photos::restore(sql, row.id)?;
         photos::by_id(sql, row.id)?.ok_or(ApiError::NotFound)
     };
@@ -308,6 +322,8 @@ pub(super) async fn bulk(
         return Err(ApiError::BadRequest(format!("more than {MAX_BULK} photos at once")));
     }
     check::change(&body.change)?;
+    check::tags(&body.add_tags)?;
+    check::tags(&body.remove_tags)?;
     let viewer = session.viewer();
     let write = move |sql: &mut Sql| {
         let mut rows = Vec::with_capacity(body.keys.len());
@@ -360,8 +376,9 @@ pub(super) async fn short(
     Change(session): Change,
     Path(key): Path<String>,
 ) -> Result<Json<ShortLink>, ApiError> {
-    let row = find_own(&api, &key, &session).await?;
+    let viewer = session.viewer();
     let write = move |sql: &mut Sql| {
+        let row = own(sql, &key, viewer)?;
         photos::set_short(sql, row.id, &new_code())?;
         photos::by_id(sql, row.id)?.and_then(|row| row.short).ok_or(ApiError::NotFound)
     };

@@ -1,6 +1,6 @@
 //! Extractors: who is logged in, and whether a change may be made in their name.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, FromRequestParts};
@@ -90,5 +90,16 @@ pub(super) fn csrf_header(parts: &Parts) -> Option<&str> {
 pub(super) fn client(parts: &Parts, api: &Api) -> IpAddr {
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
-    origin::client_address(peer, &parts.headers, &api.config.trusted_proxies)
+    network(origin::client_address(peer, &parts.headers, &api.config.trusted_proxies))
+}
+
+/// Whoever has one IPv6 address has a whole /64 of them.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        v4 => v4,
+    }
 }

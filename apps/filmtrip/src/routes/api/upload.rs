@@ -1,7 +1,6 @@
 //! Upload through the server: multipart, streamed to disk, checked before it is decoded, stored whole or not at all.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::multipart::{Field, MultipartError};
@@ -24,10 +23,10 @@ use crate::error::ApiError;
 use crate::images::Format;
 use crate::intake::{self, Arrived};
 use crate::model::{About, Photo, Refused, UploadState, Uploaded, Visibility};
+use crate::server::STALL;
 use crate::storage::{Backend, Fetched, StoredObject, names, new_key};
+use crate::work;
 
-/// How long a client may send nothing.
-const STALL: Duration = Duration::from_secs(30);
 /// Most files in one request.
 pub(super) const MAX_FILES: usize = 100;
 const MAX_TEXT: usize = 16 * 1024;
@@ -248,14 +247,11 @@ async fn store(
     accepted
 }
 
-/// No row, no files: otherwise nobody would ever find them again. What cannot be removed now, the sweeper removes.
+/// No row, no files. Whether there is no row is asked in the same transaction: a commit whose answer was lost counts.
 async fn give_up(api: &Api, upload: &UploadRow) {
-    if let Err(e) = intake::clear(api, upload).await {
-        tracing::warn!("what upload {} left will be cleared later: {e}", upload.key);
-        return;
-    }
-    let id = upload.id;
-    if let Err(e) = api.db.write(move |sql| Ok(uploads::remove(sql, id)?)).await {
-        tracing::warn!("upload {} will be forgotten later: {e}", upload.key);
+    let row = upload.clone();
+    match api.db.write(move |sql| work::abandon(sql, &row)).await {
+        Ok(_) => api.queue.wake(),
+        Err(e) => tracing::warn!("what upload {} left will be cleared later: {e}", upload.key),
     }
 }

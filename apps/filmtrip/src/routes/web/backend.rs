@@ -21,6 +21,8 @@ use crate::model::ErrorBody;
 const CONNECT: Duration = Duration::from_secs(2);
 /// Longest wait for the API's answer to begin; image processing of a batch takes long.
 const ANSWER: Duration = Duration::from_secs(120);
+/// The same for a request that carries files: its sending counts too, and a roll of scans over a slow line takes long.
+const UPLOAD: Duration = Duration::from_secs(3600);
 const MAX_JSON: usize = 4 * 1024 * 1024;
 
 /// Where the API is.
@@ -92,9 +94,12 @@ impl Backend {
                 strip_hop_by_hop(request.headers_mut());
                 let peer = HeaderValue::from_str(&peer.ip().to_canonical().to_string());
                 request.headers_mut().append("x-forwarded-for", peer.map_err(|e| upstream(e.to_string()))?);
-                let answer = tokio::time::timeout(ANSWER, client.request(request)).await;
+                let form = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+                let files = form.is_some_and(|kind| kind.starts_with("multipart/"));
+                let limit = if files { UPLOAD } else { ANSWER };
+                let answer = tokio::time::timeout(limit, client.request(request)).await;
                 let response = answer
-                    .map_err(|_| upstream(format!("no answer within {} s", ANSWER.as_secs())))?
+                    .map_err(|_| upstream(format!("no answer within {} s", limit.as_secs())))?
                     .map_err(|e| upstream(e.to_string()))?;
                 let mut response = response.map(Body::new).into_response();
                 strip_hop_by_hop(response.headers_mut());

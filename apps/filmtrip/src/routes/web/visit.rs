@@ -83,7 +83,8 @@ fn in_language(path: &str, query: &str, lang: Lang) -> String {
         .map(str::to_owned)
         .collect();
     parts.push(format!("lang={}", lang.tag()));
-    format!("{path}?{}", parts.join("&"))
+    // Two slashes in front would make the next part a host.
+    format!("/{}?{}", path.trim_start_matches('/'), parts.join("&"))
 }
 
 impl Visit {
