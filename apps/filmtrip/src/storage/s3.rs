@@ -2,15 +2,21 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use opendal::{ErrorKind, Operator, services};
+use opendal::{ErrorKind, HttpTransporter, OperationContext, Operator, Writer, services};
+use opendal_http_transport_reqwest::ReqwestTransport;
+use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 
 use super::{Content, Meta, ObjectError, new_key};
 use crate::config::S3Config;
 
 const CHUNK: usize = 8 * 1024 * 1024;
+const CONNECT: Duration = Duration::from_secs(5);
+/// Longest silence of the store. A chunk has to be sent in this time too.
+const SILENCE: Duration = Duration::from_secs(120);
 
 /// A bucket.
 pub struct S3 {
@@ -21,11 +27,31 @@ fn failed(error: &opendal::Error) -> ObjectError {
     ObjectError::Failed(error.to_string())
 }
 
+/// OpenDAL has no transport of its own unless one is given to it.
+fn transport() -> Result<ReqwestTransport, String> {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // A race with another installer is harmless: either one serves.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+    let client = reqwest::Client::builder().connect_timeout(CONNECT).read_timeout(SILENCE).build();
+    client.map(ReqwestTransport::new).map_err(|e| format!("HTTP client: {e}"))
+}
+
+async fn write_all(writer: &mut Writer, file: &mut File) -> Result<(), ObjectError> {
+    loop {
+        let mut chunk = Vec::with_capacity(CHUNK);
+        if file.take(CHUNK as u64).read_to_end(&mut chunk).await? == 0 {
+            return writer.close().await.map(drop).map_err(|e| failed(&e));
+        }
+        writer.write(chunk).await.map_err(|e| failed(&e))?;
+    }
+}
+
 impl S3 {
     /// A client by the settings. Nothing is sent.
     ///
     /// # Errors
-    /// A setting that OpenDAL refuses.
+    /// A setting that OpenDAL refuses, or TLS cannot be set up.
     pub fn new(config: &S3Config) -> Result<Self, String> {
         let builder = services::S3::default()
             .bucket(&config.bucket)
@@ -36,7 +62,8 @@ impl S3 {
             // Only what is configured counts, not what lies about in the environment or the home folder.
             .disable_config_load();
         let operator = Operator::new(builder).map_err(|e| e.to_string())?;
-        Ok(Self { operator })
+        let context = OperationContext::new().with_http_transport(HttpTransporter::new(transport()?));
+        Ok(Self { operator: operator.with_context(context) })
     }
 
     pub(super) async fn put_file(
@@ -45,17 +72,17 @@ impl S3 {
         file: &Path,
         media_type: &str,
     ) -> Result<(), ObjectError> {
-        let mut file = tokio::fs::File::open(file).await?;
+        let mut file = File::open(file).await?;
         let write = self.operator.writer_with(name).content_type(media_type).chunk(CHUNK);
         let mut writer = write.await.map_err(|e| failed(&e))?;
-        loop {
-            let mut chunk = Vec::with_capacity(CHUNK);
-            if (&mut file).take(CHUNK as u64).read_to_end(&mut chunk).await? == 0 {
-                break;
+        let written = write_all(&mut writer, &mut file).await;
+        if written.is_err() {
+            // Stores keep, and charge for, the parts of an upload that is never completed.
+            if let Err(e) = writer.abort().await {
+                tracing::warn!("the parts of {name} may be left in the bucket: {e}");
             }
-            writer.write(chunk).await.map_err(|e| failed(&e))?;
         }
-        writer.close().await.map(drop).map_err(|e| failed(&e))
+        written
     }
 
     pub(super) async fn put(

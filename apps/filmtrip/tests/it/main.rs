@@ -10,6 +10,7 @@ mod images;
 mod kills;
 mod pages;
 mod postgres;
+mod s3;
 mod schema;
 mod serving;
 mod session;
