@@ -7,8 +7,8 @@
 use std::io::Cursor;
 
 use bytes::Bytes;
-use fast_image_resize::images::Image as Buffer;
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer, pixels};
 use image::codecs::jpeg::JpegEncoder;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
@@ -335,25 +335,27 @@ fn shrink(image: &DynamicImage, (width, height): (u32, u32)) -> Result<DynamicIm
     if (width, height) == (image.width(), image.height()) {
         return Ok(image.clone());
     }
-    let broken = |_| ImageRefusal::NotAnImage;
-    let alpha = image.color().has_alpha();
-    let (raw, pixel) = if alpha {
-        (image.to_rgba8().into_raw(), PixelType::U8x4)
-    } else {
-        (image.to_rgb8().into_raw(), PixelType::U8x3)
-    };
-    let source = Buffer::from_vec_u8(image.width(), image.height(), raw, pixel)
-        .map_err(|_| ImageRefusal::NotAnImage)?;
-    let mut target = Buffer::new(width, height, pixel);
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3));
-    Resizer::new().resize(&source, &mut target, &options).map_err(|_| ImageRefusal::NotAnImage)?;
-    let raw = target.into_vec();
-    let made = if alpha {
+    let (from, to) = ((image.width(), image.height()), (width, height));
+    let made = if image.color().has_alpha() {
+        let raw = resample::<pixels::U8x4>(&image.to_rgba8(), from, to)?;
         image::RgbaImage::from_raw(width, height, raw).map(DynamicImage::ImageRgba8)
     } else {
+        let raw = resample::<pixels::U8x3>(&image.to_rgb8(), from, to)?;
         image::RgbImage::from_raw(width, height, raw).map(DynamicImage::ImageRgb8)
     };
-    made.ok_or(()).map_err(broken)
+    made.ok_or(ImageRefusal::NotAnImage)
+}
+
+/// By the type of the pixels: the library's untyped call would compile all fifteen types of them here.
+fn resample<P: PixelTrait>(data: &[u8], from: (u32, u32), to: (u32, u32)) -> Result<Vec<u8>, ImageRefusal> {
+    let source =
+        TypedImageRef::<P>::from_buffer(from.0, from.1, data).map_err(|_| ImageRefusal::NotAnImage)?;
+    let mut out = vec![0; to.0 as usize * to.1 as usize * P::size()];
+    let mut target =
+        TypedImage::<P>::from_buffer(to.0, to.1, &mut out).map_err(|_| ImageRefusal::NotAnImage)?;
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3));
+    Resizer::new().resize_typed(&source, &mut target, &options).map_err(|_| ImageRefusal::NotAnImage)?;
+    Ok(out)
 }
 
 /// Pixels only: metadata of the original never gets out.
