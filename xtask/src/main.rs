@@ -2,6 +2,7 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod setup;
 mod test;
 
@@ -15,6 +16,8 @@ const USAGE: &str = "usage: cargo xtask TASK
   demo [--fast] [--keep]   take FilmTrip to production on this machine, break it twice, and watch it come back
   test                     install what the tests need (after saying so), then run all of them
   check                    fmt, clippy, deny, docs
+  fuzz [TARGET] [--seconds N]
+                           throw broken inputs at decoders, callbacks, policies and URLs (needs nightly)
   setup                    only install what the tests need
   bench [judge|proxy|switch|deploy|images|all]
                            print the figures, beside a peer in the same run; `bench switch 200` makes 200 exchanges
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
         Some("demo") => demo::run_demo(has("--fast"), has("--keep")),
         Some("test") => test::all(&args[1..]),
         Some("check") => test::check(),
+        Some("fuzz") => fuzz::run_targets(&args[1..]),
         Some("setup") => setup::for_tests(),
         Some("bench") => {
             bench::run_one(args.get(1).map_or("all", String::as_str), args.get(2..).unwrap_or(&[]))
