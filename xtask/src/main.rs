@@ -2,6 +2,7 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod setup;
 mod test;
 mod web;
@@ -17,6 +18,8 @@ const USAGE: &str = "usage: cargo xtask TASK
   test                     install what the tests need (after saying so), then run all of them
   check                    fmt, clippy, deny, docs, FilmTrip's scripts
   web                      build FilmTrip's scripts, which git keeps
+  fuzz [TARGET] [--seconds N]
+                           throw broken inputs at decoders, callbacks, policies and URLs (needs nightly)
   setup                    only install what the tests need
   bench [judge|proxy|switch|deploy|images|list|all]
                            print the figures, beside a peer in the same run; `bench switch 200` makes 200 exchanges
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
         Some("test") => test::all(&args[1..]),
         Some("check") => test::check(),
         Some("web") => web::build(),
+        Some("fuzz") => fuzz::run_targets(&args[1..]),
         Some("setup") => setup::for_tests(),
         Some("bench") => {
             bench::run_one(args.get(1).map_or("all", String::as_str), args.get(2..).unwrap_or(&[]))

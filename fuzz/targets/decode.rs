@@ -1,0 +1,62 @@
+//! Uploaded bytes, from their header to the stored sizes.
+#![no_main]
+
+use std::io::Cursor;
+
+use filmtrip_images::sample;
+use libfuzzer_sys::fuzz_target;
+
+/// A small photo as every type that may be uploaded, and as some of their kinds.
+fn seeds() -> Vec<Vec<u8>> {
+    let jpeg = sample::photo(48, 32, 1).expect("sample");
+    let pixels = image::load_from_memory(&jpeg).expect("decodes").into_rgb8();
+    let (width, height) = pixels.dimensions();
+    let mut all = vec![jpeg.clone()];
+
+    // With the orientation in an EXIF block.
+    let exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+    let mut turned = jpeg[..2].to_vec();
+    turned.extend_from_slice(&[0xFF, 0xE1, 0, u8::try_from(exif.len() + 2).expect("short")]);
+    turned.extend_from_slice(exif);
+    turned.extend_from_slice(&jpeg[2..]);
+    all.push(turned);
+
+    for (colour, depth, data) in [
+        (png::ColorType::Rgb, png::BitDepth::Eight, pixels.as_raw().clone()),
+        (png::ColorType::Rgb, png::BitDepth::Sixteen, pixels.iter().flat_map(|v| [*v, *v]).collect()),
+        (png::ColorType::Grayscale, png::BitDepth::Eight, pixels.pixels().map(|p| p.0[1]).collect()),
+        (
+            png::ColorType::Rgba,
+            png::BitDepth::Eight,
+            pixels.pixels().flat_map(|p| [p.0[0], p.0[1], p.0[2], 128]).collect(),
+        ),
+    ] {
+        let mut out = Vec::new();
+        let mut encoder = png::Encoder::new(&mut out, width, height);
+        encoder.set_color(colour);
+        encoder.set_depth(depth);
+        let mut writer = encoder.write_header().expect("PNG");
+        writer.write_image_data(&data).expect("PNG");
+        writer.finish().expect("PNG");
+        all.push(out);
+    }
+
+    let mut webp = Vec::new();
+    let encoder = image_webp::WebPEncoder::new(&mut webp);
+    encoder.encode(pixels.as_raw(), width, height, image_webp::ColorType::Rgb8).expect("WebP");
+    all.push(webp);
+
+    for compression in [tiff::encoder::Compression::Uncompressed, tiff::encoder::Compression::Lzw] {
+        let mut out = Cursor::new(Vec::new());
+        let mut encoder =
+            tiff::encoder::TiffEncoder::new(&mut out).expect("TIFF").with_compression(compression);
+        encoder.write_image::<tiff::encoder::colortype::RGB8>(width, height, pixels.as_raw()).expect("TIFF");
+        all.push(out.into_inner());
+    }
+    all
+}
+
+fuzz_target!(
+    init: safelight_fuzz::seed(seeds),
+    |data: &[u8]| filmtrip_images::fuzz_decode(data)
+);
