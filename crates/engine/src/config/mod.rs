@@ -2,6 +2,7 @@
 //! Loading and its error messages are in [`load`]; values with units in [`value`].
 
 pub mod load;
+mod validate;
 pub mod value;
 
 use crate::risk::Severity;
