@@ -3,6 +3,8 @@
 
 use std::io::Cursor;
 
+use exif::experimental::Writer;
+use exif::{Field, In, Rational, Tag, Value};
 use filmtrip_images::sample;
 use libfuzzer_sys::fuzz_target;
 
@@ -13,11 +15,12 @@ fn seeds() -> Vec<Vec<u8>> {
     let (width, height) = pixels.dimensions();
     let mut all = vec![jpeg.clone()];
 
-    // With the orientation in an EXIF block.
-    let exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+    let exif = exif_block();
     let mut turned = jpeg[..2].to_vec();
-    turned.extend_from_slice(&[0xFF, 0xE1, 0, u8::try_from(exif.len() + 2).expect("short")]);
-    turned.extend_from_slice(exif);
+    turned.extend_from_slice(&[0xFF, 0xE1]);
+    turned.extend_from_slice(&u16::try_from(exif.len() + 8).expect("short").to_be_bytes());
+    turned.extend_from_slice(b"Exif\0\0");
+    turned.extend_from_slice(&exif);
     turned.extend_from_slice(&jpeg[2..]);
     all.push(turned);
 
@@ -53,10 +56,40 @@ fn seeds() -> Vec<Vec<u8>> {
         encoder.write_image::<tiff::encoder::colortype::RGB8>(width, height, pixels.as_raw()).expect("TIFF");
         all.push(out.into_inner());
     }
+    // One that is refused would only teach how to be refused.
+    for (n, seed) in all.iter().enumerate() {
+        assert!(filmtrip_images::fuzz_decode(seed), "seed {n} is no photo");
+    }
     all
+}
+
+/// Orientation, camera, exposure and place.
+fn exif_block() -> Vec<u8> {
+    let ratio = |num, denom| Rational { num, denom };
+    let place = Value::Rational(vec![ratio(31, 1), ratio(13, 1), ratio(4567, 100)]);
+    let fields = [
+        (Tag::Orientation, Value::Short(vec![6])),
+        (Tag::Make, Value::Ascii(vec![b"Example".to_vec()])),
+        (Tag::DateTimeOriginal, Value::Ascii(vec![b"2026:11:23 10:20:30".to_vec()])),
+        (Tag::ExposureTime, Value::Rational(vec![ratio(1, 125)])),
+        (Tag::GPSLatitudeRef, Value::Ascii(vec![b"N".to_vec()])),
+        (Tag::GPSLatitude, place.clone()),
+        (Tag::GPSLongitudeRef, Value::Ascii(vec![b"E".to_vec()])),
+        (Tag::GPSLongitude, place),
+    ]
+    .map(|(tag, value)| Field { tag, ifd_num: In::PRIMARY, value });
+    let mut writer = Writer::new();
+    for field in &fields {
+        writer.push_field(field);
+    }
+    let mut block = Cursor::new(Vec::new());
+    writer.write(&mut block, true).expect("EXIF");
+    block.into_inner()
 }
 
 fuzz_target!(
     init: safelight_fuzz::seed(seeds),
-    |data: &[u8]| filmtrip_images::fuzz_decode(data)
+    |data: &[u8]| {
+        filmtrip_images::fuzz_decode(data);
+    }
 );
