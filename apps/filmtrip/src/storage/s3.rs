@@ -21,6 +21,9 @@ const SILENCE: Duration = Duration::from_secs(120);
 /// A bucket.
 pub struct S3 {
     operator: Operator,
+    /// What this process asks health with. Always the same: when the store is so slow that an answer is not waited for,
+    /// the object of the next time takes its place.
+    probe: String,
 }
 
 fn failed(error: &opendal::Error) -> ObjectError {
@@ -63,7 +66,8 @@ impl S3 {
             .disable_config_load();
         let operator = Operator::new(builder).map_err(|e| e.to_string())?;
         let context = OperationContext::new().with_http_transport(HttpTransporter::new(transport()?));
-        Ok(Self { operator: operator.with_context(context) })
+        let probe = format!("probe/{}", new_key());
+        Ok(Self { operator: operator.with_context(context), probe })
     }
 
     pub(super) async fn put_file(
@@ -116,11 +120,10 @@ impl S3 {
 
     /// Whether the bucket can be written, read and deleted from.
     pub(super) async fn probe(&self) -> Result<(), String> {
-        let name = format!("probe/{}", new_key());
         let words = |e: ObjectError| e.to_string();
-        self.put(&name, b"filmtrip".to_vec(), "text/plain").await.map_err(words)?;
-        let read = self.head(&name).await.map_err(words)?;
-        self.delete(&name).await.map_err(words)?;
+        self.put(&self.probe, b"filmtrip".to_vec(), "text/plain").await.map_err(words)?;
+        let read = self.head(&self.probe).await.map_err(words)?;
+        self.delete(&self.probe).await.map_err(words)?;
         if read.is_some_and(|meta| meta.bytes == 8) {
             Ok(())
         } else {

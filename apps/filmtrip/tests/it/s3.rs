@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -204,7 +204,17 @@ fn health_fails_while_the_store_is_away_and_mends_with_it() {
     assert_eq!(admin.get(thumb).status, 200);
     admin.photo(&[], &jpeg(2));
     assert_eq!(count(&admin), 2);
-    until("only the two photos are left", || store.objects().len() == 2 * OBJECTS);
+    // A store that takes connections and never answers is away as well, and health says so in time.
+    store.signal(Signal::STOP);
+    let start = Instant::now();
+    assert_eq!(health(&admin).0, 503);
+    assert!(start.elapsed() < Duration::from_secs(10), "took {:?}", start.elapsed());
+    store.signal(Signal::CONT);
+    until("health is back", || health(&admin).0 == 200);
+    until("only the two photos are left", || {
+        // A probe that nobody waited for may have arrived since; the next one clears it.
+        health(&admin).0 == 200 && store.objects().len() == 2 * OBJECTS
+    });
 }
 
 #[test]
