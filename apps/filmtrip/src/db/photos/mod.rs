@@ -7,7 +7,7 @@ pub(super) use page::effective;
 pub use page::{Order, PageQuery, neighbours, page};
 pub use write::{
     NewPhoto, add_tags, change, delete, hides, insert, refresh_search, remove_tags, restore, set_object,
-    set_short, set_stored_variants, trash,
+    set_short, trash,
 };
 
 use super::sql::{DbError, DbResult, Row, Sql, Value};

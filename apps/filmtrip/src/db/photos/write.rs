@@ -7,7 +7,7 @@ use super::{PhotoRow, Variants, by_id};
 use crate::images::Sizes;
 use crate::model::{About, Exif, PhotoChange, Visibility};
 use crate::params;
-use crate::storage::{Backend, StoredObject};
+use crate::storage::StoredObject;
 
 /// A photo to be stored.
 #[derive(Debug, Clone)]
@@ -251,25 +251,6 @@ pub fn set_object(sql: &mut Sql, id: i64, from: &str, to: &StoredObject) -> DbRe
         params![id, from, &to.name, to.content_secret.as_deref(), to.backend.as_str()],
     )?;
     Ok(changed == 1)
-}
-
-/// Notes that the sizes of a photo are stored now.
-///
-/// # Errors
-/// Those of the database.
-pub fn set_stored_variants(
-    sql: &mut Sql,
-    id: i64,
-    backend: Backend,
-    sizes: &Sizes,
-    webp: bool,
-) -> DbResult<()> {
-    let sizes = serde_json::to_string(sizes).map_err(|e| super::super::sql::DbError::Other(e.to_string()))?;
-    sql.execute(
-        "UPDATE photos SET variants = ?2, sizes = ?3, webp = ?4 WHERE id = ?1",
-        params![id, backend.as_str(), sizes, webp],
-    )?;
-    Ok(())
 }
 
 /// Whether a change makes a photo private that others could see.
