@@ -97,6 +97,11 @@ fn postgres_words(error: &postgres::Error) -> String {
 }
 
 impl DbError {
+    /// A stored text that is none of those that the code knows.
+    pub(super) fn odd(column: usize, expected: &'static str) -> Self {
+        Self::Type { column, expected, found: "something else".to_owned() }
+    }
+
     /// Whether a UNIQUE or primary key refused the row.
     #[must_use]
     pub fn is_duplicate(&self) -> bool {

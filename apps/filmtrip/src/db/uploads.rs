@@ -45,22 +45,21 @@ const COLUMNS: &str =
     duplicate, code, message, expires_at";
 
 fn upload(row: &Row) -> DbResult<UploadRow> {
-    let odd = |column, expected| DbError::Type { column, expected, found: "something else".to_owned() };
     let (state, backend): (String, String) = (row.get(3)?, row.get(4)?);
     let about: String = row.get(9)?;
     Ok(UploadRow {
         id: row.get(0)?,
         key: row.get(1)?,
         owner_id: row.get(2)?,
-        state: UploadState::parse(&state).ok_or_else(|| odd(3, "a state"))?,
+        state: UploadState::parse(&state).ok_or_else(|| DbError::odd(3, "a state"))?,
         object: StoredObject {
-            backend: Backend::parse(&backend).ok_or_else(|| odd(4, "a backend"))?,
+            backend: Backend::parse(&backend).ok_or_else(|| DbError::odd(4, "a backend"))?,
             name: row.get(5)?,
             content_secret: row.get(6)?,
         },
         file_name: row.get(7)?,
         bytes: row.get(8)?,
-        about: serde_json::from_str(&about).map_err(|_| odd(9, "what its owner says"))?,
+        about: serde_json::from_str(&about).map_err(|_| DbError::odd(9, "what its owner says"))?,
         md5: row.get(10)?,
         photo_id: row.get(11)?,
         duplicate: row.get(12)?,

@@ -118,10 +118,6 @@ const FROM: &str = "FROM photos p LEFT JOIN rolls r ON r.id = p.roll_id";
 /// Number of the first column of the roll in [`COLUMNS`].
 const ROLL: usize = 32;
 
-fn odd(column: usize, expected: &'static str) -> DbError {
-    DbError::Type { column, expected, found: "something else".to_owned() }
-}
-
 fn photo(row: &Row) -> DbResult<PhotoRow> {
     let backend: String = row.get(3)?;
     let object_key: String = row.get(4)?;
@@ -137,20 +133,20 @@ fn photo(row: &Row) -> DbResult<PhotoRow> {
         id: row.get(0)?,
         key: row.get(1)?,
         owner_id: row.get(2)?,
-        backend: Backend::parse(&backend).ok_or_else(|| odd(3, "a backend"))?,
+        backend: Backend::parse(&backend).ok_or_else(|| DbError::odd(3, "a backend"))?,
         object: if object_key.is_empty() { names::original(&original_key, &format) } else { object_key },
         format,
         content_secret: row.get(7)?,
-        variants: Variants::parse(&variants).ok_or_else(|| odd(8, "a backend or `style`"))?,
+        variants: Variants::parse(&variants).ok_or_else(|| DbError::odd(8, "a backend or `style`"))?,
         webp: row.get(9)?,
         bytes: row.get(10)?,
         md5: row.get(11)?,
         width: row.get(12)?,
         height: row.get(13)?,
-        sizes: serde_json::from_str(&sizes).map_err(|_| odd(14, "sizes"))?,
+        sizes: serde_json::from_str(&sizes).map_err(|_| DbError::odd(14, "sizes"))?,
         title: row.get(15)?,
         caption: row.get(16)?,
-        visibility: Visibility::parse(&visibility).ok_or_else(|| odd(17, "a visibility"))?,
+        visibility: Visibility::parse(&visibility).ok_or_else(|| DbError::odd(17, "a visibility"))?,
         created_at: row.get(18)?,
         deleted_at: row.get(19)?,
         frame: row.get(20)?,
