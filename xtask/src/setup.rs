@@ -16,6 +16,8 @@ const TESTS: &[(&str, &str)] = &[
     ("mount", "mount"),
     ("chromium", "chromium"),
     ("pg_createcluster", "postgresql"),
+    ("systemctl", "systemd"),
+    ("systemd-nspawn", "systemd-container"),
 ];
 /// For FilmTrip's scripts: bundler and types.
 const WEB: &[&str] = &["esbuild@0.28.2", "typescript@7.0.2"];

@@ -1,6 +1,6 @@
 //! `cargo xtask test` and `cargo xtask check`.
 
-use crate::{Outcome, cargo, run, setup, web};
+use crate::{Outcome, cargo, run, setup, target, web};
 
 /// Every test of the workspace. Programs that tests start are built first.
 pub(crate) fn all(extra: &[String]) -> Outcome {
@@ -18,8 +18,14 @@ pub(crate) fn all(extra: &[String]) -> Outcome {
         "--final-status-level",
         "flaky",
     ]);
-    nextest.args(extra);
-    run(&mut nextest)
+    // Tests that find that they cannot run here note it there, since the output of a test that passes is not shown.
+    let list = target().join("tests-not-run.txt");
+    let _ = std::fs::remove_file(&list);
+    let outcome = run(nextest.args(extra).env("SAFELIGHT_NOT_RUN", &list));
+    let not_run = std::fs::read_to_string(&list).unwrap_or_default();
+    println!("{} tests could not run here", not_run.lines().count());
+    not_run.lines().for_each(|line| println!("NOT RUN: {line}"));
+    outcome
 }
 
 /// Formatting, lints, licences and bans, documentation, FilmTrip's scripts.

@@ -22,12 +22,22 @@ pub(crate) fn who() -> String {
     format!("{user}@{host}")
 }
 
+/// The user this runs as, for systemd: a name, or a number when it has none.
+pub(crate) fn user() -> String {
+    let uid = rustix::process::geteuid().as_raw();
+    name_of(uid).unwrap_or_else(|| uid.to_string())
+}
+
 /// The name of a user id, or the id.
 fn user_name(uid: u32) -> String {
+    name_of(uid).unwrap_or_else(|| format!("uid {uid}"))
+}
+
+fn name_of(uid: u32) -> Option<String> {
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let mut lines = passwd.lines().map(|l| l.split(':').collect::<Vec<_>>());
     let found = lines.find(|f| f.get(2).is_some_and(|u| *u == uid.to_string()));
-    found.and_then(|f| f.first().map(|n| (*n).to_owned())).unwrap_or_else(|| format!("uid {uid}"))
+    found.and_then(|f| f.first().map(|n| (*n).to_owned()))
 }
 
 /// This program, for starting its other halves.

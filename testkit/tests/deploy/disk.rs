@@ -20,7 +20,7 @@ impl Disk {
             return Some(Self(dir));
         }
         let _ = fs::remove_dir(&dir);
-        eprintln!("\nNOT RUN: needs root to mount a tmpfs");
+        safelight_testkit::not_run("needs root to mount a tmpfs");
         None
     }
 

@@ -215,11 +215,44 @@ async fn stop(home: &Home, proxy: bool, out: &Output) -> Result<u8, CommandError
 }
 
 fn unit(home: &Home, out: &Output) -> Result<(), CommandError> {
-    let program = local::program()?;
-    let root = home.root.display();
-    // KillMode=process: stopping the daemon must leave the proxy and the app's processes alone.
-    out.line(&format!(
-        "[Unit]\nDescription=Safelight host daemon\nAfter=network-online.target\nWants=network-online.target\n\n[Service]\nEnvironment=SAFELIGHT_HOME={root}\nExecStart={program} host run\nRestart=always\nRestartSec=1\nKillMode=process\nLimitNOFILE=65536\n\n[Install]\nWantedBy=multi-user.target"
-    ));
+    let path = std::env::var("PATH").unwrap_or_default();
+    let user = (!rustix::process::geteuid().is_root()).then(local::user);
+    out.line(&unit_text(&local::program()?, &home.root.to_string_lossy(), &path, user.as_deref()));
     Ok(())
+}
+
+/// A systemd unit. `user`: as whom, when not root.
+fn unit_text(program: &str, home: &str, path: &str, user: Option<&str>) -> String {
+    // A `%` begins a specifier of systemd's; quotes and backslashes end a quoted word.
+    let quoted =
+        |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%"));
+    let user = user.map(|user| format!("User={user}\n")).unwrap_or_default();
+    let (home, path) = (quoted(&format!("SAFELIGHT_HOME={home}")), quoted(&format!("PATH={path}")));
+    let program = quoted(program);
+    // KillMode=process: stopping the daemon must leave the proxy and the app's processes alone.
+    // PATH: node from a version manager is not where systemd looks.
+    format!(
+        "[Unit]\nDescription=Safelight host daemon\nAfter=network-online.target\nWants=network-online.target\n\n\
+         [Service]\n{user}Environment={home}\nEnvironment={path}\nExecStart={program} host run\nRestart=always\n\
+         RestartSec=1\nKillMode=process\nLimitNOFILE=65536\n\n[Install]\nWantedBy=multi-user.target"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unit_text;
+
+    #[test]
+    fn a_unit_runs_as_the_user_who_asked_for_it_and_finds_what_that_user_finds() {
+        let unit = unit_text(
+            "/home/ann/bin/safelight",
+            "/home/ann/50% \"here\"",
+            "/opt/node/bin:/usr/bin",
+            Some("ann"),
+        );
+        assert!(unit.contains("\nUser=ann\n"), "{unit}");
+        assert!(unit.contains("\nEnvironment=\"PATH=/opt/node/bin:/usr/bin\"\n"), "{unit}");
+        assert!(unit.contains("\nEnvironment=\"SAFELIGHT_HOME=/home/ann/50%% \\\"here\\\"\"\n"), "{unit}");
+        assert!(!unit_text("/usr/bin/safelight", "/var/lib/safelight", "/usr/bin", None).contains("User="));
+    }
 }
