@@ -10,7 +10,7 @@ use safelight_journeys::{Journey, RunOptions, Secret, Value};
 use safelight_proxy::{
     Candidate, CertificateFiles, ControlClient, ControlError, Release,
     protocol::{Drain, Hold, PutService, RouteMatch, ServiceState, SetCandidate, Switch},
-    table::Timeouts,
+    table::{Timeouts, normal_host},
 };
 use std::{
     net::SocketAddr,
@@ -54,15 +54,23 @@ fn target(r: &Release) -> Option<Target> {
 }
 
 fn routes(hosts: &[String], path: &str) -> Vec<RouteMatch> {
-    let route = |host: &str| RouteMatch::new(host, path);
-    if hosts.is_empty() { vec![route("*")] } else { hosts.iter().map(|h| route(h)).collect() }
+    let mut all: Vec<RouteMatch> = Vec::new();
+    for host in hosts {
+        let route = RouteMatch::new(host, path);
+        // Two spellings of one host are one route; the proxy would refuse the second.
+        if !all.contains(&route) {
+            all.push(route);
+        }
+    }
+    if all.is_empty() { vec![RouteMatch::new("*", path)] } else { all }
 }
 
 /// The routes of users.
 fn user_routes(rules: &RouteRules) -> Vec<RouteMatch> {
     let mut all = routes(&rules.hosts, &rules.path);
     for route in &mut all {
-        route.https_port = rules.https_ports.get(&route.host).copied();
+        let mut ports = rules.https_ports.iter();
+        route.https_port = ports.find(|(host, _)| normal_host(host) == route.host).map(|(_, port)| *port);
     }
     all
 }
@@ -313,7 +321,23 @@ fn stem(file: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::excerpt;
+    use super::{excerpt, user_routes};
+    use safelight_engine::driver::traffic::RouteRules;
+
+    #[test]
+    fn routes_are_compared_in_the_proxys_own_spelling() {
+        let rules = RouteRules {
+            hosts: vec!["Shop.Example.com".into(), "shop.example.com.".into(), "other.example.com".into()],
+            path: "/api/".into(),
+            test_hosts: Vec::new(),
+            https_ports: [("Shop.Example.com".to_owned(), 443)].into(),
+            certificates: Vec::new(),
+        };
+        let shown: Vec<_> =
+            user_routes(&rules).into_iter().map(|r| (r.host, r.prefix, r.https_port)).collect();
+        let route = |host: &str, port| (host.to_owned(), "/api".to_owned(), port);
+        assert_eq!(shown, [route("shop.example.com", Some(443)), route("other.example.com", None)]);
+    }
 
     #[test]
     fn a_page_that_came_instead_is_shown_as_one_short_line() {
