@@ -18,10 +18,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The proxy, through its control socket.
+/// The proxy, through its control socket. A change waits for a proxy that is just being started again.
 pub struct ProxyTraffic {
     client: ControlClient,
 }
+
+/// How long a change waits for the proxy. Its supervisor starts a dead one within a second, and tries again within five.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(50);
 
 impl ProxyTraffic {
     /// Speaks to the proxy at `socket`, which need not be up yet.
@@ -31,18 +35,37 @@ impl ProxyTraffic {
     }
 
     async fn find(&self, app: &str, service: &str) -> Result<Option<ServiceState>, HostError> {
-        let state = self.client.state().await.map_err(|e| trouble("ask the proxy for its routes", &e))?;
+        let state = patiently("ask the proxy for its routes", || self.client.state()).await?;
         Ok(state.services.into_iter().find(|s| s.app == app && s.service == service))
     }
 }
 
 fn trouble(op: &str, e: &ControlError) -> HostError {
-    let kind = if matches!(e, ControlError::Unreachable { .. }) {
-        HostErrorKind::Unreachable
-    } else {
-        HostErrorKind::Other
-    };
+    let kind = if passes(e) { HostErrorKind::Unreachable } else { HostErrorKind::Other };
     HostError::new(kind, op, e)
+}
+
+/// Nothing is wrong with what was asked for: the proxy is away, or being exchanged for another program.
+fn passes(e: &ControlError) -> bool {
+    match e {
+        ControlError::Unreachable { .. } | ControlError::Broken { .. } => true,
+        ControlError::Refused { body, .. } => body.code == "upgrading",
+        _ => false,
+    }
+}
+
+/// Asks again while the proxy is away. Every change may be repeated: what is there already changes nothing.
+async fn patiently<T, F>(op: &str, ask: impl Fn() -> F) -> Result<T, HostError>
+where
+    F: Future<Output = Result<T, ControlError>> + Send,
+{
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match ask().await {
+            Err(e) if passes(&e) && Instant::now() < until => tokio::time::sleep(PAUSE).await,
+            answer => return answer.map_err(|e| trouble(op, &e)),
+        }
+    }
 }
 
 fn release(t: &Target) -> Release {
@@ -119,12 +142,12 @@ impl Traffic for ProxyTraffic {
                     salt: String::new(),
                 };
                 let body = SetCandidate { candidate: Some(candidate), probe: None, drain: Drain::default() };
-                self.client.candidate(app, service, &body).await.map(drop).map_err(|e| trouble(op, &e))
+                patiently(op, || self.client.candidate(app, service, &body)).await.map(drop)
             }
             (Some(_), None) => {
                 let body =
                     SetCandidate { candidate: None, probe: None, drain: drain(Duration::from_secs(5)) };
-                self.client.candidate(app, service, &body).await.map(drop).map_err(|e| trouble(op, &e))
+                patiently(op, || self.client.candidate(app, service, &body)).await.map(drop)
             }
             (_, Some(t)) => {
                 let body = PutService {
@@ -136,7 +159,7 @@ impl Traffic for ProxyTraffic {
                     certificates: Vec::new(),
                     drain: Drain::default(),
                 };
-                self.client.put(app, service, &body).await.map(drop).map_err(|e| trouble(op, &e))
+                patiently(op, || self.client.put(app, service, &body)).await.map(drop)
             }
         }
     }
@@ -154,7 +177,7 @@ impl Traffic for ProxyTraffic {
         let same = |s: ServiceState| s.routes == wanted && s.certificates == certificates;
         let report = if self.find(app, service).await?.is_some_and(same) {
             let body = Switch { to: release(to), then_candidate: None, probe: None, drain: drain(limit) };
-            self.client.switch(app, service, &body).await
+            patiently(op, || self.client.switch(app, service, &body)).await?
         } else {
             let body = PutService {
                 routes: wanted,
@@ -165,9 +188,8 @@ impl Traffic for ProxyTraffic {
                 certificates,
                 drain: drain(limit),
             };
-            self.client.put(app, service, &body).await
-        }
-        .map_err(|e| trouble(op, &e))?;
+            patiently(op, || self.client.put(app, service, &body)).await?
+        };
         let d = report.drained;
         Ok(Switched {
             in_flight: d.in_flight,
@@ -181,11 +203,14 @@ impl Traffic for ProxyTraffic {
         if self.find(app, service).await?.is_none() {
             return Ok(());
         }
-        self.client
-            .delete_service(app, service)
-            .await
-            .map(drop)
-            .map_err(|e| trouble("take the service out of the proxy", &e))
+        let remove = || async {
+            match self.client.delete_service(app, service).await {
+                // The proxy went away after it had done it.
+                Err(ControlError::Refused { status: 404, .. }) => Ok(()),
+                done => done.map(drop),
+            }
+        };
+        patiently("take the service out of the proxy", remove).await
     }
 
     async fn hold(&self, app: &str, service: &str, limit: Duration, queue: u32) -> Result<(), HostError> {
@@ -205,11 +230,7 @@ impl Traffic for ProxyTraffic {
         if self.find(app, service).await?.is_none() {
             return Ok(());
         }
-        self.client
-            .release(app, service)
-            .await
-            .map(drop)
-            .map_err(|e| trouble("release held requests in the proxy", &e))
+        patiently("release held requests in the proxy", || self.client.release(app, service)).await.map(drop)
     }
 
     async fn counts(&self, app: &str, service: &str) -> Result<ServiceCounts, HostError> {

@@ -2,6 +2,7 @@
 
 mod assess;
 mod database;
+mod patience;
 mod processes;
 mod rehearsal;
 mod retire;
@@ -65,7 +66,7 @@ impl World for HostWorld {
                 Action::Exchange { service } => self.exchange(run, step, service).await,
                 Action::Verify => self.verify(run, step).await,
                 Action::RestoreDatabase => self.restore(run).await,
-                Action::Commit => self.commit(run).await,
+                Action::Commit => self.commit(run, step).await,
                 Action::Watch => self.watch(run, stop).await,
                 Action::Retire => self.retire(run).await,
                 Action::Prune => self.prune(run).await,

@@ -1,0 +1,72 @@
+//! What steps do while the proxy is away for a moment: killed and not yet started again, or being upgraded.
+
+use super::{HostWorld, Step, StepError, failed};
+use safelight_engine::driver::host::HostErrorKind;
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+/// Most requests held while one process is exchanged for another.
+const HOLD_QUEUE: u32 = 2_000;
+/// How long a step waits for a proxy that is away. Its supervisor starts it again within a second.
+const PROXY_PATIENCE: Duration = Duration::from_secs(10);
+/// How long an exchange waits for a proxy that cannot hold: after its upgrade that is until its predecessor has ended.
+const HOLD_PATIENCE: Duration = Duration::from_secs(90);
+/// The same for the way back: users who wait for it get the old release soon, some of them after an error.
+const HOLD_PATIENCE_UNDO: Duration = Duration::from_secs(5);
+
+impl HostWorld {
+    /// Where the proxy listens in plain HTTP. Waits for one that is just being started again: what asks next would
+    /// take its absence for a fault of the release.
+    pub(super) async fn proxy_answers(&self) -> Result<Vec<SocketAddr>, StepError> {
+        let until = Instant::now() + PROXY_PATIENCE;
+        loop {
+            match self.ctx.traffic.listen().await {
+                Err(e) if e.kind == HostErrorKind::Unreachable && Instant::now() < until => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                answer => return answer.map_err(failed),
+            }
+        }
+    }
+
+    /// Has the proxy hold requests to a service. Going forwards nothing has changed yet and there is time; going back
+    /// an exchange that some users notice is better than none.
+    pub(super) async fn hold(
+        &self,
+        step: &Step,
+        service: &str,
+        hold_for: Duration,
+        undo: bool,
+    ) -> Result<(), StepError> {
+        let app = self.ctx.route_name();
+        let until = Instant::now() + if undo { HOLD_PATIENCE_UNDO } else { HOLD_PATIENCE };
+        let mut told = false;
+        loop {
+            let e = match self.ctx.traffic.hold(&app, service, hold_for, HOLD_QUEUE).await {
+                Ok(()) => return Ok(()),
+                Err(e) => e,
+            };
+            if e.kind == HostErrorKind::Unreachable && Instant::now() < until {
+                if !told {
+                    self.progress(step, safelight_engine::text!("waiting: {e}", "等待：{e}"));
+                    told = true;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+            if !undo {
+                return Err(failed(e));
+            }
+            self.progress(
+                step,
+                safelight_engine::text!(
+                    "requests are not held, some may fail while {service} is exchanged: {e}",
+                    "请求未暂存，更换 {service} 期间可能有请求失败：{e}"
+                ),
+            );
+            return Ok(());
+        }
+    }
+}
