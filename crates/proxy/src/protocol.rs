@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use safelight_certs::CertificateFiles;
 use serde::{Deserialize, Serialize};
 
+use crate::headers::Network;
 use crate::table::{Candidate, Release, Timeouts, normal_host, normal_prefix};
 
 /// Default time that requests in flight get to finish at a switch, in milliseconds.
@@ -213,6 +214,9 @@ pub struct State {
     /// Certificates that it serves, and those that it cannot.
     #[serde(default)]
     pub certificates: Vec<CertificateState>,
+    /// Proxies in front of this one whose `X-Forwarded-*` headers are believed.
+    #[serde(default)]
+    pub trusted_proxies: Vec<Network>,
     /// Version of the route table.
     pub table_version: u64,
     /// An earlier process of this proxy, still finishing its requests after an upgrade.

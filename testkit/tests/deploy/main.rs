@@ -7,6 +7,7 @@ mod coordinator;
 mod damage;
 mod disk;
 mod exchange;
+mod front;
 mod gates;
 mod kill_matrix;
 mod outages;
