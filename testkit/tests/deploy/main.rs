@@ -13,3 +13,4 @@ mod kill_matrix;
 mod outages;
 mod rollback;
 mod routes;
+mod stuck;
