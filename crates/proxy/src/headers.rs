@@ -5,7 +5,11 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use pingora_core::protocols::http::authority::{
+    RawTargetAuthority, is_http_family_scheme, raw_target_authority,
+};
+use pingora_core::{Error, ErrorType, OrErr as _};
 use pingora_http::RequestHeader;
 use serde::{Deserialize, Serialize};
 
@@ -93,6 +97,39 @@ impl Network {
             _ => false,
         }
     }
+}
+
+/// Whether no line of a header ends with LF alone. Some parsers take that for the end of a line and some do not, and a
+/// request is smuggled between two that differ.
+pub(crate) fn ends_lines_with_crlf(header: &[u8]) -> bool {
+    let mut lines = header.split(|b| *b == b'\n');
+    // What follows the last line end is no line.
+    lines.next_back();
+    lines.all(|line| line.ends_with(b"\r"))
+}
+
+/// `GET http://example.com/x`: brings the address to where releases look for it, into path and Host. Pingora has refused
+/// one that contradicts a Host header.
+///
+/// # Errors
+/// When the target is neither a path, nor `*`, nor a whole address of http.
+pub(crate) fn to_origin_form(request: &mut RequestHeader) -> pingora_core::Result<()> {
+    let target = request.raw_path();
+    if target.starts_with(b"/") || target == b"*" {
+        return Ok(());
+    }
+    let (host, path) = match raw_target_authority(target) {
+        RawTargetAuthority::Absolute { scheme, authority, path_and_query }
+            if is_http_family_scheme(scheme) && !authority.is_empty() =>
+        {
+            let root: &[u8] = if path_and_query.starts_with(b"/") { b"" } else { b"/" };
+            (HeaderValue::from_bytes(authority), [root, path_and_query].concat())
+        }
+        _ => return Error::e_explain(ErrorType::InvalidHTTPHeader, "a request target of no known form"),
+    };
+    let host = host.or_err(ErrorType::InvalidHTTPHeader, "a host that is no header")?;
+    request.set_raw_path(&path)?;
+    request.insert_header(http::header::HOST, host)
 }
 
 /// Sets what a release may believe. `scheme` is how this proxy was reached.
