@@ -2,5 +2,8 @@
 
 pub mod bed;
 pub mod command;
+mod not_run;
 pub mod processes;
 pub mod traffic;
+
+pub use not_run::not_run;
