@@ -2,9 +2,11 @@
 
 use async_trait::async_trait;
 use safelight_engine::driver::{
-    host::{HostError, HostErrorKind},
+    host::{Cmd, HostError, HostErrorKind},
     journey::{JourneyResult, JourneyRun, Journeys},
-    traffic::{RouteRules, ServiceCounts, ServiceRoute, Switched, Target, Traffic, VersionCounts},
+    traffic::{
+        PlannedChange, RouteRules, ServiceCounts, ServiceRoute, Switched, Target, Traffic, VersionCounts,
+    },
 };
 use safelight_journeys::{Journey, RunOptions, Secret, Value};
 use safelight_proxy::{
@@ -112,6 +114,59 @@ fn is_test_only(s: &ServiceState, rules: &RouteRules) -> bool {
     !s.routes.is_empty() && s.routes == routes(&rules.test_hosts, &rules.path) && !rules.test_hosts.is_empty()
 }
 
+/// Does it answer where `rules` say?
+fn is_routed(s: &ServiceState, rules: &RouteRules) -> bool {
+    s.routes == user_routes(rules) && s.certificates == certificates(rules)
+}
+
+fn candidate_body(rules: &RouteRules, to: &Target) -> SetCandidate {
+    let candidate = Candidate {
+        release: release(to),
+        test_hosts: rules.test_hosts.clone(),
+        share: 0.0,
+        salt: String::new(),
+    };
+    SetCandidate { candidate: Some(candidate), probe: None, drain: Drain::default() }
+}
+
+fn put_body(rules: &RouteRules, to: &Target, limit: Duration) -> PutService {
+    PutService {
+        routes: user_routes(rules),
+        stable: release(to),
+        token: None,
+        timeouts: Timeouts::default(),
+        split_cookie: None,
+        certificates: certificates(rules),
+        drain: drain(limit),
+    }
+}
+
+/// The certificates too: the test host may be reached over TLS only.
+fn test_only_body(rules: &RouteRules, to: &Target) -> PutService {
+    let routes = routes(&rules.test_hosts, &rules.path);
+    PutService { routes, drain: Drain::default(), ..put_body(rules, to, Duration::ZERO) }
+}
+
+fn switch_body(to: &Target, limit: Duration) -> Switch {
+    Switch { to: release(to), then_candidate: None, probe: None, drain: drain(limit) }
+}
+
+fn hold_body(limit: Duration, queue: u32) -> Hold {
+    let max_wait_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+    Hold { max_wait_ms, queue_cap: queue as usize, ..Hold::default() }
+}
+
+/// Writes `at` where the body of a planned change has the release's address: its port may not be known yet.
+fn with_target(body: &impl serde::Serialize, at: &str) -> serde_json::Value {
+    let mut body = serde_json::to_value(body).unwrap_or_default();
+    for release in ["/to", "/stable", "/candidate/release"] {
+        if let Some(targets) = body.pointer_mut(&format!("{release}/targets")) {
+            *targets = serde_json::json!([at]);
+        }
+    }
+    body
+}
+
 #[async_trait]
 impl Traffic for ProxyTraffic {
     async fn route(&self, app: &str, service: &str) -> Result<Option<ServiceRoute>, HostError> {
@@ -135,13 +190,7 @@ impl Traffic for ProxyTraffic {
             (Some(s), None) if is_test_only(&s, rules) => self.remove(app, service).await,
             (None, None) => Ok(()),
             (Some(s), Some(t)) if !is_test_only(&s, rules) => {
-                let candidate = Candidate {
-                    release: release(t),
-                    test_hosts: rules.test_hosts.clone(),
-                    share: 0.0,
-                    salt: String::new(),
-                };
-                let body = SetCandidate { candidate: Some(candidate), probe: None, drain: Drain::default() };
+                let body = candidate_body(rules, t);
                 patiently(op, || self.client.candidate(app, service, &body)).await.map(drop)
             }
             (Some(_), None) => {
@@ -150,15 +199,7 @@ impl Traffic for ProxyTraffic {
                 patiently(op, || self.client.candidate(app, service, &body)).await.map(drop)
             }
             (_, Some(t)) => {
-                let body = PutService {
-                    routes: routes(&rules.test_hosts, &rules.path),
-                    stable: release(t),
-                    token: None,
-                    timeouts: Timeouts::default(),
-                    split_cookie: None,
-                    certificates: Vec::new(),
-                    drain: Drain::default(),
-                };
+                let body = test_only_body(rules, t);
                 patiently(op, || self.client.put(app, service, &body)).await.map(drop)
             }
         }
@@ -173,21 +214,11 @@ impl Traffic for ProxyTraffic {
         limit: Duration,
     ) -> Result<Switched, HostError> {
         let op = "switch users in the proxy";
-        let (wanted, certificates) = (user_routes(rules), certificates(rules));
-        let same = |s: ServiceState| s.routes == wanted && s.certificates == certificates;
-        let report = if self.find(app, service).await?.is_some_and(same) {
-            let body = Switch { to: release(to), then_candidate: None, probe: None, drain: drain(limit) };
+        let report = if self.find(app, service).await?.is_some_and(|s| is_routed(&s, rules)) {
+            let body = switch_body(to, limit);
             patiently(op, || self.client.switch(app, service, &body)).await?
         } else {
-            let body = PutService {
-                routes: wanted,
-                stable: release(to),
-                token: None,
-                timeouts: Timeouts::default(),
-                split_cookie: None,
-                certificates,
-                drain: drain(limit),
-            };
+            let body = put_body(rules, to, limit);
             patiently(op, || self.client.put(app, service, &body)).await?
         };
         let d = report.drained;
@@ -214,11 +245,7 @@ impl Traffic for ProxyTraffic {
     }
 
     async fn hold(&self, app: &str, service: &str, limit: Duration, queue: u32) -> Result<(), HostError> {
-        let body = Hold {
-            max_wait_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
-            queue_cap: queue as usize,
-            ..Hold::default()
-        };
+        let body = hold_body(limit, queue);
         self.client
             .hold(app, service, &body)
             .await
@@ -231,6 +258,49 @@ impl Traffic for ProxyTraffic {
             return Ok(());
         }
         patiently("release held requests in the proxy", || self.client.release(app, service)).await.map(drop)
+    }
+
+    async fn explain(&self, app: &str, service: &str, change: PlannedChange<'_>) -> String {
+        let somewhere = |version: &str| Target {
+            version: version.to_owned(),
+            addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+        };
+        // A plan waits for nobody: without a proxy nothing is routed.
+        let state = self.client.state().await.ok();
+        let known = state.and_then(|s| s.services.into_iter().find(|s| s.app == app && s.service == service));
+        let (method, verb, body) = match change {
+            PlannedChange::Try { rules, version, at } => {
+                if known.is_some_and(|s| !is_test_only(&s, rules)) {
+                    ("POST", "/candidate", with_target(&candidate_body(rules, &somewhere(version)), at))
+                } else {
+                    ("PUT", "", with_target(&test_only_body(rules, &somewhere(version)), at))
+                }
+            }
+            PlannedChange::Move { rules, version, at, drain } => {
+                if known.is_some_and(|s| is_routed(&s, rules)) {
+                    ("POST", "/switch", with_target(&switch_body(&somewhere(version), drain), at))
+                } else {
+                    ("PUT", "", with_target(&put_body(rules, &somewhere(version), drain), at))
+                }
+            }
+            PlannedChange::Hold { limit, queue } => {
+                ("POST", "/hold", with_target(&hold_body(limit, queue), ""))
+            }
+            PlannedChange::Release => ("POST", "/release", serde_json::json!({})),
+        };
+        Cmd::new([
+            "curl",
+            "--unix-socket",
+            &self.client.socket().to_string_lossy(),
+            "-X",
+            method,
+            "-H",
+            "content-type: application/json",
+            "-d",
+            &body.to_string(),
+            &format!("http://localhost/v1/services/{app}/{service}{verb}"),
+        ])
+        .display()
     }
 
     async fn counts(&self, app: &str, service: &str) -> Result<ServiceCounts, HostError> {

@@ -2,6 +2,7 @@
 
 mod assess;
 mod database;
+mod explain;
 mod patience;
 mod processes;
 mod rehearsal;

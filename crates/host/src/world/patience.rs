@@ -1,14 +1,15 @@
-//! What steps do while the proxy is away for a moment: killed and not yet started again, or being upgraded.
+//! Where steps meet the proxy, and what they do while it is away for a moment: killed and not yet started again, or
+//! being upgraded.
 
 use super::{HostWorld, Step, StepError, failed};
-use safelight_engine::driver::host::HostErrorKind;
+use safelight_engine::{driver::host::HostErrorKind, text::Text};
 use std::{
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     time::{Duration, Instant},
 };
 
 /// Most requests held while one process is exchanged for another.
-const HOLD_QUEUE: u32 = 2_000;
+pub(super) const HOLD_QUEUE: u32 = 2_000;
 /// How long a step waits for a proxy that is away. Its supervisor starts it again within a second.
 const PROXY_PATIENCE: Duration = Duration::from_secs(10);
 /// How long an exchange waits for a proxy that cannot hold: after its upgrade that is until its predecessor has ended.
@@ -29,6 +30,30 @@ impl HostWorld {
                 answer => return answer.map_err(failed),
             }
         }
+    }
+
+    /// How `host` is reached at the proxy on this machine: in plain HTTP where the proxy takes that, else over TLS.
+    pub(super) async fn at_the_proxy(&self, host: &str) -> Result<(String, SocketAddr), StepError> {
+        let plain = self.proxy_answers().await?.first().copied();
+        let (scheme, mut addr) = match plain {
+            Some(addr) => ("http", addr),
+            None => {
+                let tls = self.ctx.traffic.listen_tls().await.map_err(failed)?;
+                let first = tls.first().copied().ok_or_else(|| {
+                    StepError::new(Text::new("the proxy listens nowhere", "代理没有监听任何地址")).with_help(
+                        Text::new(
+                            "`safelight host stop --proxy`, then `safelight host start --listen 127.0.0.1:8080`",
+                            "先 `safelight host stop --proxy`，再 `safelight host start --listen 127.0.0.1:8080`",
+                        ),
+                    )
+                })?;
+                ("https", first)
+            }
+        };
+        if addr.ip().is_unspecified() {
+            addr.set_ip(Ipv4Addr::LOCALHOST.into());
+        }
+        Ok((format!("{scheme}://{host}:{}", addr.port()), addr))
     }
 
     /// Has the proxy hold requests to a service. Going forwards nothing has changed yet and there is time; going back
@@ -69,4 +94,15 @@ impl HostWorld {
             return Ok(());
         }
     }
+}
+
+/// A journey that failed at a proxy that takes TLS only: the test host name needs a certificate there.
+pub(super) fn tls_only(base: &str, e: StepError) -> StepError {
+    if !base.starts_with("https://") {
+        return e;
+    }
+    e.with_help(Text::new(
+        "the proxy takes TLS only, so `test-host` needs a certificate in [env.….tls] that is trusted here; or give the proxy a plain address for tests: `--listen 127.0.0.1:8080`",
+        "代理只监听 TLS，因此 `test-host` 需要在 [env.….tls] 中有本机信任的证书；也可给代理加一个明文地址供测试：`--listen 127.0.0.1:8080`",
+    ))
 }

@@ -1,5 +1,6 @@
 //! Moving users: dark test, promotion, in-place exchange, verification, commit; and all of it back.
 
+use super::patience::tls_only;
 use super::{
     Applied, HostWorld, Observed, Record, Step, StepError, failed, from_record, store_failed, to_record,
 };
@@ -76,12 +77,11 @@ impl HostWorld {
             }
         }
         let host = self.ctx.env.test_host.clone().unwrap_or_default();
-        let proxy = self.proxy_addr().await?;
-        let base = format!("http://{host}:{}", proxy.port());
+        let (base, proxy) = self.at_the_proxy(&host).await?;
         let results = self.journeys(step, &base, Some(proxy)).await;
         // A process that has died says more than the journey that met it.
         self.still_well(run).await?;
-        let n = results?.len();
+        let n = results.map_err(|e| tls_only(&base, e))?.len();
         self.reachable(proxy).await?;
         Ok((
             Record::Null,
@@ -114,17 +114,6 @@ impl HostWorld {
             }
         }
         Ok(Text::new("the test host name is closed", "测试域名路由已关闭"))
-    }
-
-    pub(super) async fn proxy_addr(&self) -> Result<SocketAddr, StepError> {
-        let list = self.proxy_answers().await?;
-        let mut addr = *list
-            .first()
-            .ok_or_else(|| StepError::new(Text::new("the proxy listens nowhere", "代理没有监听任何地址")))?;
-        if addr.ip().is_unspecified() {
-            addr.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
-        }
-        Ok(addr)
     }
 
     /// Runs all journeys against `base`; the first that fails is the error.
