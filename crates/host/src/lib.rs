@@ -3,6 +3,7 @@
 
 pub mod adapters;
 pub mod api;
+pub mod backup;
 pub mod client;
 pub mod context;
 mod fault;

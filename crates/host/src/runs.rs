@@ -237,10 +237,11 @@ impl Runs {
             to,
             now,
         };
-        let plan = match req.kind {
+        let mut plan = match req.kind {
             PlanKind::Deploy => Plan::deploy(input),
             PlanKind::Rollback => Plan::rollback(input, req.database && ctx.database.is_some()),
         };
+        HostWorld { ctx, emit: Arc::new(|_| {}), revision: None }.explain(&mut plan).await;
         Ok((plan, text))
     }
 

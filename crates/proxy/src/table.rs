@@ -163,7 +163,8 @@ impl RouteTable {
             .ok_or_else(|| TableError::NoService { app: app.into(), service: service.into() })
     }
 
-    /// Adds or replaces a service and its routes, which must name it. A candidate and a hold of the service are kept.
+    /// Adds or replaces a service and its routes, which must name it. A hold of the service is kept, and a candidate
+    /// unless it is the release that becomes stable.
     pub fn upsert(&mut self, app: &str, service: &str, routes: Vec<Route>, value: Service) {
         let index = match self.apps.iter().position(|a| a.name == app) {
             Some(index) => index,
@@ -178,7 +179,8 @@ impl RouteTable {
         let kept = entry.services.get(service).map(|s| (s.candidate.clone(), s.hold.clone()));
         let mut value = value;
         if let Some((candidate, hold)) = kept {
-            value.candidate = value.candidate.or(candidate);
+            let another = candidate.filter(|c| c.release.version != value.stable.version);
+            value.candidate = value.candidate.or(another);
             value.hold = value.hold.or(hold);
         }
         entry.services.insert(service.into(), value);
@@ -378,7 +380,9 @@ pub fn normal_host(host: &str) -> String {
     host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
 }
 
-fn normal_prefix(prefix: &str) -> String {
+/// The one spelling of a prefix: no trailing slash.
+#[must_use]
+pub fn normal_prefix(prefix: &str) -> String {
     let trimmed = prefix.trim_end_matches('/');
     if trimmed.is_empty() && prefix.starts_with('/') { "/".into() } else { trimmed.into() }
 }

@@ -126,6 +126,20 @@ pub(crate) fn runs() -> Result<Arc<Runs>, CommandError> {
     Ok(Runs::new(home, store, shim()?))
 }
 
+/// Writes a file that only its owner may read: what the app's commands said stands in reports.
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::{
+        io::Write as _,
+        os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    };
+    let mut f = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    // One that was there already keeps its mode otherwise. `/dev/stdout` has none to change.
+    if f.metadata()?.is_file() {
+        f.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    }
+    f.write_all(bytes)
+}
+
 /// The project's directory, absolute.
 pub(crate) fn project(dir: &Path) -> Result<PathBuf, CommandError> {
     dir.canonicalize().map_err(|e| CommandError::usage(Text::same(format!("{}: {e}", dir.display()))))

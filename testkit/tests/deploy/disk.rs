@@ -11,7 +11,7 @@ use std::{
 struct Disk(PathBuf);
 
 impl Disk {
-    /// `None`, with a line that says so, where this user may not mount.
+    /// `None`, counted as not run, where this user may not mount.
     fn mount(megabytes: u32) -> Option<Self> {
         let dir = tempfile::Builder::new().prefix("sd-").tempdir_in("/tmp").ok()?.keep();
         let size = format!("size={megabytes}m");

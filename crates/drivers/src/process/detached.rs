@@ -306,7 +306,7 @@ impl ProcessManager for Detached {
             Cmd::new(shim).display(),
             spec.cwd.display(),
             spec.env.len(),
-            Cmd::new(spec.argv.clone()).display()
+            spec.shown()
         )
     }
 }

@@ -409,7 +409,7 @@ impl ProcessManager for Pm2 {
             spec.name,
             spec.cwd.display(),
             spec.env.len(),
-            Cmd::new(spec.argv.clone()).display()
+            spec.shown()
         )
     }
 }

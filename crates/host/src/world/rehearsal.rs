@@ -106,10 +106,7 @@ impl HostWorld {
                 let host = url_of(&self.ctx.env).map_or_else(|| addr.ip().to_string(), |u| u.host);
                 (format!("http://{host}:{}", addr.port()), addr)
             }
-            Entrance::TestHost(host) => {
-                let proxy = self.proxy_addr().await?;
-                (format!("http://{host}:{}", proxy.port()), proxy)
-            }
+            Entrance::TestHost(host) => self.at_the_proxy(&host).await?,
         };
         let mut passed = 0;
         for file in files {

@@ -1,5 +1,6 @@
 //! Moving users: dark test, promotion, in-place exchange, verification, commit; and all of it back.
 
+use super::patience::tls_only;
 use super::{
     Applied, HostWorld, Observed, Record, Step, StepError, failed, from_record, store_failed, to_record,
 };
@@ -29,9 +30,6 @@ pub(super) struct Promoted {
     /// What the switch did.
     pub(super) switched: Switched,
 }
-
-/// Most requests held while one process is exchanged for another.
-const HOLD_QUEUE: u32 = 2_000;
 
 impl HostWorld {
     pub(super) fn rules(&self, service: &Service) -> Option<RouteRules> {
@@ -79,12 +77,11 @@ impl HostWorld {
             }
         }
         let host = self.ctx.env.test_host.clone().unwrap_or_default();
-        let proxy = self.proxy_addr().await?;
-        let base = format!("http://{host}:{}", proxy.port());
+        let (base, proxy) = self.at_the_proxy(&host).await?;
         let results = self.journeys(step, &base, Some(proxy)).await;
         // A process that has died says more than the journey that met it.
         self.still_well(run).await?;
-        let n = results?.len();
+        let n = results.map_err(|e| tls_only(&base, e))?.len();
         self.reachable(proxy).await?;
         Ok((
             Record::Null,
@@ -117,17 +114,6 @@ impl HostWorld {
             }
         }
         Ok(Text::new("the test host name is closed", "测试域名路由已关闭"))
-    }
-
-    pub(super) async fn proxy_addr(&self) -> Result<SocketAddr, StepError> {
-        let list = self.ctx.traffic.listen().await.map_err(failed)?;
-        let mut addr = *list
-            .first()
-            .ok_or_else(|| StepError::new(Text::new("the proxy listens nowhere", "代理没有监听任何地址")))?;
-        if addr.ip().is_unspecified() {
-            addr.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
-        }
-        Ok(addr)
     }
 
     /// Runs all journeys against `base`; the first that fails is the error.
@@ -320,7 +306,7 @@ impl HostWorld {
     pub(super) async fn exchange(&self, run: &RunState, step: &Step, service: &str) -> Applied {
         let release = self.new_release(run)?;
         let old = self.old_release(run)?;
-        let millis = self.swap_in_place(step, service, old.as_ref(), &release).await?;
+        let millis = self.swap_in_place(step, service, old.as_ref(), &release, false).await?;
         Ok((
             Record::Null,
             safelight_engine::text!(
@@ -336,7 +322,7 @@ impl HostWorld {
         let new = self.new_release(run)?;
         match self.old_release(run)? {
             Some(old) => {
-                let millis = self.swap_in_place(step, service, Some(&new), &old).await?;
+                let millis = self.swap_in_place(step, service, Some(&new), &old, true).await?;
                 let id = &old.id;
                 Ok(safelight_engine::text!(
                     "{id} is back on its port, {millis} ms",
@@ -357,6 +343,7 @@ impl HostWorld {
         service: &str,
         out: Option<&ReleaseRecord>,
         into: &ReleaseRecord,
+        undo: bool,
     ) -> Result<u128, StepError> {
         let s = self.service(service)?;
         let app = self.ctx.route_name();
@@ -364,7 +351,7 @@ impl HostWorld {
         let hold_for = s.stop_timeout.0 + s.start_timeout.0;
         let routed = self.ctx.traffic.route(&app, service).await.map_err(failed)?.is_some();
         if routed {
-            self.ctx.traffic.hold(&app, service, hold_for, HOLD_QUEUE).await.map_err(failed)?;
+            self.hold(step, service, hold_for, undo).await?;
         }
         let swap = async {
             if let Some(out) = out {
@@ -382,12 +369,16 @@ impl HostWorld {
             Ok(())
         };
         let result = swap.await;
-        // On failure too: held requests must get an answer, and the undo holds again by itself.
-        self.ctx.traffic.release(&app, service).await.map_err(failed)?;
+        // On failure too: held requests must get an answer, and the undo holds again by itself. The proxy lets them go
+        // before anything in it can fail, and one that was started again holds nothing.
+        if let Err(e) = self.ctx.traffic.release(&app, service).await {
+            self.progress(step, Text::same(e.to_string()));
+        }
         result.map(|()| began.elapsed().as_millis())
     }
 
     pub(super) async fn verify(&self, run: &RunState, step: &Step) -> Applied {
+        self.proxy_answers().await?;
         let release = self.new_release(run)?;
         for s in &self.ctx.config.services {
             let target = self.target(&release, s)?;
@@ -463,8 +454,18 @@ impl HostWorld {
         })
     }
 
-    pub(super) async fn commit(&self, run: &RunState) -> Applied {
-        self.close_dark_route(run).await?;
+    pub(super) async fn commit(&self, run: &RunState, step: &Step) -> Applied {
+        // Users are on the new release and it passed: a test route that stays open is no reason to take that back.
+        if let Err(e) = self.close_dark_route(run).await {
+            let (en, zh) = (&e.what.en, &e.what.zh);
+            self.progress(
+                step,
+                Text::new(
+                    format!("the test host name stays open until the proxy is started again: {en}"),
+                    format!("测试域名在代理重启前仍可访问：{zh}"),
+                ),
+            );
+        }
         let mut release = self.new_release(run)?;
         release.verified.get_or_insert_with(jiff::Timestamp::now);
         self.save(&release)?;
