@@ -6,6 +6,7 @@ pub mod api;
 pub mod client;
 pub mod context;
 mod fault;
+mod going_back;
 mod guard;
 pub mod logs;
 pub mod paths;

@@ -8,6 +8,8 @@ mod damage;
 mod disk;
 mod exchange;
 mod gates;
+mod going_back;
 mod kill_matrix;
 mod outages;
 mod rollback;
+mod unmigrate;

@@ -26,6 +26,7 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
         kind: PlanKind::Deploy,
         revision: args.revision.clone(),
         database: false,
+        backup: None,
         // A plan changes nothing, so nothing is confirmed with it.
         moved: true,
         who: local::who(),
