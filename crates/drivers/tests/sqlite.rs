@@ -7,7 +7,7 @@ mod not_run;
 
 use rusqlite::Connection;
 use safelight_drivers::database::Sqlite;
-use safelight_engine::driver::database::{BackupLevel, Database as _, DatabaseErrorKind as Kind};
+use safelight_engine::driver::database::{BackupLevel, Database as _, DatabaseErrorKind as Kind, Kept};
 use std::{
     fs,
     io::{Seek as _, SeekFrom, Write as _},
@@ -211,9 +211,10 @@ async fn a_backup_that_was_changed_or_lost_is_refused_by_proof_and_restore() {
     let mut file = fs::OpenOptions::new().write(true).open(&target).unwrap();
     file.seek(SeekFrom::End(-10)).unwrap();
     file.write_all(b"x").unwrap();
-    let scratch = dir.path().join("scratch.db");
+    let (scratch, kept) = (dir.path().join("scratch.db"), dir.path().join("kept"));
     assert_eq!(driver(&path).prove(&backup, &scratch).await.unwrap_err().kind, Kind::Corrupt);
-    assert_eq!(driver(&path).restore(&backup).await.unwrap_err().kind, Kind::Corrupt);
+    assert_eq!(driver(&path).restore(&backup, &kept).await.unwrap_err().kind, Kind::Corrupt);
+    assert!(!kept.exists(), "a backup that is refused replaces nothing");
     fs::remove_file(&target).unwrap();
     assert_eq!(driver(&path).prove(&backup, &scratch).await.unwrap_err().kind, Kind::Missing);
     assert_eq!(number(&path, PHOTOS), 2000);
@@ -249,12 +250,14 @@ async fn a_restore_reaches_processes_that_have_the_database_open() {
         let backup = driver(&path).back_up(&dir.path().join("backup.db")).await.unwrap();
         open.execute_batch("DELETE FROM photo; UPDATE schema_version SET version = '8'").unwrap();
         let writer = Writer::begin(&path);
-        let kept = driver(&path).restore(&backup).await.unwrap();
+        let kept = dir.path().join("kept");
+        assert_eq!(driver(&path).restore(&backup, &kept).await.unwrap(), Kept::Copy);
         writer.end();
+        let kept = kept.join("database.db");
         assert!(open.query_row(PHOTOS, [], |r| r.get::<_, i64>(0)).unwrap() >= 2000, "{mode}");
         assert_eq!(driver(&path).status().await.unwrap().schema.as_deref(), Some("7"));
         open.execute_batch("INSERT INTO photo(name) VALUES ('after')").unwrap();
-        assert_eq!(kept.parent(), path.parent());
+        assert_eq!(fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(number(&kept, "SELECT CAST(version AS INTEGER) FROM schema_version"), 8);
         assert!(number(&kept, PHOTOS) < 2000);
         let now: String = open.query_row("PRAGMA journal_mode", [], |r| r.get(0)).unwrap();
@@ -277,11 +280,12 @@ async fn a_backup_with_another_page_size_is_restored_once_nobody_has_the_databas
     // A connection that has read something, as the app's would.
     assert_eq!(db.query_row(PHOTOS, [], |r| r.get::<_, i64>(0)).unwrap(), 0);
     assert_eq!(number(&path, "PRAGMA page_size"), 8192);
-    let error = driver(&path).restore(&backup).await.unwrap_err();
+    let kept = dir.path().join("kept");
+    let error = driver(&path).restore(&backup, &kept).await.unwrap_err();
     assert_eq!(error.kind, Kind::Busy, "{error}");
     assert_eq!(number(&path, PHOTOS), 0);
     drop(db);
-    driver(&path).restore(&backup).await.unwrap();
+    driver(&path).restore(&backup, &kept).await.unwrap();
     assert_eq!((number(&path, PHOTOS), number(&path, "PRAGMA page_size")), (2000, 4096));
     let mode: String =
         Connection::open(&path).unwrap().query_row("PRAGMA journal_mode", [], |r| r.get(0)).unwrap();
@@ -289,22 +293,69 @@ async fn a_backup_with_another_page_size_is_restored_once_nobody_has_the_databas
 }
 
 #[tokio::test]
-async fn a_lost_or_unreadable_database_is_restored_too() {
+async fn a_lost_or_unreadable_database_is_restored_and_that_is_taken_back_byte_for_byte() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("app.db");
+    let (path, kept) = (dir.path().join("app.db"), dir.path().join("kept"));
     drop(make(&path, "wal"));
     let backup = driver(&path).back_up(&dir.path().join("backup.db")).await.unwrap();
-    fs::write(&path, "ruined ".repeat(1000)).unwrap();
+    let ruin = "ruined ".repeat(1000);
+    fs::write(&path, &ruin).unwrap();
+    fs::write(dir.path().join("app.db-wal"), "a leftover").unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-    let kept = driver(&path).restore(&backup).await.unwrap();
-    assert!(fs::read_to_string(kept).unwrap().starts_with("ruined"));
+    assert_eq!(driver(&path).restore(&backup, &kept).await.unwrap(), Kept::Raw);
     assert_eq!(number(&path, PHOTOS), 2000);
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+    assert_eq!(driver(&path).put_back(&kept, None).await.unwrap(), Some(Kept::Raw));
+    assert_eq!(fs::read_to_string(&path).unwrap(), ruin);
+    assert_eq!(fs::read_to_string(dir.path().join("app.db-wal")).unwrap(), "a leftover");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
 
     fs::remove_file(&path).unwrap();
-    fs::write(dir.path().join("app.db-wal"), "a leftover").unwrap();
-    assert_eq!(driver(&path).restore(&backup).await.unwrap(), path);
+    assert_eq!(driver(&path).restore(&backup, &kept).await.unwrap(), Kept::Nothing);
     assert_eq!(number(&path, PHOTOS), 2000);
+    let aside = dir.path().join("aside");
+    assert_eq!(driver(&path).put_back(&kept, Some(&aside)).await.unwrap(), Some(Kept::Nothing));
+    assert_eq!(number(&aside.join("database.db"), PHOTOS), 2000);
+    assert_eq!(names(dir.path()), ["aside", "backup.db"], "there was none, and there is none");
+}
+
+#[tokio::test]
+async fn a_database_that_is_damaged_inside_is_replaced_and_comes_back_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, kept) = (dir.path().join("app.db"), dir.path().join("kept"));
+    drop(make(&path, "delete"));
+    let backup = driver(&path).back_up(&dir.path().join("backup.db")).await.unwrap();
+    let mut file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.seek(SeekFrom::Start(40 * 4096)).unwrap();
+    file.write_all(&[0x5a; 3 * 4096]).unwrap();
+    drop(file);
+    driver(&path).restore(&backup, &kept).await.unwrap();
+    assert_eq!(number(&path, "SELECT sum(length(name)) FROM photo"), 400_000);
+    driver(&path).put_back(&kept, None).await.unwrap();
+    let sum =
+        Connection::open(&path).unwrap().query_row("SELECT sum(length(name)) FROM photo", [], |_| Ok(()));
+    assert!(sum.is_err(), "the damage is gone, so this is another database");
+}
+
+#[tokio::test]
+async fn a_restore_that_is_begun_twice_keeps_what_was_there_before_the_first() {
+    for mode in ["wal", "delete"] {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, kept) = (dir.path().join("app.db"), dir.path().join("kept"));
+        let db = make(&path, mode);
+        let backup = driver(&path).back_up(&dir.path().join("backup.db")).await.unwrap();
+        db.execute_batch("INSERT INTO photo(name) VALUES ('after the backup')").unwrap();
+        for _ in 0..2 {
+            assert_eq!(driver(&path).restore(&backup, &kept).await.unwrap(), Kept::Copy);
+            assert_eq!(number(&path, PHOTOS), 2000, "{mode}");
+        }
+        // As a kill leaves it that comes before the database is put back, or right after that.
+        assert_eq!(driver(&path).put_back(&kept, None).await.unwrap(), Some(Kept::Copy));
+        assert_eq!(number(&path, PHOTOS), 2001, "{mode}");
+        db.execute_batch("INSERT INTO photo(name) VALUES ('after it was put back')").unwrap();
+        assert_eq!(driver(&path).put_back(&kept, None).await.unwrap(), None);
+        assert_eq!(number(&path, PHOTOS), 2002, "{mode}: what was written since is lost");
+    }
 }
 
 #[tokio::test]
@@ -316,8 +367,9 @@ async fn a_locked_database_is_busy_in_bounded_time() {
     holder.execute_batch("BEGIN EXCLUSIVE").unwrap();
     let begin = Instant::now();
     let (one, two, three) = (driver(&path), driver(&path), driver(&path));
-    let target = dir.path().join("second.db");
-    let (status, copy, restore) = tokio::join!(one.status(), two.back_up(&target), three.restore(&backup));
+    let (target, kept) = (dir.path().join("second.db"), dir.path().join("kept"));
+    let (status, copy, restore) =
+        tokio::join!(one.status(), two.back_up(&target), three.restore(&backup, &kept));
     assert_eq!(status.unwrap_err().kind, Kind::Busy);
     assert_eq!(copy.unwrap_err().kind, Kind::Busy);
     assert_eq!(restore.unwrap_err().kind, Kind::Busy);
@@ -342,8 +394,10 @@ async fn a_full_disk_leaves_neither_a_torn_backup_nor_a_torn_database() {
     let db = Connection::open(&tiny).unwrap();
     db.execute_batch("CREATE TABLE schema_version(version TEXT); INSERT INTO schema_version VALUES ('1')")
         .unwrap();
-    let error = driver(&tiny).restore(&backup).await.unwrap_err();
+    let kept = dir.path().join("kept");
+    let error = driver(&tiny).restore(&backup, &kept).await.unwrap_err();
     assert_eq!(error.kind, Kind::NoSpace, "{error}");
+    assert!(!kept.exists(), "nothing was replaced, so there is nothing to put back on a full disk");
     assert_eq!(
         db.query_row("SELECT version FROM schema_version", [], |r| r.get::<_, String>(0)).unwrap(),
         "1"
@@ -362,5 +416,6 @@ async fn a_database_that_may_not_be_written_says_so_and_can_be_backed_up() {
     assert!(!status.writable && status.schema.is_some());
     let backup = driver(&path).back_up(&dir.path().join("backup.db")).await.unwrap();
     assert_eq!(number(&backup.path, PHOTOS), 2000);
-    assert_eq!(driver(&path).restore(&backup).await.unwrap_err().kind, Kind::Denied);
+    let kept = dir.path().join("kept");
+    assert_eq!(driver(&path).restore(&backup, &kept).await.unwrap_err().kind, Kind::Denied);
 }

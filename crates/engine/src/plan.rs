@@ -110,8 +110,12 @@ pub enum Action {
     },
     /// Runs the journeys through the address that users use.
     Verify,
-    /// Puts `backup` in the place of the live database.
-    RestoreDatabase,
+    /// Lets requests wait, stops the release that serves, and puts `backup` in the place of the live database.
+    RestoreDatabase {
+        /// Which one. Plans of earlier versions do not say; the same rule chooses it then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        backup: Option<ChosenBackup>,
+    },
     /// Records the new release as the one that serves.
     Commit,
     /// Watches the new release; a breach undoes the run.
@@ -120,6 +124,17 @@ pub enum Action {
     Retire,
     /// Removes releases that are no longer kept.
     Prune,
+}
+
+/// A backup as a plan names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChosenBackup {
+    /// The run that made it, before it took users from the release that is gone back to.
+    pub run: String,
+    /// The release that the run led to.
+    pub before: String,
+    /// Writes after this moment are not in it.
+    pub taken_at: Timestamp,
 }
 
 /// How a step is taken back.
@@ -296,12 +311,12 @@ impl Plan {
                     UndoPlan::Automatic(crate::text!("run `{u}`", "运行 `{u}`"))
                 }
                 (None, Some(_)) => UndoPlan::Automatic(Text::new(
-                    "the schema stays: the rehearsal has proven that the old release runs on it; `rollback --database` restores the backup after asking",
-                    "保留新表结构：演练已证明旧版本可在其上运行；`rollback --database` 可在确认后恢复备份",
+                    "the schema stays: the rehearsal has proven that the old release runs on it; the backup is kept",
+                    "保留新表结构：演练已证明旧版本可在其上运行；备份会保留",
                 )),
                 (None, None) => UndoPlan::Ask(Text::new(
-                    "no release served before: `rollback --database` restores the backup after asking",
-                    "此前没有任何版本：`rollback --database` 可在确认后恢复备份",
+                    "no release served before: the schema stays, and the backup is kept",
+                    "此前没有任何版本：保留新表结构与备份",
                 )),
             };
             b.add(
@@ -317,11 +332,13 @@ impl Plan {
     }
 
     /// The plan of a rollback to `input.to`, which is on the host already: the same steps as a deploy, less those that
-    /// make a release. `database` also puts the newest proven backup back.
+    /// make a release. With `backup` that also takes the place of the live database. The old release starts after that,
+    /// on the data that it will serve: it may not know the schema of now at all.
     #[must_use]
-    pub fn rollback(input: PlanInput<'_>, database: bool) -> Self {
+    pub fn rollback(input: PlanInput<'_>, backup: Option<ChosenBackup>) -> Self {
         let mut b = Builder { steps: Vec::new() };
-        if database {
+        let database = backup.is_some();
+        if let Some(backup) = backup {
             b.add(
                 Phase::BackUp,
                 Action::BackUpDatabase,
@@ -329,20 +346,26 @@ impl Plan {
                 Vec::new(),
                 UndoPlan::Impossible(Text::new("the backup is kept on purpose", "备份会特意保留")),
             );
+            let at = backup.taken_at.strftime("%Y-%m-%d %H:%M:%S UTC");
+            let before = &backup.before;
             b.add(
                 Phase::Migrate,
-                Action::RestoreDatabase,
-                Text::new(
-                    "restore the backup taken before the deploy; later writes are lost",
-                    "恢复部署前的备份；其后的写入会丢失",
+                Action::RestoreDatabase { backup: Some(backup.clone()) },
+                crate::text!(
+                    "let requests wait, stop the release that serves, and restore the backup of {at}, taken before {before}; later writes are lost",
+                    "暂存请求，停止正在服务的版本，恢复 {at}（{before} 上线前）的备份；其后的写入会丢失"
                 ),
                 Vec::new(),
-                UndoPlan::Automatic(Text::new("put the replaced database back", "放回被替换的数据库")),
+                UndoPlan::Automatic(Text::new(
+                    "put the replaced database back and start the release that served",
+                    "放回被替换的数据库，并重新启动原版本",
+                )),
             );
         }
         start_and_promote(&mut b, input.config, input.env, &input.to.id, input.from.is_some());
-        // After a rollback the good old release serves: there is nothing new to watch.
-        b.steps.retain(|s| s.action != Action::Watch);
+        // After a rollback the good old release serves: there is nothing new to watch. While requests wait, nobody
+        // takes the time for a dark test.
+        b.steps.retain(|s| s.action != Action::Watch && !(database && s.action == Action::DarkTest));
         for (i, s) in b.steps.iter_mut().enumerate() {
             s.id = u32::try_from(i + 1).unwrap_or(u32::MAX);
         }
@@ -363,6 +386,12 @@ impl Plan {
             created: input.now,
             steps: b.steps,
         }
+    }
+
+    /// The step that puts a backup in the place of the live database, when there is one.
+    #[must_use]
+    pub fn restores(&self) -> Option<&Step> {
+        self.steps.iter().find(|s| matches!(s.action, Action::RestoreDatabase { .. }))
     }
 
     /// The step with this id.

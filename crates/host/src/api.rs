@@ -27,6 +27,9 @@ pub struct RunRequest {
     /// For a rollback: put the database back too.
     #[serde(default)]
     pub database: bool,
+    /// The run whose backup the asker agreed to; another choice is refused then.
+    #[serde(default)]
+    pub backup: Option<String>,
     /// The app was deployed from another directory before, and lives in this one from now on.
     #[serde(default)]
     pub moved: bool,

@@ -1,5 +1,5 @@
-//! What must be so before a run begins: the request comes from the directory that the app was deployed from, and the
-//! certificates that it is to serve can be served.
+//! What must be so before a run begins: the request comes from the directory that the app was deployed from, the
+//! certificates that it is to serve can be served, and a migration can be taken back only when it can be seen.
 
 use crate::{
     api::{ApiError, ErrorKind, RunRequest},
@@ -48,4 +48,20 @@ pub(crate) async fn certificates(ctx: &Context, source: &str) -> Result<(), ApiE
         return Err(ApiError::new(ErrorKind::Config, Text::new(e.render(Lang::En), e.render(Lang::Zh))));
     }
     Ok(())
+}
+
+/// `unmigrate` takes something back whatever there is: without the schema nobody knows when it must not be run. Asked
+/// here and not when the file is read, as runs of before are carried on with the file that they began with.
+pub(crate) fn unmigrate(ctx: &Context, source: &str) -> Result<(), ApiError> {
+    let Some(db) = &ctx.config.database else { return Ok(()) };
+    if db.unmigrate.is_none() || db.schema_query.is_some() {
+        return Ok(());
+    }
+    let what = Text::new("`unmigrate` needs a `schema-query`", "使用 `unmigrate` 需要 `schema-query`");
+    let help = Text::new(
+        "it is run only when the schema is another one than before the migration",
+        "只有表结构与迁移前不同时才会运行它",
+    );
+    let e = problem_at("safelight.toml", source, "database.unmigrate", what, Some(help));
+    Err(ApiError::new(ErrorKind::Config, Text::new(e.render(Lang::En), e.render(Lang::Zh))))
 }

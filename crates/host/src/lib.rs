@@ -7,6 +7,7 @@ pub mod backup;
 pub mod client;
 pub mod context;
 mod fault;
+mod going_back;
 mod guard;
 pub mod logs;
 pub mod paths;

@@ -17,7 +17,7 @@ impl Runs {
                 continue;
             };
             // A run that is being worked on may have stopped a process on purpose.
-            if self.open_run(&app, &env).is_ok_and(|r| r.is_some_and(|r| self.is_active(&r.id))) {
+            if self.open_run(&app, &env).is_ok_and(|r| r.is_some_and(|r| self.has_stopped(&r.id))) {
                 continue;
             }
             let Ok(config) = config::load::parse("safelight.toml", &row.config) else { continue };
@@ -32,5 +32,11 @@ impl Runs {
                 tracing::error!(app, env, "users could not be led to what serves: {e}");
             }
         }
+    }
+
+    /// Does the run hold on to what it has stopped: because it is worked on, or because the database is not in place?
+    fn has_stopped(&self, run: &str) -> bool {
+        let exchanging = || self.store().run_state(run).is_ok_and(|s| s.exchanging_database());
+        self.is_active(run) || exchanging()
     }
 }

@@ -4,7 +4,7 @@
 use crate::{
     api::{ApiError, AppStatus, ErrorKind, RunRequest, RunStarted, RunSummary},
     context::{Context, Emit},
-    fault, guard,
+    fault, going_back, guard,
     paths::Home,
     store::{RunRow, Store, StoreError},
     world::HostWorld,
@@ -71,6 +71,9 @@ const LIVE_EVENTS: usize = 256;
 
 /// Without a follower for this long after an interruption before the commit, the host takes the run back.
 const ORPHAN_LEASE: Duration = Duration::from_secs(120);
+
+/// The same while requests wait for the database.
+const WAITING_LEASE: Duration = Duration::from_secs(20);
 
 fn busy(row: &RunRow) -> ApiError {
     let (who, since, run) = (&row.plan.who, row.began, &row.id);
@@ -174,6 +177,7 @@ impl Runs {
         guard::same_directory(self.last_run(ctx.app(), &req.env)?.as_ref(), req)?;
         if req.kind == PlanKind::Deploy {
             guard::certificates(&ctx, &text).await?;
+            guard::unmigrate(&ctx, &text)?;
         }
         let state = ctx.state().await.map_err(store_error)?;
         let reference = |r: &safelight_engine::driver::state::ReleaseRecord| ReleaseRef {
@@ -191,39 +195,13 @@ impl Runs {
                 let id = self.store.next_release(ctx.app(), &req.env).map_err(store_error)?;
                 ReleaseRef { id, revision: r.asked, commit: r.commit }
             }
-            PlanKind::Rollback => {
-                let wanted = match &req.revision {
-                    Some(id) => state.releases.iter().find(|r| r.id == *id || r.revision == *id),
-                    None => state.previous.as_ref(),
-                };
-                match wanted {
-                    Some(r)
-                        if r.verified.is_some() && state.current.as_ref().is_none_or(|c| c.id != r.id) =>
-                    {
-                        reference(r)
-                    }
-                    Some(r) => {
-                        let id = &r.id;
-                        return Err(ApiError::new(
-                            ErrorKind::Usage,
-                            safelight_engine::text!(
-                                "{id} cannot be rolled back to: it serves already, or was never verified on production",
-                                "不能回滚到 {id}：它正在服务，或从未在生产环境通过验证"
-                            ),
-                        ));
-                    }
-                    None => {
-                        return Err(ApiError::new(
-                            ErrorKind::Usage,
-                            Text::new("there is no verified release to go back to", "没有可回滚的已验证版本"),
-                        )
-                        .with_help(Text::new(
-                            "`safelight history` lists them",
-                            "`safelight history` 可查看",
-                        )));
-                    }
-                }
-            }
+            PlanKind::Rollback => reference(going_back::release(&state, req.revision.as_deref())?),
+        };
+        let backup = if req.kind == PlanKind::Rollback && req.database {
+            let current = state.current.as_ref().map(|c| c.id.as_str());
+            Some(going_back::chosen(&ctx, req, current, &to.id)?)
+        } else {
+            None
         };
         let now = Timestamp::now();
         let input = PlanInput {
@@ -239,7 +217,7 @@ impl Runs {
         };
         let mut plan = match req.kind {
             PlanKind::Deploy => Plan::deploy(input),
-            PlanKind::Rollback => Plan::rollback(input, req.database && ctx.database.is_some()),
+            PlanKind::Rollback => Plan::rollback(input, backup),
         };
         HostWorld { ctx, emit: Arc::new(|_| {}), revision: None }.explain(&mut plan).await;
         Ok((plan, text))
@@ -344,6 +322,7 @@ impl Runs {
             )));
         }
         let state = self.store.run_state(id).map_err(|e| ApiError::failed(&e))?;
+        self.close(&row, &state);
         Ok((row, state))
     }
 
@@ -461,7 +440,7 @@ impl Runs {
                     continue;
                 }
             };
-            if state.stuck.is_some() {
+            if state.stuck.is_some() || self.close(&row, &state) {
                 continue;
             }
             if state.undoing.is_some() || committed(&state) {
@@ -472,6 +451,7 @@ impl Runs {
             }
             let (runs, id) = (self.clone(), row.id.clone());
             let lease = row.lease_s.map_or(ORPHAN_LEASE, Duration::from_secs);
+            let lease = if state.exchanging_database() { lease.min(WAITING_LEASE) } else { lease };
             tokio::spawn(async move {
                 tokio::time::sleep(lease).await;
                 let open = runs.store.run(&id).ok().flatten().is_some_and(|r| r.ended.is_none());
@@ -483,6 +463,16 @@ impl Runs {
                 }
             });
         }
+    }
+
+    /// Earlier versions wrote the last line and the end of the run one after the other: true, and mended, when only the
+    /// line is there.
+    fn close(&self, row: &RunRow, state: &RunState) -> bool {
+        let Some(end) = &state.end else { return false };
+        if let Err(e) = self.store.end_run(&row.id, end) {
+            tracing::error!(run = row.id, "{e}");
+        }
+        true
     }
 
     /// A line about a run.
@@ -597,3 +587,7 @@ fn run_id(now: Timestamp) -> String {
     let salt = (now.subsec_nanosecond().unsigned_abs() / 1000 + std::process::id()) & 0xffff;
     format!("{civil}-{salt:04x}")
 }
+
+#[cfg(test)]
+#[path = "runs_tests.rs"]
+mod tests;

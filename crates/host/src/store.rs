@@ -157,17 +157,7 @@ impl Store {
 
     /// Marks a run as ended.
     pub fn end_run(&self, id: &str, end: &RunEnd) -> Result<()> {
-        let Some(mut row) = self.run(id)? else { return Ok(()) };
-        row.end = Some(end.clone());
-        row.ended = Some(Timestamp::now());
-        self.with(|db| {
-            db.execute(
-                "UPDATE runs SET ended = ?2, body = ?3 WHERE id = ?1",
-                params![id, row.ended.map(|t| t.to_string()), json(&row)?],
-            )
-            .map_err(writing)
-            .map(drop)
-        })
+        self.with(|db| end_run(db, id, end))
     }
 
     /// One run.
@@ -193,6 +183,30 @@ impl Store {
             let rows = st
                 .query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |r| r.get::<_, String>(0))
                 .map_err(reading)?;
+            rows.map(|b| serde_json::from_str(&b.map_err(reading)?).map_err(reading)).collect()
+        })
+    }
+
+    /// Runs that took users from a release, or tried to; newest first.
+    pub fn runs_from(&self, app: &str, env: &str, release: &str) -> Result<Vec<RunRow>> {
+        self.runs_by("$.plan.from.id", app, env, release)
+    }
+
+    /// Runs that took users to a release, or tried to; newest first.
+    pub fn runs_to(&self, app: &str, env: &str, release: &str) -> Result<Vec<RunRow>> {
+        self.runs_by("$.plan.to.id", app, env, release)
+    }
+
+    fn runs_by(&self, field: &str, app: &str, env: &str, release: &str) -> Result<Vec<RunRow>> {
+        self.with(|db| {
+            let mut st = db
+                .prepare_cached(
+                    "SELECT body FROM runs WHERE app = ?1 AND env = ?2 AND json_extract(body, ?3) = ?4
+                     ORDER BY began DESC, id DESC",
+                )
+                .map_err(reading)?;
+            let rows =
+                st.query_map([app, env, field, release], |r| r.get::<_, String>(0)).map_err(reading)?;
             rows.map(|b| serde_json::from_str(&b.map_err(reading)?).map_err(reading)).collect()
         })
     }
@@ -379,6 +393,21 @@ fn damaged(path: &Path, why: &dyn std::fmt::Display) -> StoreError {
     ))
 }
 
+fn end_run(db: &Connection, id: &str, end: &RunEnd) -> Result<()> {
+    let body: Option<String> = db
+        .query_row("SELECT body FROM runs WHERE id = ?1", [id], |r| r.get(0))
+        .optional()
+        .map_err(reading)?;
+    let Some(body) = body else { return Ok(()) };
+    let mut row: RunRow = serde_json::from_str(&body).map_err(reading)?;
+    row.end = Some(end.clone());
+    row.ended = Some(Timestamp::now());
+    let ended = row.ended.map(|t| t.to_string());
+    db.execute("UPDATE runs SET ended = ?2, body = ?3 WHERE id = ?1", params![id, ended, json(&row)?])
+        .map_err(writing)
+        .map(drop)
+}
+
 fn json<T: Serialize>(v: &T) -> Result<String> {
     serde_json::to_string(v).map_err(writing)
 }
@@ -408,12 +437,12 @@ impl Journal for Store {
                 params![run, seq, body, link(&before, &body)],
             )
             .map_err(|e| storage(e.to_string()))?;
+            // With its last line, or a crash in between would leave a run that is over and open.
+            if let EntryKind::End { end } = &entry.kind {
+                end_run(&tx, run, end).map_err(|e| storage(e.to_string()))?;
+            }
             tx.commit().map_err(|e| storage(e.to_string()))
-        })?;
-        if let EntryKind::End { end } = &entry.kind {
-            self.end_run(run, end).map_err(|e| storage(e.to_string()))?;
-        }
-        Ok(())
+        })
     }
 
     fn load(&self, run: &str) -> std::result::Result<Vec<Entry>, JournalError> {
@@ -447,102 +476,5 @@ impl Journal for Store {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use safelight_engine::{
-        plan::{PlanKind, ReleaseRef},
-        text::Text,
-    };
-
-    fn row(id: &str, app: &str) -> (RunRow, Entry) {
-        let plan = Plan {
-            schema: safelight_engine::plan::SCHEMA,
-            run: id.to_owned(),
-            kind: PlanKind::Deploy,
-            app: app.to_owned(),
-            env: "production".to_owned(),
-            host: "h".to_owned(),
-            who: "me".to_owned(),
-            from: None,
-            to: ReleaseRef { id: "r7".to_owned(), revision: "v1".to_owned(), commit: None },
-            created: Timestamp::UNIX_EPOCH,
-            steps: Vec::new(),
-        };
-        let first =
-            Entry { seq: 1, at: plan.created, kind: EntryKind::Begin { plan: Box::new(plan.clone()) } };
-        let row = RunRow {
-            id: id.to_owned(),
-            config: String::new(),
-            project: "/".into(),
-            began: plan.created,
-            plan,
-            ended: None,
-            end: None,
-            lease_s: None,
-        };
-        (row, first)
-    }
-
-    fn undo(seq: u64) -> Entry {
-        let kind = EntryKind::UndoBegin { reason: Text::same("x") };
-        Entry { seq, at: Timestamp::UNIX_EPOCH, kind }
-    }
-
-    #[test]
-    fn one_open_run_per_app_and_the_second_is_told_which() {
-        let dir = tempfile::tempdir().unwrap();
-        let s = Store::open(&dir.path().join("host.db")).unwrap();
-        let (a, first) = row("run-a", "shop");
-        assert!(s.begin_run(&a, &first).unwrap().is_none());
-        let (b, second) = row("run-b", "shop");
-        assert_eq!(s.begin_run(&b, &second).unwrap().unwrap().id, "run-a");
-        let (c, third) = row("run-c", "blog");
-        assert!(s.begin_run(&c, &third).unwrap().is_none(), "another app is free");
-        s.end_run("run-a", &RunEnd::Done { warnings: 0 }).unwrap();
-        assert!(s.begin_run(&b, &second).unwrap().is_none());
-        assert_eq!(s.runs(true, 10).unwrap().len(), 2);
-    }
-
-    #[test]
-    fn release_numbers_are_never_used_twice() {
-        let dir = tempfile::tempdir().unwrap();
-        let s = Store::open(&dir.path().join("host.db")).unwrap();
-        assert_eq!(s.next_release("shop", "production").unwrap(), "r1");
-        let (a, first) = row("run-a", "shop");
-        s.begin_run(&a, &first).unwrap();
-        assert_eq!(
-            s.next_release("shop", "production").unwrap(),
-            "r8",
-            "an undone release has used its number too"
-        );
-        assert_eq!(s.next_release("shop", "staging").unwrap(), "r1");
-    }
-
-    #[test]
-    fn a_changed_or_missing_journal_line_is_refused_with_its_number() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("host.db");
-        let s = Store::open(&path).unwrap();
-        let (a, first) = row("run-a", "shop");
-        s.begin_run(&a, &first).unwrap();
-        s.append("run-a", &undo(2)).unwrap();
-        assert!(s.run_state("run-a").unwrap().undoing.is_some());
-        let db = Connection::open(&path).unwrap();
-        db.execute("UPDATE journal SET body = replace(body, '\"x\"', '\"y\"') WHERE seq = 2", []).unwrap();
-        let e = s.run_state("run-a").unwrap_err().to_string();
-        assert!(e.contains("line 2") && e.contains("checksum"), "{e}");
-        db.execute("DELETE FROM journal WHERE seq = 1", []).unwrap();
-        assert!(s.run_state("run-a").is_err());
-        assert!(s.append("run-a", &undo(4)).is_err(), "nothing is added to a journal with a hole");
-    }
-
-    #[test]
-    fn a_damaged_file_is_refused_with_the_repair() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("host.db");
-        drop(Store::open(&path).unwrap());
-        std::fs::write(&path, b"this is no database, whatever its name says").unwrap();
-        let e = Store::open(&path).err().unwrap().to_string();
-        assert!(e.contains("damaged") && e.contains(".recover"), "{e}");
-    }
-}
+#[path = "store_tests.rs"]
+mod tests;

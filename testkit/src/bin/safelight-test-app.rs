@@ -2,8 +2,9 @@
 //! file selects it.
 //!
 //! `safelight-test-app serve` answers on 127.0.0.1 at `PORT`: `/health`, `/notes` (rows of its database; POST adds one),
-//! `/client` (who asks, as it is told) and everything else with the release's version and label. `safelight-test-app migrate N [--fail-after M]` brings the
-//! database at `DATABASE_URL` to schema N, one step at a time.
+//! `/client` (who asks, as it is told) and everything else with the release's version and label.
+//! `safelight-test-app migrate N [--fail-after M]` brings the database at `DATABASE_URL` to schema N, one step at a time;
+//! `unmigrate` takes the newest step back, `unmigrate N` all those after N.
 
 use http_body_util::Full;
 use hyper::{Method, Request, Response, body::Bytes, server::conn::http1, service::service_fn};
@@ -40,7 +41,11 @@ fn main() -> ExitCode {
             (Ok(to), Ok(after)) => migrate(to, Some(after)),
             _ => Err(format!("{to} or {after} is not a number")),
         },
-        _ => Err("usage: safelight-test-app serve | migrate N [--fail-after M]".to_owned()),
+        ["unmigrate"] => unmigrate(None),
+        ["unmigrate", to] => {
+            to.parse().map_err(|_| format!("{to} is not a number")).and_then(|n| unmigrate(Some(n)))
+        }
+        _ => Err("usage: safelight-test-app serve | migrate N [--fail-after M] | unmigrate [N]".to_owned()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -87,6 +92,31 @@ fn migrate(to: u32, fail_after: Option<u32>) -> Result<(), String> {
         println!("migration {n} applied");
     }
     Ok(())
+}
+
+/// Takes steps back whatever they are: like the tools that it stands for, it does not know which release made them.
+fn unmigrate(to: Option<u32>) -> Result<(), String> {
+    let path = database().ok_or("DATABASE_URL is not set")?;
+    let db = open(&path)?;
+    loop {
+        let at: u32 = db
+            .query_row("SELECT COALESCE(MAX(number), 0) FROM migrations", [], |r| r.get(0))
+            .map_err(|e| e.to_string())?;
+        if at == 0 || to.is_some_and(|to| at <= to) {
+            return Ok(());
+        }
+        let change = if at == 1 {
+            "DROP TABLE notes".to_owned()
+        } else {
+            format!("ALTER TABLE notes DROP COLUMN extra{at}")
+        };
+        let all = format!("BEGIN IMMEDIATE; {change}; DELETE FROM migrations WHERE number = {at}; COMMIT");
+        db.execute_batch(&all).map_err(|e| e.to_string())?;
+        println!("migration {at} taken back");
+        if to.is_none() {
+            return Ok(());
+        }
+    }
 }
 
 fn serve() -> Result<(), String> {

@@ -3,5 +3,6 @@
 
 pub mod sqlite;
 mod sqlite_copy;
+mod sqlite_restore;
 
 pub use sqlite::Sqlite;

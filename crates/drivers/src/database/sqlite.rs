@@ -1,15 +1,16 @@
 //! SQLite, also while the app writes to it, in WAL mode or not.
 //! Backups are single plain database files of mode 0600.
 
-use super::sqlite_copy::{
-    Op, beside, check_integrity, copy_into, copy_raw, copy_to_file, digest, foreign_key_violations,
-    open_live, open_still,
+use super::{
+    sqlite_copy::{Op, check_integrity, copy_to_file, digest, foreign_key_violations, open_live, open_still},
+    sqlite_restore::{remove_database, same_file},
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, types::Value};
 use safelight_engine::driver::database::{
-    Backup, BackupLevel, Database, DatabaseError, DatabaseErrorKind as Kind, DatabaseStatus, RestoreProof,
+    Backup, BackupLevel, Database, DatabaseError, DatabaseErrorKind as Kind, DatabaseStatus, Kept,
+    RestoreProof,
 };
 use std::{
     fs,
@@ -20,7 +21,7 @@ use std::{
 /// One SQLite database file.
 #[derive(Clone, Debug)]
 pub struct Sqlite {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     schema_query: Option<String>,
     proof_queries: Vec<String>,
     url: Option<String>,
@@ -109,7 +110,7 @@ impl Sqlite {
     }
 
     /// Refuses a backup that is not byte for byte what was made, or not sound.
-    fn verify(backup: &Backup) -> Result<Connection, DatabaseError> {
+    pub(super) fn verify(backup: &Backup) -> Result<Connection, DatabaseError> {
         let op = Op::new("check the backup", &backup.path);
         let (sha256, bytes) = digest(&op, &backup.path)?;
         if bytes != backup.bytes || sha256 != backup.sha256 {
@@ -170,51 +171,6 @@ impl Sqlite {
         }
         Ok((tables(&db).map_err(|e| op.sql(&e))?, queries))
     }
-
-    fn restore_now(&self, op: &Op, backup: &Backup) -> Result<PathBuf, DatabaseError> {
-        if same_file(&self.path, &backup.path) {
-            return Err(op.fail(Kind::Other, "refused: the backup is the live database itself"));
-        }
-        let from = Self::verify(backup)?;
-        if !self.path.exists() {
-            // Leftovers of the lost database would be taken for changes to the restored one.
-            remove_database(op, &self.path)?;
-            copy_to_file(op, &from, &self.path)?;
-            return Ok(self.path.clone());
-        }
-        let stamp = Timestamp::now().strftime("%Y%m%dT%H%M%S%3fZ");
-        let kept = beside(&self.path, &format!(".replaced-{stamp}"));
-        match open_live(op, &self.path).and_then(|live| {
-            copy_to_file(op, &live, &kept)?;
-            Ok(live)
-        }) {
-            Ok(mut live) => {
-                live.pragma_update(None, "synchronous", "FULL").map_err(|e| op.sql(&e))?;
-                overwrite(op, &from, &mut live)?;
-                check_integrity(op, &live)?;
-                // What is still in the WAL is durable; moving it into the file is a courtesy to people with `cp`.
-                let _ = live.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-            }
-            Err(e) if e.kind == Kind::Corrupt => {
-                // SQLite cannot read it, so it cannot write into it either. Kept as it is, then replaced as a file:
-                // processes that hold it open must be started again.
-                for ending in ["", "-wal", "-journal"] {
-                    let part = beside(&self.path, ending);
-                    if part.exists() {
-                        copy_raw(op, &part, &beside(&kept, ending))?;
-                    }
-                }
-                for ending in ["-wal", "-shm", "-journal"] {
-                    remove(op, &beside(&self.path, ending))?;
-                }
-                let owner = fs::metadata(&self.path).map_err(|e| op.io(&e))?;
-                copy_to_file(op, &from, &self.path)?;
-                own_like(op, &self.path, &owner)?;
-            }
-            Err(e) => return Err(e),
-        }
-        Ok(kept)
-    }
 }
 
 /// Row counts by table, and queries with the first value each returned.
@@ -227,25 +183,6 @@ fn try_to_write(db: &Connection) -> rusqlite::Result<()> {
     let written = db.pragma_update(None, "user_version", version);
     db.execute_batch("ROLLBACK")?;
     written
-}
-
-/// Copies `from` over `live`. SQLite cannot change the page size of a database in WAL mode: where the two differ, it
-/// leaves that mode for the copy, which needs a moment without any other connection.
-fn overwrite(op: &Op, from: &Connection, live: &mut Connection) -> Result<(), DatabaseError> {
-    let ask = |db: &Connection, pragma: &str| {
-        db.query_row(pragma, [], |row| row.get::<_, Value>(0)).map(show).map_err(|e| op.sql(&e))
-    };
-    let other_size = ask(from, "PRAGMA page_size")? != ask(live, "PRAGMA page_size")?;
-    if !other_size || ask(live, "PRAGMA journal_mode")? != "wal" {
-        return copy_into(op, from, live);
-    }
-    if ask(live, "PRAGMA journal_mode = DELETE")? != "delete" {
-        let detail = "the backup has another page size, so the app must be stopped for the restore";
-        return Err(op.fail(Kind::Busy, detail));
-    }
-    let copied = copy_into(op, from, live);
-    ask(live, "PRAGMA journal_mode = WAL")?;
-    copied
 }
 
 fn tables(db: &Connection) -> rusqlite::Result<Vec<(String, u64)>> {
@@ -266,7 +203,7 @@ fn tables(db: &Connection) -> rusqlite::Result<Vec<(String, u64)>> {
         .collect()
 }
 
-fn show(value: Value) -> String {
+pub(super) fn show(value: Value) -> String {
     match value {
         Value::Null => "NULL".to_owned(),
         Value::Integer(n) => n.to_string(),
@@ -274,34 +211,6 @@ fn show(value: Value) -> String {
         Value::Text(text) => text,
         Value::Blob(bytes) => format!("{} bytes", bytes.len()),
     }
-}
-
-fn same_file(a: &Path, b: &Path) -> bool {
-    match (a.canonicalize(), b.canonicalize()) {
-        (Ok(a), Ok(b)) => a == b,
-        _ => std::path::absolute(a).ok() == std::path::absolute(b).ok(),
-    }
-}
-
-fn remove(op: &Op, path: &Path) -> Result<(), DatabaseError> {
-    match fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(op.io(&e)),
-        _ => Ok(()),
-    }
-}
-
-fn remove_database(op: &Op, path: &Path) -> Result<(), DatabaseError> {
-    ["", "-wal", "-shm", "-journal"].iter().try_for_each(|ending| remove(op, &beside(path, ending)))
-}
-
-/// Gives a new file the owner and mode of the one it replaced: the app runs as another user than we, perhaps.
-fn own_like(op: &Op, path: &Path, like: &fs::Metadata) -> Result<(), DatabaseError> {
-    use std::os::unix::fs::MetadataExt as _;
-    fs::set_permissions(path, like.permissions()).map_err(|e| op.io(&e))?;
-    if rustix::process::geteuid().is_root() {
-        std::os::unix::fs::chown(path, Some(like.uid()), Some(like.gid())).map_err(|e| op.io(&e))?;
-    }
-    Ok(())
 }
 
 #[async_trait]
@@ -325,10 +234,18 @@ impl Database for Sqlite {
     }
 
     /// As promised by the trait, in one transaction into the live file: processes that have it open go on with it.
-    /// Where there is no live file the backup becomes it, and its path is returned. Waits at most 5 s for locks.
-    async fn restore(&self, backup: &Backup) -> Result<PathBuf, DatabaseError> {
-        let backup = backup.clone();
-        self.blocking("restore a backup", move |this, op| this.restore_now(op, &backup)).await
+    /// Where there is no live file, or none that SQLite can read, the backup becomes it. Waits at most 5 s for locks.
+    async fn restore(&self, backup: &Backup, kept: &Path) -> Result<Kept, DatabaseError> {
+        let (backup, kept) = (backup.clone(), kept.to_owned());
+        self.blocking("restore a backup", move |this, op| this.restore_now(op, &backup, &kept)).await
+    }
+
+    async fn put_back(&self, kept: &Path, aside: Option<&Path>) -> Result<Option<Kept>, DatabaseError> {
+        let (kept, aside) = (kept.to_owned(), aside.map(Path::to_owned));
+        self.blocking("put the replaced database back", move |this, op| {
+            this.put_back_now(op, &kept, aside.as_deref())
+        })
+        .await
     }
 
     fn url_for(&self, scratch: &Path) -> String {

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use rusqlite::{
     Connection, ErrorCode, OpenFlags,
     backup::{Backup as Copy, StepResult},
+    config::DbConfig,
 };
 use safelight_engine::driver::database::{DatabaseError, DatabaseErrorKind as Kind};
 use sha2::{Digest as _, Sha256};
@@ -94,6 +95,9 @@ pub(super) fn open_live(op: &Op, path: &Path) -> Result<Connection, DatabaseErro
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags).map_err(|e| op.sql(&e))?;
     db.busy_handler(Some(wait_for_lock)).map_err(|e| op.sql(&e))?;
+    // Who closes last moves the WAL into the file and removes it. Of a damaged database that would take away a part of
+    // what there is.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(|e| op.sql(&e))?;
     Ok(db)
 }
 
@@ -264,10 +268,8 @@ struct Temp {
 
 impl Temp {
     fn new(op: &Op, target: &Path) -> Result<Self, DatabaseError> {
-        let mut name = target.as_os_str().to_owned();
-        name.push(format!(".{}.tmp", std::process::id()));
-        let this = Self { path: name.into() };
-        // Of an earlier attempt that was killed, perhaps under the same number.
+        let this = Self { path: beside(target, ".tmp") };
+        // Of an earlier attempt that was killed.
         this.remove();
         fs::OpenOptions::new()
             .write(true)

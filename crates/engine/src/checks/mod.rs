@@ -11,6 +11,7 @@ mod p10_npm;
 mod p13_git;
 mod p14_variables;
 mod p16_database;
+mod p16_variable;
 mod p24_dns;
 mod p25_certificates;
 mod p26_answers;

@@ -1,7 +1,10 @@
 //! P16: can the database be reached and written, and does it tell its schema version?
 //! Changes nothing in it: the driver tries a write in a transaction that it takes back.
 
-use super::support::{skipped, unknown};
+use super::{
+    p16_variable,
+    support::{skipped, unknown},
+};
 use crate::{
     check::{Check, CheckContext, CheckSpec},
     config::ByteSize,
@@ -20,8 +23,8 @@ pub(super) fn help(e: &DatabaseError) -> Text {
     let at = &e.location;
     match e.kind {
         DatabaseErrorKind::Missing => crate::text!(
-            "check `database.path`, and look with `ls -l {at}`",
-            "核对 `database.path`，并用 `ls -l {at}` 查看"
+            "check `database.path`, and look with `ls -l {at}`; if it is lost, `safelight rollback --database` goes back to the release before and the data of then",
+            "核对 `database.path`，并用 `ls -l {at}` 查看；若已丢失，`safelight rollback --database` 可回到上一版本及其当时的数据"
         ),
         DatabaseErrorKind::Denied => crate::text!(
             "give the deploying user rights to the file and its directory: `ls -ld {at} $(dirname {at})`",
@@ -32,8 +35,8 @@ pub(super) fn help(e: &DatabaseError) -> Text {
             "有进程持有锁：`fuser -v {at}`；等待长事务结束后重新检查"
         ),
         DatabaseErrorKind::Corrupt => crate::text!(
-            "do not deploy. Copy the file away, run `sqlite3 {at} 'pragma integrity_check'`, and restore a backup: `safelight restore`",
-            "请勿部署。先复制该文件，再执行 `sqlite3 {at} 'pragma integrity_check'`，并恢复备份：`safelight restore`"
+            "do not deploy. Look with `sqlite3 {at} 'pragma integrity_check'`; `safelight rollback --database` goes back to the release before and the data of then, shows first what is lost, and keeps the damaged files",
+            "请勿部署。先用 `sqlite3 {at} 'pragma integrity_check'` 查看；`safelight rollback --database` 会回到上一版本及其当时的数据，事先显示将丢失的内容，并保留损坏的文件"
         ),
         DatabaseErrorKind::NoSpace => {
             crate::text!("make room on its disk: `df -h {at}`", "清理其所在磁盘：`df -h {at}`")
@@ -56,7 +59,9 @@ impl Check for DatabaseStatus {
     }
 
     async fn run(&self, ctx: &CheckContext) -> Vec<Finding> {
-        vec![look(&self.spec(), ctx).await]
+        let mut findings = vec![look(&self.spec(), ctx).await];
+        findings.extend(p16_variable::look(&self.spec(), ctx).await);
+        findings
     }
 }
 

@@ -5,7 +5,8 @@ use crate::{
     config::{CertificateFiles, load},
     driver::{
         database::{
-            Backup, BackupLevel, Database, DatabaseError, DatabaseErrorKind, DatabaseStatus, RestoreProof,
+            Backup, BackupLevel, Database, DatabaseError, DatabaseErrorKind, DatabaseStatus, Kept,
+            RestoreProof,
         },
         env::EnvFile,
         host::{Cmd, FsStat, Host, HostError, HostErrorKind, Listener, OnLine, Output, ProcessInfo},
@@ -299,8 +300,11 @@ impl Database for FakeDatabase {
     async fn prove(&self, _: &Backup, _: &Path) -> Result<RestoreProof, DatabaseError> {
         self.proof.clone()
     }
-    async fn restore(&self, _: &Backup) -> Result<PathBuf, DatabaseError> {
+    async fn restore(&self, _: &Backup, _: &Path) -> Result<Kept, DatabaseError> {
         panic!("a check must never restore over the live database")
+    }
+    async fn put_back(&self, _: &Path, _: Option<&Path>) -> Result<Option<Kept>, DatabaseError> {
+        panic!("a check must never replace the live database")
     }
     fn url_for(&self, scratch: &Path) -> String {
         scratch.display().to_string()

@@ -177,7 +177,8 @@ pub struct Database {
     pub kind: DatabaseKind,
     /// The database file. Relative paths start at the environment's shared directory.
     pub path: PathBuf,
-    /// Variable that tells the app where the database is; set to a scratch copy in rehearsals.
+    /// Variable that tells the app where the database is; set to a scratch copy in rehearsals. Where the environment file
+    /// sets it, too, that has to be this database (P16).
     #[serde(default = "database_url")]
     pub url_variable: String,
     /// What that variable holds; `{path}` is the file: `sqlite:{path}`.
@@ -185,8 +186,9 @@ pub struct Database {
     pub url: String,
     /// Migrates the schema, run in the new release with its environment. Must leave the old release able to run.
     pub migrate: Option<CommandLine>,
-    /// Takes the newest migration back, run in the new release. Without it the schema stays where it is on an
-    /// automatic undo, as the rehearsal has proven that the old release runs on it.
+    /// Takes the migration back, run in the new release, and only when the schema is not what it was before; it finds that
+    /// in the variable `SAFELIGHT_SCHEMA`. Needs `schema-query`. Without it the schema stays where it is on an automatic
+    /// undo, as the rehearsal has proven that the old release runs on it.
     pub unmigrate: Option<CommandLine>,
     /// Query that returns the schema version in its first column.
     pub schema_query: Option<String>,

@@ -50,6 +50,18 @@ pub struct RestoreProof {
     pub millis: u64,
 }
 
+/// How a replaced database was kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kept {
+    /// As a database that can be opened.
+    Copy,
+    /// As its files are: the engine could not read them.
+    Raw,
+    /// There was none.
+    Nothing,
+}
+
 /// What the database says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatabaseStatus {
@@ -133,9 +145,14 @@ pub trait Database: Send + Sync {
     /// Checks checksum and integrity, restores `backup` into `scratch` and queries it there.
     async fn prove(&self, backup: &Backup, scratch: &Path) -> Result<RestoreProof, DatabaseError>;
 
-    /// Puts `backup` in the place of the live database. Writes since `backup.taken_at` are lost; the caller has asked.
-    /// The replaced database is kept beside it; its path is returned.
-    async fn restore(&self, backup: &Backup) -> Result<PathBuf, DatabaseError>;
+    /// Puts `backup` in the place of the live database. Writes since `backup.taken_at` are lost; the caller has asked, and
+    /// has stopped what writes. The replaced database is kept in the directory `kept` before, whole or not at all. A
+    /// `kept` that is there was made by an earlier try that may have got further: it stays as it is.
+    async fn restore(&self, backup: &Backup, kept: &Path) -> Result<Kept, DatabaseError>;
+
+    /// Takes a restore back: what is in `kept` is the live database again, and `kept` is gone. `None`: nothing was kept,
+    /// so nothing was replaced. With `aside`, what is live until then is kept there. Safe to repeat.
+    async fn put_back(&self, kept: &Path, aside: Option<&Path>) -> Result<Option<Kept>, DatabaseError>;
 
     /// A value for the variable that points the app at `scratch` instead of the live database, for rehearsals.
     fn url_for(&self, scratch: &Path) -> String;

@@ -50,6 +50,16 @@ impl StepError {
         self.help = Some(help);
         self
     }
+
+    /// What failed and what to do, for where there is one text only.
+    fn in_full(self) -> Text {
+        match self.help {
+            None => self.what,
+            Some(h) => {
+                Text::new(format!("{}; {}", self.what.en, h.en), format!("{}；{}", self.what.zh, h.zh))
+            }
+        }
+    }
 }
 
 /// The machine, as steps see it.
@@ -135,6 +145,9 @@ impl Executor<'_> {
     /// # Errors
     /// When the journal cannot be written: nothing more is done then.
     pub async fn drive(&self, run: &mut RunState) -> Result<RunEnd, JournalError> {
+        if let Some(end) = self.ended(run) {
+            return Ok(end);
+        }
         if run.undoing.is_none()
             && let Some(end) = self.forward(run).await?
         {
@@ -148,10 +161,20 @@ impl Executor<'_> {
     /// # Errors
     /// When the journal cannot be written.
     pub async fn abort(&self, run: &mut RunState, reason: Text) -> Result<RunEnd, JournalError> {
+        if let Some(end) = self.ended(run) {
+            return Ok(end);
+        }
         if run.undoing.is_none() {
             self.begin_undo(run, reason)?;
         }
         self.backward(run).await
+    }
+
+    /// The end of a run that is over: told again, to those who ask for it now.
+    fn ended(&self, run: &RunState) -> Option<RunEnd> {
+        let end = run.end.clone()?;
+        (self.on_event)(EventKind::RunEnded { end: end.clone() });
+        Some(end)
     }
 
     fn write(&self, run: &mut RunState, kind: EntryKind) -> Result<(), JournalError> {
@@ -295,13 +318,13 @@ impl Executor<'_> {
                 }
                 Err(e) => {
                     // Going on would take away what users still stand on (the new processes, say). A person decides.
-                    let title = &step.title;
+                    let (title, error) = (&step.title, e.in_full());
                     let stuck = Text::new(
-                        format!("{}: {}", title.en, e.what.en),
-                        format!("{}：{}", title.zh, e.what.zh),
+                        format!("{}: {}", title.en, error.en),
+                        format!("{}：{}", title.zh, error.zh),
                     );
-                    self.write(run, EntryKind::UndoFailed { step: step.id, error: e.what.clone() })?;
-                    (self.on_event)(EventKind::UndoFailed { step: step.id, error: e.what });
+                    self.write(run, EntryKind::UndoFailed { step: step.id, error: error.clone() })?;
+                    (self.on_event)(EventKind::UndoFailed { step: step.id, error });
                     // No `End` line: the run stays open, holds the app, and `abort` tries again.
                     let end = RunEnd::NeedsPerson { reason, stuck };
                     (self.on_event)(EventKind::RunEnded { end: end.clone() });
@@ -428,12 +451,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_plan_without_trouble_is_done_and_its_journal_reads_back() {
+    async fn a_plan_without_trouble_is_done_and_stays_as_it_ended() {
         let (j, w) = (memory(None), Numbers::default());
         let mut run = begin(&j, plan(4));
         assert_eq!(go(&j, &w, &mut run, false).await.unwrap(), RunEnd::Done { warnings: 0 });
-        let again = RunState::replay("run", &j.load("run").unwrap()).unwrap();
-        assert_eq!((again.seq, again.end.is_some()), (run.seq, true));
+        for abort in [false, true] {
+            let mut again = RunState::replay("run", &j.load("run").unwrap()).unwrap();
+            assert_eq!(go(&j, &w, &mut again, abort).await.unwrap(), RunEnd::Done { warnings: 0 });
+            assert_eq!((again.seq, w.there.lock().unwrap().len()), (run.seq, 4));
+        }
     }
 
     #[tokio::test]

@@ -261,6 +261,17 @@ impl RunState {
         })
     }
 
+    /// True while the database is being exchanged: the release that served is stopped on purpose, and requests wait. It
+    /// ends with the commit, or when the step is taken back.
+    #[must_use]
+    pub fn exchanging_database(&self) -> bool {
+        let state = |s: &crate::plan::Step| self.steps.get(&s.id);
+        let begun = |s| !matches!(state(s), Some(StepState::Pending | StepState::Undone) | None);
+        let mut commits = self.plan.steps.iter().filter(|s| s.action == crate::plan::Action::Commit);
+        self.plan.restores().is_some_and(begun)
+            && !commits.any(|s| matches!(state(s), Some(StepState::Done(_))))
+    }
+
     /// True once a step of [`crate::plan::Phase::Promote`] or later has begun: users may have met the new release.
     #[must_use]
     pub fn switched(&self) -> bool {

@@ -10,11 +10,27 @@ use safelight_engine::{
         database::{Backup, BackupLevel, Database, DatabaseErrorKind},
         env::EnvFile,
     },
-    plan::Action,
+    plan::{Action, PlanKind},
     run::journal::RunState,
     text::Text,
 };
 use std::{path::PathBuf, sync::Arc};
+
+/// Tells `unmigrate` which schema to lead back to.
+const SCHEMA_VARIABLE: &str = "SAFELIGHT_SCHEMA";
+
+fn shown(schema: &Option<String>) -> String {
+    schema.clone().unwrap_or_else(|| "-".to_owned())
+}
+
+/// The schema of the live database; none when there is no database.
+async fn schema_now(db: &Arc<dyn Database>) -> Result<Option<String>, StepError> {
+    match db.status().await {
+        Ok(s) => Ok(s.schema),
+        Err(e) if e.kind == DatabaseErrorKind::Missing => Ok(None),
+        Err(e) => Err(database_failed(e)),
+    }
+}
 
 impl HostWorld {
     pub(super) fn database(&self) -> Result<(&DatabaseConfig, &Arc<dyn Database>), StepError> {
@@ -30,7 +46,7 @@ impl HostWorld {
         self.ctx.dirs.scratch().join(format!("{}.db", run.plan.run))
     }
 
-    pub(super) async fn back_up(&self, run: &RunState) -> Applied {
+    pub(super) async fn back_up(&self, run: &RunState, step: &Step) -> Applied {
         let (_, db) = self.database()?;
         let target = self.ctx.dirs.backups().join(format!("{}.db", run.plan.run));
         let backup = match db.back_up(&target).await {
@@ -38,6 +54,20 @@ impl HostWorld {
             // Before the very first deploy the app has not made its database yet: there is nothing that could be lost.
             Err(e) if e.kind == DatabaseErrorKind::Missing && run.plan.from.is_none() => {
                 return Ok((Record::Null, Text::new("there is no database yet", "尚无数据库")));
+            }
+            // What cannot be backed up is what the rollback is for. The restore keeps what there is of it.
+            Err(e)
+                if run.plan.kind == PlanKind::Rollback
+                    && matches!(e.kind, DatabaseErrorKind::Missing | DatabaseErrorKind::Corrupt) =>
+            {
+                self.progress(step, Text::same(e.to_string()));
+                return Ok((
+                    Record::Null,
+                    Text::new(
+                        "there is no sound database to back up; its files are kept as they are",
+                        "没有完好的数据库可备份；其文件会原样保留",
+                    ),
+                ));
             }
             Err(e) => return Err(database_failed(e)),
         };
@@ -86,23 +116,26 @@ impl HostWorld {
         let env = self.env_of(&release).await?;
         let secrets = secret_values(&env, std::iter::empty());
         let cwd = self.ctx.dirs.release(&release.id);
-        self.command(step, migrate, &cwd, &env, &self.database_env(config, db), &secrets).await.map_err(
-            |e| {
-                e.with_help(Text::new(
-                    "the backup of this run is proven; `safelight rollback --database` can restore it",
-                    "本次运行的备份已验证；可用 `safelight rollback --database` 恢复",
+        let migrated =
+            self.command(step, migrate, &cwd, &env, &self.live_env(config, db, &env), &secrets).await;
+        migrated.map_err(|e| match self.backup_of(run) {
+            Some(backup) => {
+                let path = backup.path.display();
+                e.with_help(safelight_engine::text!(
+                    "the database as it was before this run is kept, proven, in {path}",
+                    "本次运行之前的数据库已备份并验证，保留在 {path}"
                 ))
-            },
-        )?;
+            }
+            None => e,
+        })?;
         let after = db.status().await.map_err(database_failed)?.schema;
         release.schema.clone_from(&after);
         self.save(&release)?;
-        let show = |s: &Option<String>| s.clone().unwrap_or_else(|| "-".to_owned());
-        let (b, a) = (show(&before), show(&after));
+        let (b, a) = (shown(&before), shown(&after));
         Ok((to_record(&(before, after)), safelight_engine::text!("schema {b} -> {a}", "表结构 {b} -> {a}")))
     }
 
-    /// The variable that tells the app where its database is; the environment file's own value wins.
+    /// The variable that tells the app where its database is.
     pub(super) fn database_env(
         &self,
         config: &DatabaseConfig,
@@ -127,58 +160,58 @@ impl HostWorld {
                 )
             });
         };
+        if config.schema_query.is_none() {
+            return Err(StepError::new(Text::new(
+                "without `schema-query` nobody can tell what the migration did, so `unmigrate` is not run",
+                "没有 `schema-query` 就无法判断迁移做了什么，因此不运行 `unmigrate`",
+            ))
+            .with_help(Text::new(
+                "take the migration back by hand where it was applied, then `safelight abort --forget`",
+                "如迁移已生效，请手动撤销，然后执行 `safelight abort --forget`",
+            )));
+        }
+        // The backup was made right before, and the journal keeps what it says.
+        let before = self.backup_of(run).and_then(|b| b.schema);
+        let there = schema_now(db).await?;
+        if there == before {
+            let there = shown(&there);
+            return Ok(safelight_engine::text!(
+                "the schema is {there}, as before: nothing to take back",
+                "表结构仍为 {there}，无需撤销"
+            ));
+        }
         let release = self.new_release(run)?;
         let env: EnvFile = self.env_of(&release).await?;
         let secrets = secret_values(&env, std::iter::empty());
         let cwd = self.ctx.dirs.release(&release.id);
-        self.command(step, unmigrate, &cwd, &env, &self.database_env(config, db), &secrets).await?;
-        Ok(Text::new("the migration is taken back", "迁移已撤销"))
+        let mut over = self.live_env(config, db, &env);
+        over.push((SCHEMA_VARIABLE.to_owned(), before.clone().unwrap_or_default()));
+        self.command(step, unmigrate, &cwd, &env, &over, &secrets).await?;
+        let after = schema_now(db).await?;
+        let (t, b, a) = (shown(&there), shown(&before), shown(&after));
+        if after != before {
+            return Err(StepError::new(safelight_engine::text!(
+                "`unmigrate` has led from schema {t} to {a}, and before this run it was {b}",
+                "`unmigrate` 使表结构从 {t} 变为 {a}，而本次运行之前是 {b}"
+            ))
+            .with_help(safelight_engine::text!(
+                "`safelight abort` runs it again; it finds the schema to lead to in the variable {SCHEMA_VARIABLE}",
+                "`safelight abort` 会再次运行它；目标表结构在变量 {SCHEMA_VARIABLE} 中"
+            )));
+        }
+        Ok(safelight_engine::text!("schema {t} -> {b}", "表结构 {t} -> {b}"))
     }
 
-    /// Puts back the proven backup that was taken when the release that serves now was deployed.
-    pub(super) async fn restore(&self, run: &RunState) -> Applied {
-        let (_, db) = self.database()?;
-        let backup = self.backup_to_restore(run)?;
-        let replaced = db.restore(&backup).await.map_err(database_failed)?;
-        let at = backup.taken_at.strftime("%Y-%m-%d %H:%M:%S UTC");
-        Ok((
-            to_record(&replaced),
-            safelight_engine::text!(
-                "the database is as of {at}; the replaced one is kept",
-                "数据库已恢复到 {at}；被替换的库已保留"
-            ),
-        ))
-    }
-
-    fn backup_to_restore(&self, run: &RunState) -> Result<Backup, StepError> {
-        let list = self.ctx.store.backups(self.ctx.app(), &self.ctx.env_name).map_err(store_failed)?;
-        list.into_iter()
-            .find(|(of, b)| *of != run.plan.run && b.level == BackupLevel::RestoredAndQueried)
-            .map(|(_, b)| b)
-            .ok_or_else(|| {
-                StepError::new(Text::new("there is no proven backup to restore", "没有经过验证的备份可恢复"))
-            })
-    }
-
-    pub(super) async fn undo_restore(&self, record: Option<&Record>) -> Result<Text, StepError> {
-        let (_, db) = self.database()?;
-        let Some(replaced) = record.and_then(from_record::<PathBuf>) else {
-            return Ok(Text::new("the database was not replaced", "数据库未被替换"));
-        };
-        let bytes = tokio::fs::read(&replaced).await.map_err(|e| {
-            failed(safelight_engine::driver::host::HostError::io(format!("read {}", replaced.display()), &e))
-        })?;
-        use sha2::Digest as _;
-        let backup = Backup {
-            bytes: bytes.len() as u64,
-            sha256: safelight_engine::driver::env::hex(&sha2::Sha256::digest(&bytes)),
-            path: replaced,
-            taken_at: jiff::Timestamp::now(),
-            schema: None,
-            level: BackupLevel::Fresh,
-        };
-        db.restore(&backup).await.map_err(database_failed)?;
-        Ok(Text::new("the replaced database is back", "被替换的数据库已放回"))
+    /// For commands that work on the live database: the environment file's own value wins, as it does for processes.
+    fn live_env(
+        &self,
+        config: &DatabaseConfig,
+        db: &Arc<dyn Database>,
+        env: &EnvFile,
+    ) -> Vec<(String, String)> {
+        let mut vars = self.database_env(config, db);
+        vars.retain(|(name, _)| !env.vars.contains_key(name));
+        vars
     }
 
     /// Scratch databases of a run that has ended.

@@ -6,6 +6,7 @@ mod explain;
 mod patience;
 mod processes;
 mod rehearsal;
+mod restore;
 mod retire;
 mod secrets;
 mod stage;
@@ -59,7 +60,7 @@ impl World for HostWorld {
             match &step.action {
                 Action::Assess => self.assess(step).await,
                 Action::Stage => self.stage(run, step).await,
-                Action::BackUpDatabase => self.back_up(run).await,
+                Action::BackUpDatabase => self.back_up(run, step).await,
                 Action::ProveBackup => self.prove(run).await,
                 Action::Rehearse => self.rehearse(run, step).await,
                 Action::Gate => self.gate(run).await,
@@ -69,7 +70,7 @@ impl World for HostWorld {
                 Action::Promote { service } => self.promote(run, service).await,
                 Action::Exchange { service } => self.exchange(run, step, service).await,
                 Action::Verify => self.verify(run, step).await,
-                Action::RestoreDatabase => self.restore(run).await,
+                Action::RestoreDatabase { .. } => self.restore(run, step).await,
                 Action::Commit => self.commit(run, step).await,
                 Action::Watch => self.watch(run, stop).await,
                 Action::Retire => self.retire(run).await,
@@ -77,8 +78,8 @@ impl World for HostWorld {
             }
         };
         // Asking to stop must not wait for a build or a hung health check. A step that is cut off here is undone like
-        // one that failed. The watch listens by itself, and tidying is short.
-        if matches!(step.action, Action::Watch) || step.tidy {
+        // one that failed. The watch listens by itself, tidying is short, and a database is exchanged as a whole.
+        if matches!(step.action, Action::Watch | Action::RestoreDatabase { .. }) || step.tidy {
             return work.await;
         }
         tokio::select! {
@@ -100,7 +101,7 @@ impl World for HostWorld {
             Action::DarkTest => self.close_dark_route(run).await,
             Action::Promote { service } => self.undo_promote(run, service).await,
             Action::Exchange { service } => self.undo_exchange(run, service).await,
-            Action::RestoreDatabase => self.undo_restore(record).await,
+            Action::RestoreDatabase { .. } => self.undo_restore(run, step, record).await,
             Action::Commit => self.undo_commit(run).await,
             Action::Retire => self.undo_retire(run, step).await,
             Action::Prune => Ok(Text::new("pruned releases stay away", "已清理的版本不恢复")),

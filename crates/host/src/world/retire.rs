@@ -27,6 +27,9 @@ impl HostWorld {
         let Some(old) = self.old_release(run)? else {
             return Ok(Text::new("nothing to start", "没有要启动的"));
         };
+        if run.plan.restores().is_some() {
+            return Ok(Text::new("it starts when the database is back", "数据库放回后再启动"));
+        }
         for s in self.ctx.config.services.iter().filter(|s| s.fixed_port.is_none()) {
             self.bring_up(step, &self.known(&old.id)?, &s.name).await?;
         }

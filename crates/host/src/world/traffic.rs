@@ -4,7 +4,7 @@ use super::patience::tls_only;
 use super::{
     Applied, HostWorld, Observed, Record, Step, StepError, failed, from_record, store_failed, to_record,
 };
-use crate::watching::quantiles_ms;
+use crate::{going_back, watching::quantiles_ms};
 use safelight_engine::{
     config::{Config, Service, url_of},
     driver::{
@@ -56,7 +56,7 @@ impl HostWorld {
         })
     }
 
-    fn target(&self, release: &ReleaseRecord, service: &Service) -> Result<Target, StepError> {
+    pub(super) fn target(&self, release: &ReleaseRecord, service: &Service) -> Result<Target, StepError> {
         let addr = self.addr_of(release, service).ok_or_else(|| {
             let (r, s) = (&release.id, &service.name);
             StepError::new(safelight_engine::text!(
@@ -253,6 +253,9 @@ impl HostWorld {
             .switch(&app, service, &rules, &target, s.drain_timeout.0)
             .await
             .map_err(failed)?;
+        if run.plan.restores().is_some() {
+            self.ctx.traffic.release(&app, service).await.map_err(failed)?;
+        }
         let (n, cut) = (switched.in_flight, switched.cut);
         let summary = safelight_engine::text!(
             "users are moved; {n} requests under way were drained, {cut} cut",
@@ -275,6 +278,9 @@ impl HostWorld {
     pub(super) async fn undo_promote(&self, run: &RunState, service: &str) -> Result<Text, StepError> {
         let s = self.service(service)?;
         let Some(rules) = self.rules(s) else { return Ok(Text::new("nothing to take back", "无需撤销")) };
+        if let Some(waiting) = self.wait_for_database(run, service).await? {
+            return Ok(waiting);
+        }
         let app = self.ctx.route_name();
         match self.old_release(run)? {
             Some(old) => {
@@ -320,6 +326,10 @@ impl HostWorld {
         let step = run.plan.steps.first().ok_or_else(|| StepError::new(Text::same("empty plan")))?;
         let s = self.service(service)?;
         let new = self.new_release(run)?;
+        if let Some(waiting) = self.wait_for_database(run, service).await? {
+            self.stop_release_service(&new.id, &s.name).await?;
+            return Ok(waiting);
+        }
         match self.old_release(run)? {
             Some(old) => {
                 let millis = self.swap_in_place(step, service, Some(&new), &old, true).await?;
@@ -487,12 +497,11 @@ impl HostWorld {
             self.save(&release)?;
         }
         let from = run.plan.from.as_ref().map(|f| f.id.clone());
-        let releases = self.ctx.store.releases(self.ctx.app(), &self.ctx.env_name).map_err(store_failed)?;
-        let number = |id: &str| id.trim_start_matches('r').parse::<u64>().unwrap_or(0);
-        let previous = releases
-            .iter()
-            .find(|r| r.verified.is_some() && from.as_ref().is_some_and(|f| number(&r.id) < number(f)))
-            .map(|r| r.id.clone());
+        let previous = match &from {
+            Some(from) => going_back::before(&self.ctx.store, self.ctx.app(), &self.ctx.env_name, from),
+            None => Ok(None),
+        }
+        .map_err(store_failed)?;
         self.ctx
             .store
             .set_serving(self.ctx.app(), &self.ctx.env_name, from.as_deref(), previous.as_deref())

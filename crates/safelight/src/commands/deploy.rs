@@ -44,6 +44,7 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
         kind: PlanKind::Deploy,
         revision: args.revision.clone(),
         database: false,
+        backup: None,
         moved: args.moved,
         who: who.clone(),
         lease_s: Some(args.lease),

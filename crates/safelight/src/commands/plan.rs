@@ -33,6 +33,7 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
         kind: if args.rollback { PlanKind::Rollback } else { PlanKind::Deploy },
         revision: args.revision.clone(),
         database: args.database,
+        backup: None,
         // A plan changes nothing, so nothing is confirmed with it.
         moved: true,
         who: local::who(),

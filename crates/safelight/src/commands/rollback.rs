@@ -8,8 +8,7 @@ use crate::{
     output::{Output, ago},
 };
 use safelight_engine::{
-    driver::database::BackupLevel,
-    plan::PlanKind,
+    plan::{Action, Plan, PlanKind},
     text::{Lang, Text},
 };
 use safelight_host::api::RunRequest;
@@ -19,7 +18,8 @@ use std::io::{BufRead as _, IsTerminal as _};
 pub(crate) struct Args {
     /// The release or revision to go back to; the verified one before when absent.
     release: Option<String>,
-    /// Put the database back too, from the proven backup taken before the deploy. Later writes are lost.
+    /// Put the database back too, from the proven backup that was taken when that release served last. Later writes
+    /// are lost; requests wait meanwhile.
     #[arg(long)]
     database: bool,
     /// The app was deployed from another directory before; from now on it is deployed from this one.
@@ -29,22 +29,25 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, CommandError> {
     let project = local::project(&g.dir)?;
-    let (config, _) = safelight_host::runs::load_config(&project)?;
+    // A wrong configuration starts no daemon.
+    safelight_host::runs::load_config(&project)?;
     let client = local::daemon(out).await?;
-    if args.database {
-        agree_to_loss(&config.app.name, g, out)?;
-    }
     let who = local::who();
-    let request = RunRequest {
+    let mut request = RunRequest {
         project,
         env: g.env.clone(),
         kind: PlanKind::Rollback,
         revision: args.release.clone(),
         database: args.database,
+        backup: None,
         moved: args.moved,
         who: who.clone(),
         lease_s: None,
     };
+    if args.database {
+        let plan = client.plan(&request).await?;
+        request.backup = Some(agree_to_loss(&plan, g, out)?);
+    }
     let started = client.begin(&request).await?;
     let follow_run = Follow {
         client: &client,
@@ -58,24 +61,22 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
     follow(follow_run, out).await
 }
 
-/// Prints the data-loss window and asks.
-fn agree_to_loss(app: &str, g: &Global, out: &Output) -> Result<(), CommandError> {
-    let (_, store) = local::store()?;
-    let backups = store.backups(app, &g.env).map_err(|e| CommandError::refused(Text::same(e.to_string())))?;
-    let Some((_, b)) = backups.iter().find(|(_, b)| b.level == BackupLevel::RestoredAndQueried) else {
+/// Prints what of the data would be lost by this plan, and asks. Returns the run whose backup was agreed to.
+fn agree_to_loss(plan: &Plan, g: &Global, out: &Output) -> Result<String, CommandError> {
+    let Some(Action::RestoreDatabase { backup: Some(backup) }) = plan.restores().map(|s| &s.action) else {
         return Err(CommandError::refused(Text::new(
-            "there is no proven backup to restore",
-            "没有经过验证的备份可恢复",
+            "the host planned a rollback without the database",
+            "主机制定的回滚计划不含数据库",
         )));
     };
-    let at = b.taken_at.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %Z");
-    let window = ago(b.taken_at);
+    let at = backup.taken_at.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %Z");
+    let (window, before, to) = (ago(backup.taken_at), &backup.before, &plan.to.id);
     out.say(&match out.lang {
-        Lang::En => format!("The database goes back to {at}. Everything written since then, {window}, is lost (a copy of the present database is kept)."),
-        Lang::Zh => format!("数据库将回到 {at}。此后 {window} 内的写入都会丢失（当前数据库会另存一份）。"),
+        Lang::En => format!("The database goes back to {at}, before {before} took over from {to}. Everything written since then, {window}, is lost (a copy of the present database is kept). Requests wait until {to} serves."),
+        Lang::Zh => format!("数据库将回到 {at}，即 {before} 接替 {to} 之前。此后 {window} 内的写入都会丢失（当前数据库会另存一份）。{to} 开始服务之前，请求会等待。"),
     });
     if g.yes {
-        return Ok(());
+        return Ok(backup.run.clone());
     }
     let refused = || {
         CommandError::refused(Text::new("not agreed to; nothing was changed", "未确认；没有做任何变更"))
@@ -87,5 +88,5 @@ fn agree_to_loss(app: &str, g: &Global, out: &Output) -> Result<(), CommandError
     out.say(if out.lang == Lang::Zh { "确认吗？输入 yes：" } else { "Go on? Type yes:" });
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line).map_err(|e| CommandError::io("stdin", &e))?;
-    if line.trim() == "yes" { Ok(()) } else { Err(refused()) }
+    if line.trim() == "yes" { Ok(backup.run.clone()) } else { Err(refused()) }
 }
