@@ -9,7 +9,7 @@ use safelight_engine::driver::{
 use safelight_journeys::{Journey, RunOptions, Secret, Value};
 use safelight_proxy::{
     Candidate, CertificateFiles, ControlClient, ControlError, Release,
-    protocol::{Drain, Hold, PutService, RouteMatch, ServiceState, SetCandidate, Switch},
+    protocol::{ChangeReport, Drain, Hold, PutService, RouteMatch, ServiceState, SetCandidate, Switch},
     table::Timeouts,
 };
 use std::{
@@ -76,6 +76,16 @@ fn drain(limit: Duration) -> Drain {
     Drain { timeout_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX), ..Drain::default() }
 }
 
+fn switched(report: &ChangeReport) -> Switched {
+    let d = &report.drained;
+    Switched {
+        in_flight: d.in_flight,
+        drained: d.finished + d.upgraded_closed,
+        cut: d.cut,
+        switch_micros: report.swap_us,
+    }
+}
+
 /// A service that only test hosts reach: how a first release is tried before anybody else can meet it.
 fn is_test_only(s: &ServiceState, rules: &RouteRules) -> bool {
     !s.routes.is_empty() && s.routes == routes(&rules.test_hosts, &rules.path) && !rules.test_hosts.is_empty()
@@ -126,6 +136,7 @@ impl Traffic for ProxyTraffic {
                     timeouts: Timeouts::default(),
                     split_cookie: None,
                     certificates: Vec::new(),
+                    replaces: Vec::new(),
                     drain: Drain::default(),
                 };
                 self.client.put(app, service, &body).await.map(drop).map_err(|e| trouble(op, &e))
@@ -155,18 +166,41 @@ impl Traffic for ProxyTraffic {
                 timeouts: Timeouts::default(),
                 split_cookie: None,
                 certificates,
+                replaces: Vec::new(),
                 drain: drain(limit),
             };
             self.client.put(app, service, &body).await
         }
         .map_err(|e| trouble(op, &e))?;
-        let d = report.drained;
-        Ok(Switched {
-            in_flight: d.in_flight,
-            drained: d.finished + d.upgraded_closed,
-            cut: d.cut,
-            switch_micros: report.swap_us,
-        })
+        Ok(switched(&report))
+    }
+
+    async fn take_over(
+        &self,
+        app: &str,
+        service: &str,
+        rules: &RouteRules,
+        to: &Target,
+        limit: Duration,
+        from: &[String],
+    ) -> Result<Switched, HostError> {
+        let body = PutService {
+            routes: user_routes(rules),
+            stable: release(to),
+            token: None,
+            timeouts: Timeouts::default(),
+            split_cookie: None,
+            certificates: certificates(rules),
+            replaces: from.to_vec(),
+            drain: drain(limit),
+        };
+        let put = self.client.put(app, service, &body).await;
+        put.map(|report| switched(&report)).map_err(|e| trouble("switch users in the proxy", &e))
+    }
+
+    async fn services(&self, app: &str) -> Result<Vec<String>, HostError> {
+        let state = self.client.state().await.map_err(|e| trouble("ask the proxy for its routes", &e))?;
+        Ok(state.services.into_iter().filter(|s| s.app == app).map(|s| s.service).collect())
     }
 
     async fn remove(&self, app: &str, service: &str) -> Result<(), HostError> {
