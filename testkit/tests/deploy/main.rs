@@ -10,4 +10,5 @@ mod exchange;
 mod gates;
 mod kill_matrix;
 mod outages;
+mod own;
 mod rollback;
