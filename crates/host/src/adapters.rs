@@ -11,7 +11,7 @@ use safelight_engine::driver::{
 use safelight_journeys::{Journey, RunOptions, Secret, Value};
 use safelight_proxy::{
     Candidate, CertificateFiles, ControlClient, ControlError, Release,
-    protocol::{Drain, Hold, PutService, RouteMatch, ServiceState, SetCandidate, Switch},
+    protocol::{ChangeReport, Drain, Hold, PutService, RouteMatch, ServiceState, SetCandidate, Switch},
     table::{Timeouts, normal_host},
 };
 use std::{
@@ -109,6 +109,16 @@ fn drain(limit: Duration) -> Drain {
     Drain { timeout_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX), ..Drain::default() }
 }
 
+fn switched(report: &ChangeReport) -> Switched {
+    let d = &report.drained;
+    Switched {
+        in_flight: d.in_flight,
+        drained: d.finished + d.upgraded_closed,
+        cut: d.cut,
+        switch_micros: report.swap_us,
+    }
+}
+
 /// A service that only test hosts reach: how a first release is tried before anybody else can meet it.
 fn is_test_only(s: &ServiceState, rules: &RouteRules) -> bool {
     !s.routes.is_empty() && s.routes == routes(&rules.test_hosts, &rules.path) && !rules.test_hosts.is_empty()
@@ -137,6 +147,7 @@ fn put_body(rules: &RouteRules, to: &Target, limit: Duration) -> PutService {
         timeouts: Timeouts::default(),
         split_cookie: None,
         certificates: certificates(rules),
+        replaces: Vec::new(),
         drain: drain(limit),
     }
 }
@@ -221,13 +232,26 @@ impl Traffic for ProxyTraffic {
             let body = put_body(rules, to, limit);
             patiently(op, || self.client.put(app, service, &body)).await?
         };
-        let d = report.drained;
-        Ok(Switched {
-            in_flight: d.in_flight,
-            drained: d.finished + d.upgraded_closed,
-            cut: d.cut,
-            switch_micros: report.swap_us,
-        })
+        Ok(switched(&report))
+    }
+
+    async fn take_over(
+        &self,
+        app: &str,
+        service: &str,
+        rules: &RouteRules,
+        to: &Target,
+        limit: Duration,
+        from: &[String],
+    ) -> Result<Switched, HostError> {
+        let body = PutService { replaces: from.to_vec(), ..put_body(rules, to, limit) };
+        let op = "switch users in the proxy";
+        patiently(op, || self.client.put(app, service, &body)).await.map(|report| switched(&report))
+    }
+
+    async fn services(&self, app: &str) -> Result<Vec<String>, HostError> {
+        let state = patiently("ask the proxy for its routes", || self.client.state()).await?;
+        Ok(state.services.into_iter().filter(|s| s.app == app).map(|s| s.service).collect())
     }
 
     async fn remove(&self, app: &str, service: &str) -> Result<(), HostError> {

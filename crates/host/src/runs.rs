@@ -2,7 +2,7 @@
 //! is the lock, so a crash leaves none behind.
 
 use crate::{
-    api::{ApiError, AppStatus, ErrorKind, RunRequest, RunStarted, RunSummary},
+    api::{ApiError, ErrorKind, RunRequest, RunStarted, RunSummary},
     context::{Context, Emit},
     fault, going_back, guard,
     paths::Home,
@@ -91,7 +91,7 @@ fn busy(row: &RunRow) -> ApiError {
     ))
 }
 
-fn store_error(e: StoreError) -> ApiError {
+pub(crate) fn store_error(e: StoreError) -> ApiError {
     ApiError::failed(e)
 }
 
@@ -204,14 +204,20 @@ impl Runs {
             None
         };
         let now = Timestamp::now();
+        let own = match req.kind {
+            PlanKind::Deploy => ctx.clone(),
+            PlanKind::Rollback => ctx.of(&to.id).map_err(store_error)?,
+        };
+        let serving = state.current.as_ref().map(|c| ctx.of(&c.id)).transpose().map_err(store_error)?;
         let input = PlanInput {
-            config: &ctx.config,
+            config: &own.config,
             env_name: &req.env,
-            env: &ctx.env,
+            env: &own.env,
             run: run_id(now),
             host: ctx.host.name().to_owned(),
             who: req.who.clone(),
             from: state.current.as_ref().map(reference),
+            serving: serving.as_ref().map_or(&[], |s| &s.config.services),
             to,
             now,
         };
@@ -219,7 +225,7 @@ impl Runs {
             PlanKind::Deploy => Plan::deploy(input),
             PlanKind::Rollback => Plan::rollback(input, backup),
         };
-        HostWorld { ctx, emit: Arc::new(|_| {}), revision: None }.explain(&mut plan).await;
+        HostWorld::new(own, Arc::new(|_| {}), None).explain(&mut plan).await;
         Ok((plan, text))
     }
 
@@ -254,7 +260,7 @@ impl Runs {
         Ok(RunStarted { run: plan.run.clone(), plan })
     }
 
-    fn last_run(&self, app: &str, env: &str) -> Result<Option<RunRow>, ApiError> {
+    pub(crate) fn last_run(&self, app: &str, env: &str) -> Result<Option<RunRow>, ApiError> {
         self.store.last_run(app, env).map_err(store_error)
     }
 
@@ -393,7 +399,7 @@ impl Runs {
         };
         // Whatever was asked for at the start is in the plan; a resumed deploy takes the same commit.
         let revision = revision.or_else(|| row.plan.to.commit.clone());
-        let world = HostWorld { ctx, emit: emit.clone(), revision };
+        let world = HostWorld::new(ctx, emit.clone(), revision);
         let runs = self.clone();
         if let Some(lease) = row.lease_s {
             tokio::spawn(lease_watch(active.clone(), Duration::from_secs(lease)));
@@ -499,30 +505,6 @@ impl Runs {
             active: self.is_active(&row.id),
             at,
         }
-    }
-
-    /// Every app and environment with what runs there.
-    ///
-    /// # Errors
-    /// When the host's memory cannot be read.
-    pub async fn apps(&self) -> Result<Vec<AppStatus>, ApiError> {
-        let mut out = Vec::new();
-        for (app, env) in self.store.apps().map_err(store_error)? {
-            let Some(row) = self.last_run(&app, &env)? else { continue };
-            let Ok(config) = config::load::parse("safelight.toml", &row.config) else { continue };
-            let ctx = self.context(config, &env, &row.project)?;
-            let state = ctx.state().await.map_err(store_error)?;
-            let processes = ctx.manager.list(&format!("{app}.{env}.")).await.unwrap_or_default();
-            out.push(AppStatus {
-                run: row.ended.is_none().then(|| self.summary(&row)),
-                current: state.current,
-                previous: state.previous,
-                processes,
-                app,
-                env,
-            });
-        }
-        Ok(out)
     }
 }
 

@@ -280,8 +280,8 @@ async fn app_detail(
     let ctx = d.runs.open_row(&row)?;
     let state = ctx.state().await.map_err(ApiError::failed)?;
     let mut logs = Vec::new();
-    for p in ctx.manager.list(&format!("{app}.{env}.")).await.unwrap_or_default() {
-        if let Ok(Some(f)) = ctx.manager.logs(&p.name).await {
+    for (manager, p) in ctx.processes().await {
+        if let Ok(Some(f)) = manager.logs(&p.name).await {
             logs.push((p.name.clone(), f.stdout));
             logs.push((p.name, f.stderr));
         }

@@ -57,6 +57,10 @@ pub struct PutService {
     /// Certificates for its hosts, on this machine. Refused as a whole when one of them cannot be used.
     #[serde(default)]
     pub certificates: Vec<CertificateFiles>,
+    /// Services of the same app that end with this change, as this one takes their place. One that is not there is
+    /// no error.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaces: Vec<String>,
     /// How a release that this replaces is drained.
     #[serde(default)]
     pub drain: Drain,

@@ -259,7 +259,8 @@ impl RouteTable {
             for (name, service) in &app.services {
                 for host in service.candidate.iter().flat_map(|c| &c.test_hosts) {
                     let field = format!("test host `{host}` of {}/{name}", app.name);
-                    if routes.keys().any(|(h, _)| h == host) {
+                    let tried = |owner: &str| app.only_tests(owner);
+                    if routes.iter().any(|((h, _), owner)| h == host && !tried(owner)) {
                         return Err(invalid(field, "users reach the site by this name; use another one"));
                     }
                     if owners.insert(host, &app.name).is_some_and(|other| other != app.name) {
@@ -269,6 +270,27 @@ impl RouteTable {
             }
         }
         Ok(())
+    }
+}
+
+impl App {
+    fn test_hosts(&self) -> impl Iterator<Item = &str> {
+        let candidates = self.services.values().filter_map(|s| s.candidate.as_ref());
+        candidates.flat_map(|c| c.test_hosts.iter().map(String::as_str))
+    }
+
+    /// A service that came with the release that is being tried: no user reaches it yet. `owner` is `app/service`.
+    fn only_tests(&self, owner: &str) -> bool {
+        let Some(name) = owner.strip_prefix(self.name.as_str()).and_then(|o| o.strip_prefix('/')) else {
+            return false;
+        };
+        let tried = self.services.get(name).is_some_and(|s| s.candidate.is_none());
+        tried
+            && self
+                .routes
+                .iter()
+                .filter(|r| r.service == name)
+                .all(|r| self.test_hosts().any(|h| h == r.host))
     }
 }
 

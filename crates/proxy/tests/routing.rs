@@ -88,6 +88,46 @@ async fn two_services_cannot_own_one_route() {
 }
 
 #[tokio::test]
+async fn a_service_takes_the_place_of_another_in_one_change() {
+    let files = Files::new();
+    let proxy = Proxy::start(&files).await;
+    let (web, site) = (Backend::start("web").await, Backend::start("site").await);
+    proxy.route("v1", web.address).await;
+    let mut put = service("v2", site.address);
+    assert!(proxy.control.put("shop", "site", &put).await.is_err(), "its place is taken");
+    put.replaces = vec!["web".into(), "never-there".into(), "site".into()];
+    let before = proxy.control.state().await.unwrap().table_version;
+    proxy.control.put("shop", "site", &put).await.unwrap();
+    let state = proxy.control.state().await.unwrap();
+    let names: Vec<&str> = state.services.iter().map(|s| s.service.as_str()).collect();
+    assert_eq!((names.as_slice(), state.table_version), (["site"].as_slice(), before + 1));
+    assert_eq!(get(proxy.address, "/", &[]).await.body, "site");
+}
+
+#[tokio::test]
+async fn a_test_host_shows_a_service_that_comes_with_the_release_that_is_tried() {
+    let files = Files::new();
+    let proxy = Proxy::start(&files).await;
+    let (v1, v2, help) =
+        (Backend::start("v1").await, Backend::start("v2").await, Backend::start("help").await);
+    proxy.control.put("shop", "web", &routed("v1", &v1, &[("example.com", "/")])).await.unwrap();
+    proxy.control.candidate("shop", "web", &candidate("v2", &v2, 0.0)).await.unwrap();
+    let tried = routed("v2", &help, &[("next.example.com", "/help")]);
+    proxy.control.put("shop", "help", &tried).await.unwrap();
+    let body = async |host: &str, path: &str| get(proxy.address, path, &[("host", host)]).await.body;
+    assert_eq!(body("next.example.com", "/").await, "v2");
+    assert_eq!(body("next.example.com", "/help").await, "help");
+    assert_eq!(body("example.com", "/help").await, "v1", "users do not meet it");
+    // One that users reach by that name is something else.
+    let taken = routed("v2", &help, &[("next.example.com", "/help"), ("other.example.com", "/help")]);
+    let refused = proxy.control.put("shop", "help", &taken).await.unwrap_err().to_string();
+    assert!(refused.contains("users reach the site by this name"), "{refused}");
+    let stranger =
+        proxy.control.put("blog", "help", &routed("v1", &help, &[("next.example.com", "/b")])).await;
+    assert!(stranger.is_err(), "another app cannot use it");
+}
+
+#[tokio::test]
 async fn a_candidate_without_a_share_is_reached_by_test_host_and_token_only() {
     let files = Files::new();
     let proxy = Proxy::start(&files).await;

@@ -13,6 +13,7 @@ mod going_back;
 mod interface;
 mod kill_matrix;
 mod outages;
+mod own;
 mod rollback;
 mod routes;
 mod stuck;

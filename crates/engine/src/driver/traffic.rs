@@ -137,6 +137,18 @@ pub trait Traffic: Send + Sync {
         target: &Target,
         drain: Duration,
     ) -> Result<Switched, HostError>;
+    /// The same where other services of the app end with it: their routes go in the moment in which this one's come.
+    async fn take_over(
+        &self,
+        app: &str,
+        service: &str,
+        rules: &RouteRules,
+        target: &Target,
+        drain: Duration,
+        from: &[String],
+    ) -> Result<Switched, HostError>;
+    /// All services of an app that have a route.
+    async fn services(&self, app: &str) -> Result<Vec<String>, HostError>;
     /// Takes the service out of routing altogether, after draining.
     async fn remove(&self, app: &str, service: &str) -> Result<(), HostError>;
     /// Holds new requests, at most `queue` of them for at most `limit`.

@@ -9,6 +9,7 @@ mod rehearsal;
 mod restore;
 mod retire;
 mod secrets;
+mod sides;
 mod stage;
 mod traffic;
 mod watch;
@@ -31,6 +32,10 @@ use safelight_engine::{
     text::Text,
 };
 use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
 
 /// The world of one run.
 pub struct HostWorld {
@@ -40,6 +45,8 @@ pub struct HostWorld {
     pub emit: Emit,
     /// The revision that was asked for.
     pub revision: Option<String>,
+    /// Releases without a configuration of their own that were told of.
+    told: Arc<Mutex<BTreeSet<String>>>,
 }
 
 type Applied = Result<(Record, Text), StepError>;
@@ -69,10 +76,11 @@ impl World for HostWorld {
                 Action::DarkTest => self.dark_test(run, step).await,
                 Action::Promote { service } => self.promote(run, service).await,
                 Action::Exchange { service } => self.exchange(run, step, service).await,
+                Action::Close { service } => self.close(run, service).await,
                 Action::Verify => self.verify(run, step).await,
                 Action::RestoreDatabase { .. } => self.restore(run, step).await,
                 Action::Commit => self.commit(run, step).await,
-                Action::Watch => self.watch(run, stop).await,
+                Action::Watch => self.new_side(run)?.watch(run, stop).await,
                 Action::Retire => self.retire(run).await,
                 Action::Prune => self.prune(run).await,
             }
@@ -101,6 +109,7 @@ impl World for HostWorld {
             Action::DarkTest => self.close_dark_route(run).await,
             Action::Promote { service } => self.undo_promote(run, service).await,
             Action::Exchange { service } => self.undo_exchange(run, service).await,
+            Action::Close { service } => self.undo_close(run, service).await,
             Action::RestoreDatabase { .. } => self.undo_restore(run, step, record).await,
             Action::Commit => self.undo_commit(run).await,
             Action::Retire => self.undo_retire(run, step).await,
@@ -110,6 +119,12 @@ impl World for HostWorld {
 }
 
 impl HostWorld {
+    /// The world of a run that works with `ctx`.
+    #[must_use]
+    pub fn new(ctx: Context, emit: Emit, revision: Option<String>) -> Self {
+        Self { ctx, emit, revision, told: Arc::default() }
+    }
+
     fn progress(&self, step: &Step, message: Text) {
         (self.emit)(EventKind::Progress { step: step.id, message });
     }

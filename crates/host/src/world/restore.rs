@@ -3,8 +3,8 @@
 //! in the other direction. What was replaced is kept under the run's own name, so it is found whatever was cut off.
 
 use super::{
-    Applied, HostWorld, Record, Step, StepError, database_failed, failed, from_record, to_record,
-    patience::HOLD_QUEUE,
+    Applied, HostWorld, Record, Step, StepError, database_failed, failed, from_record, patience::HOLD_QUEUE,
+    to_record,
 };
 use crate::going_back;
 use safelight_engine::{
@@ -117,12 +117,12 @@ impl HostWorld {
 
     /// Lets requests wait and stops the release that served. What users call stops first, what that calls last.
     async fn quiet(&self, run: &RunState, step: &Step) -> Result<(), StepError> {
-        let Some(old) = self.old_release(run)? else { return Ok(()) };
-        for s in self.ctx.config.services.iter().rev() {
+        let Some((side, old)) = self.old_side(run)? else { return Ok(()) };
+        for s in side.ctx.config.services.iter().rev() {
             self.hold_until_moved(s).await?;
         }
-        for s in self.ctx.config.services.iter().rev() {
-            self.stop_release_service(&old.id, &s.name).await?;
+        for s in side.ctx.config.services.iter().rev() {
+            side.stop_release_service(&old.id, &s.name).await?;
         }
         let id = &old.id;
         self.progress(
@@ -144,20 +144,18 @@ impl HostWorld {
 
     /// Starts what served before, leads users to it and lets the requests go.
     async fn serve_again(&self, run: &RunState, step: &Step) -> Result<(), StepError> {
-        let Some(old) = self.old_release(run)? else { return Ok(()) };
-        for s in &self.ctx.config.services {
-            match self.bring_up(step, &self.known(&old.id)?, &s.name).await {
+        let Some((side, old)) = self.old_side(run)? else { return Ok(()) };
+        let new = self.new_side(run)?;
+        for s in &side.ctx.config.services {
+            match side.bring_up(step, &self.known(&old.id)?, &s.name).await {
                 // Its database was lost or damaged before: it need not be better now than it was.
                 Err(e) if self.backup_of(run).is_none() => self.progress(step, e.what),
                 result => result.map(drop)?,
             }
         }
         let app = self.ctx.route_name();
-        for s in &self.ctx.config.services {
-            let Some(rules) = self.rules(s) else { continue };
-            let target = self.target(&self.known(&old.id)?, s)?;
-            let switched = self.ctx.traffic.switch(&app, &s.name, &rules, &target, s.drain_timeout.0);
-            switched.await.map_err(failed)?;
+        for s in side.ctx.config.services.iter().filter(|s| s.path.is_some()) {
+            side.lead(Some(&new), &self.known(&old.id)?, s).await?;
             self.ctx.traffic.release(&app, &s.name).await.map_err(failed)?;
         }
         Ok(())
@@ -168,12 +166,12 @@ impl HostWorld {
     pub(super) async fn wait_for_database(
         &self,
         run: &RunState,
-        service: &str,
+        s: &Service,
     ) -> Result<Option<Text>, StepError> {
         if run.plan.restores().is_none() || run.plan.from.is_none() {
             return Ok(None);
         }
-        self.hold_until_moved(self.service(service)?).await?;
+        self.hold_until_moved(s).await?;
         Ok(Some(Text::new("requests wait until the database is back", "请求等待数据库放回")))
     }
 
