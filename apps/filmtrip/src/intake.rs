@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::db::photos::{self, NewPhoto, PhotoRow, Variants};
-use crate::db::sql::Sql;
+use crate::db::sql::{DbResult, Sql};
 use crate::db::uploads::{self, UploadRow};
 use crate::error::ApiError;
 use crate::images::{self, Header, ImageError, Options, Processed, Sizes, VARIANTS};
@@ -172,6 +172,29 @@ fn given_up(in_time: bool) -> Result<(), ApiError> {
     if in_time { Ok(()) } else { Err(ApiError::GivenUp) }
 }
 
+/// The photo that a file is already, and whether its owner is to be told that it was there before: not of one that this
+/// very sending of it became, whose answer was lost.
+///
+/// # Errors
+/// Those of the database.
+pub fn before(
+    sql: &mut Sql,
+    owner_id: i64,
+    sha256: &[u8; 32],
+    about: &model::About,
+) -> DbResult<Option<(PhotoRow, bool)>> {
+    if let Some(key) = &about.idempotency_key
+        && let Some((photo_id, duplicate)) = uploads::became(sql, owner_id, key)?
+        && let Some(row) = photos::by_id(sql, photo_id)?
+    {
+        return Ok(Some((row, duplicate)));
+    }
+    if about.keep_duplicate {
+        return Ok(None);
+    }
+    Ok(photos::same_file(sql, owner_id, sha256)?.map(|row| (row, true)))
+}
+
 /// A file that has arrived: a local copy of it, and what is known of its bytes.
 pub struct Arrived {
     /// The copy.
@@ -249,12 +272,10 @@ pub async fn accept(
     let upload = upload.clone();
     let insert = move |sql: &mut Sql| {
         // The same file may have come in at the same moment: only here, where nobody else writes, it is decided.
-        if !new.about.keep_duplicate
-            && let Some(before) = photos::same_file(sql, new.owner_id, &new.sha256)?
-        {
-            given_up(uploads::done(sql, upload.id, before.id, true, new.md5.as_deref())?)?;
+        if let Some((photo, duplicate)) = before(sql, new.owner_id, &new.sha256, &new.about)? {
+            given_up(uploads::done(sql, upload.id, photo.id, duplicate, new.md5.as_deref())?)?;
             work::discard_upload(sql, &upload, &stored, new.variants)?;
-            return Ok((before, true));
+            return Ok((photo, duplicate));
         }
         let row = photos::insert(sql, &new)?;
         given_up(uploads::done(sql, upload.id, row.id, false, new.md5.as_deref())?)?;
