@@ -244,6 +244,16 @@ pub fn uses_object(sql: &mut Sql, backend: Backend, object: &str) -> DbResult<bo
     Ok(sql.first(query, params![backend.as_str(), object])?.is_some())
 }
 
+/// The signed upload that was to bring an object, and was taken for lost.
+///
+/// # Errors
+/// Those of the database.
+pub fn expired(sql: &mut Sql, backend: Backend, object: &str) -> DbResult<Option<UploadRow>> {
+    let query =
+        format!("SELECT {COLUMNS} FROM uploads WHERE backend = ?1 AND object_key = ?2 AND state = 'expired'");
+    sql.first(&query, params![backend.as_str(), object])?.as_ref().map(upload).transpose()
+}
+
 /// How many signed uploads have not arrived.
 ///
 /// # Errors

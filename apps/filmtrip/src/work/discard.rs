@@ -122,6 +122,20 @@ pub(crate) fn discard_original(
     Ok(())
 }
 
+/// Whether an object is what an upload brought that was taken for lost: the store may have been the wrong one, or out of
+/// reach, until its form had run out. Then it becomes its owner's photo after all.
+async fn late(api: &Arc<Api>, backend: Backend, object: &str) -> Result<bool, ApiError> {
+    let name = object.to_owned();
+    let Some(upload) = api.db.call(move |sql| Ok(uploads::expired(sql, backend, &name)?)).await? else {
+        return Ok(false);
+    };
+    if api.storage.head(backend, object).await?.is_none() {
+        return Ok(false);
+    }
+    tracing::info!("upload {} arrived after it was taken for lost", upload.key);
+    super::arrived(api, &upload).await
+}
+
 /// Deletes what a subject names, unless something refers to it.
 pub(super) async fn discard(api: &Arc<Api>, subject: &str) -> Result<Done, ApiError> {
     let mut parts = subject.splitn(3, ' ');
@@ -139,6 +153,9 @@ pub(super) async fn discard(api: &Arc<Api>, subject: &str) -> Result<Done, ApiEr
         Some("object") => {
             if api.db.call(move |sql| in_use(sql, backend, &asked)).await? {
                 tracing::warn!("{name} is in use again and stays");
+                return Ok(Done::Finished);
+            }
+            if late(api, backend, &name).await? {
                 return Ok(Done::Finished);
             }
             api.storage.delete(backend, &name).await?;

@@ -100,6 +100,12 @@ impl Rig {
         assert!(self.site.sql().execute(&query, &[]).expect("jobs") > 0, "there is no {kind} to hurry");
     }
 
+    /// How many jobs of a kind there are.
+    pub(crate) fn left(&self, kind: &str) -> u64 {
+        let query = format!("SELECT count(*) FROM jobs WHERE kind = '{kind}'");
+        self.site.sql().value(&query, &[]).expect("jobs")
+    }
+
     /// A signed upload of a file.
     pub(crate) fn sign(&self, client: &Client, file: &[u8], about: &Value) -> Signed {
         let body = serde_json::json!({
