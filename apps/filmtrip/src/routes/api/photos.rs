@@ -2,17 +2,20 @@
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
+use super::session::client;
 use super::{Api, Change, MaybeSession, Shared, check};
+use crate::auth;
 use crate::db::photos::{self, Order, PageQuery, PhotoRow, Variants};
 use crate::db::sql::Sql;
 use crate::db::visibility::{Scope, Viewer};
-use crate::db::{albums, now_ms, rfc3339, rolls, search};
+use crate::db::{accounts, albums, now_ms, rfc3339, rolls, search};
 use crate::error::ApiError;
 use crate::images::VARIANTS;
 use crate::model::{
@@ -386,17 +389,28 @@ pub(super) async fn short(
     Ok(Json(ShortLink { path: format!("/s/{code}") }))
 }
 
-/// `GET /api/short/{code}`: the photo of a short link, if the viewer may see it.
+/// `GET /api/short/{code}`: the photo of a short link, if the viewer may see it. A code is short enough to be guessed by
+/// who may guess without end, and leads to unlisted photos: so links that lead nowhere are counted.
 pub(super) async fn by_short(
     State(api): Shared,
     session: MaybeSession,
     Path(code): Path<String>,
+    parts: Parts,
 ) -> Result<Json<serde_json::Value>, ApiError> {
     if !is_code(&code) {
         return Err(ApiError::NotFound);
     }
-    let viewer = session.viewer();
-    let row = api.db.call(move |sql| Ok(photos::by_short(sql, &code)?)).await?;
-    let row = row.filter(|row| viewer.may_see(row)).ok_or(ApiError::NotFound)?;
-    Ok(Json(serde_json::json!({ "key": row.key })))
+    let (viewer, subject) = (session.viewer(), format!("short {}", client(&parts, &api)));
+    let asked = subject.clone();
+    let read = move |sql: &mut Sql| {
+        accounts::may_attempt(sql, &asked, auth::MAX_DEAD_LINKS, auth::WINDOW_MS)?;
+        Ok(photos::by_short(sql, &code)?.filter(|row| viewer.may_see(row)))
+    };
+    if let Some(row) = api.db.call(read).await? {
+        return Ok(Json(serde_json::json!({ "key": row.key })));
+    }
+    let count =
+        move |sql: &mut Sql| accounts::reserve_attempt(sql, &subject, auth::MAX_DEAD_LINKS, auth::WINDOW_MS);
+    api.db.write(count).await?;
+    Err(ApiError::NotFound)
 }
