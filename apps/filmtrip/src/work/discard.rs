@@ -1,6 +1,7 @@
 //! Deleting objects. Whether anything refers to one is asked of the database, and again just before it is deleted.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Done, Kind};
 use crate::db::now_ms;
@@ -15,6 +16,10 @@ use crate::storage::{Backend, StoredObject, is_key, names};
 
 /// How long after a form has run out an upload by it may still end.
 pub(super) const FORM_GRACE_MS: i64 = 10 * 60 * 1000;
+
+/// How often, and after which pauses, an object is looked for that is being deleted, before the job is put off.
+const GONE_TRIES: u32 = 20;
+const GONE_PAUSE: Duration = Duration::from_millis(250);
 
 /// The subject of a job that deletes an original.
 pub(super) fn object(object: &StoredObject) -> String {
@@ -136,6 +141,18 @@ async fn late(api: &Arc<Api>, backend: Backend, object: &str) -> Result<bool, Ap
     super::arrived(api, &upload).await
 }
 
+/// Waits until an object is gone: Upyun deletes some time after it was asked to. A cache that is emptied before would be
+/// filled again by the next visitor, and show the photo for minutes.
+async fn gone(api: &Api, object: &str) -> Result<(), ApiError> {
+    for _ in 0..GONE_TRIES {
+        if api.storage.head(Backend::Upyun, object).await?.is_none() {
+            return Ok(());
+        }
+        tokio::time::sleep(GONE_PAUSE).await;
+    }
+    Err(ApiError::Store(format!("{object} is not deleted yet")))
+}
+
 /// Deletes what a subject names, unless something refers to it.
 pub(super) async fn discard(api: &Arc<Api>, subject: &str) -> Result<Done, ApiError> {
     let mut parts = subject.splitn(3, ' ');
@@ -161,9 +178,11 @@ pub(super) async fn discard(api: &Arc<Api>, subject: &str) -> Result<Done, ApiEr
             api.storage.delete(backend, &name).await?;
             if backend == Backend::Upyun
                 && let Some(upyun) = &api.storage.upyun
-                && let Err(e) = upyun.purge(&name).await
             {
-                tracing::warn!("the CDN may show {name} for some minutes: {e}");
+                gone(api, &name).await?;
+                if let Err(e) = upyun.purge(&name).await {
+                    tracing::warn!("the CDN may show {name} for some minutes: {e}");
+                }
             }
         }
         Some("variants") if is_key(&name) => {

@@ -5,6 +5,7 @@ mod access;
 mod catalogue;
 mod direct;
 mod direct_faults;
+mod direct_switches;
 mod direct_words;
 mod health;
 mod images;

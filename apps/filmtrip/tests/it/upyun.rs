@@ -36,9 +36,14 @@ impl Rig {
         Self { site: Site::new(), emulator, runtime, port }
     }
 
+    /// Where the bucket tells of uploads.
+    pub(crate) fn notify_url(&self) -> String {
+        format!("http://127.0.0.1:{}/api/storage/callback", self.port)
+    }
+
     /// The environment of a service that uses the bucket.
     pub(crate) fn env(&self, direct: bool, processing: bool) -> Vec<(String, String)> {
-        let notify = format!("http://127.0.0.1:{}/api/storage/callback", self.port);
+        let notify = self.notify_url();
         let pairs = [
             ("PORT", self.port.to_string()),
             ("UPYUN_BUCKET", BUCKET.to_owned()),
@@ -89,7 +94,7 @@ impl Rig {
 
     /// Forges a notice of an upload in a way.
     pub(crate) fn forge(&self, forgery: safelight_upyun_emulator::Forgery, fields: &Value) {
-        let url = format!("http://127.0.0.1:{}/api/storage/callback", self.port);
+        let url = self.notify_url();
         let fields = fields.as_object().expect("fields");
         self.runtime.block_on(self.emulator.forge_callback(&url, OPERATOR, forgery, fields));
     }
