@@ -1,7 +1,7 @@
 //! The queue. A job is a row; a worker holds it by a lease, so one that is killed loses it to another.
 
-use super::sql::{DbResult, Row, Sql};
-use super::{now_ms, rfc3339};
+use super::sql::{DbResult, Row, Sql, Value};
+use super::{in_parts, now_ms, rfc3339};
 use crate::model::JobInfo;
 use crate::params;
 
@@ -44,19 +44,33 @@ impl Prefers {
     }
 }
 
+const INSERT: &str = "INSERT INTO jobs (kind, subject, run_at, created_at) VALUES";
+const AGAIN: &str = "ON CONFLICT (kind, subject) DO UPDATE
+    SET run_at = excluded.run_at, attempts = 0, error = NULL, failed_at = NULL
+    WHERE jobs.failed_at IS NOT NULL OR jobs.leased_until IS NOT NULL";
+
 /// Puts a job into the queue, due at `run_at` (ms). One that waits already stays as it is; one that was given up begins
 /// anew, and one that is running will run once more, since what it has looked at may have changed.
 ///
 /// # Errors
 /// Those of the database.
 pub fn enqueue(sql: &mut Sql, kind: &str, subject: &str, run_at: i64) -> DbResult<()> {
-    sql.execute(
-        "INSERT INTO jobs (kind, subject, run_at, created_at) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (kind, subject) DO UPDATE SET run_at = excluded.run_at, attempts = 0, error = NULL, failed_at = NULL
-         WHERE jobs.failed_at IS NOT NULL OR jobs.leased_until IS NOT NULL",
-        params![kind, subject, run_at, now_ms()],
-    )?;
+    let insert = format!("{INSERT} (?1, ?2, ?3, ?4) {AGAIN}");
+    sql.execute(&insert, params![kind, subject, run_at, now_ms()])?;
     Ok(())
+}
+
+/// Puts jobs of one kind into the queue, due now, as [`enqueue`] does.
+///
+/// # Errors
+/// Those of the database.
+pub fn enqueue_all(sql: &mut Sql, kind: &str, subjects: &[String]) -> DbResult<()> {
+    in_parts(subjects, |subjects| {
+        let rows: Vec<String> = (0..subjects.len()).map(|n| format!("(?1, ?{}, ?2, ?2)", n + 3)).collect();
+        let mut values = vec![Value::from(kind), now_ms().into()];
+        values.extend(subjects.iter().map(Value::from));
+        sql.execute(&format!("{INSERT} {} {AGAIN}", rows.join(", ")), &values).map(drop)
+    })
 }
 
 /// Puts a job into the queue that is due now, whatever was planned for it before.

@@ -74,6 +74,14 @@ impl Kind {
     pub fn enqueue(self, sql: &mut Sql, subject: &str, run_at: i64) -> DbResult<()> {
         jobs::enqueue(sql, self.as_str(), subject, run_at)
     }
+
+    /// Puts jobs of this kind into the queue, due now. Call [`Queue::wake`] after the commit.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn enqueue_all(self, sql: &mut Sql, subjects: &[String]) -> DbResult<()> {
+        jobs::enqueue_all(sql, self.as_str(), subjects)
+    }
 }
 
 /// What came of a job.
