@@ -1,40 +1,10 @@
 //! What the CDN would tell of a file besides its picture, and which way up it shows it.
 
-use std::io::Cursor;
-
-use exif::experimental::Writer;
-use exif::{Field, In, Rational, Tag, Value as Exif};
-use filmtrip::images::sample;
+use exif::{Rational, Tag, Value as Exif};
 use serde_json::{Value, json};
 
-use super::support::{ADMIN, App, Client};
+use super::support::{ADMIN, App, Client, ascii as text, exif_segment as exif, jpeg_with as jpeg};
 use super::upyun::{BUCKET, Rig, fetch, wait};
-
-/// A JPEG with segments more, right behind its start.
-fn jpeg(seed: u64, segments: &[(u8, &[u8])]) -> Vec<u8> {
-    let plain = sample::photo(640, 427, seed).expect("sample");
-    let mut out = plain[..2].to_vec();
-    for (marker, payload) in segments {
-        let length = u16::try_from(payload.len() + 2).expect("short");
-        out.extend([&[0xFF, *marker], &length.to_be_bytes()[..], payload].concat());
-    }
-    out.extend_from_slice(&plain[2..]);
-    out
-}
-
-fn text(text: &str) -> Exif {
-    Exif::Ascii(vec![text.as_bytes().to_vec()])
-}
-
-fn exif(fields: &[(Tag, Exif)]) -> Vec<u8> {
-    let field = |(tag, value): &(Tag, Exif)| Field { tag: *tag, ifd_num: In::PRIMARY, value: value.clone() };
-    let fields: Vec<Field> = fields.iter().map(field).collect();
-    let mut writer = Writer::new();
-    fields.iter().for_each(|field| writer.push_field(field));
-    let mut block = Cursor::new(Vec::new());
-    writer.write(&mut block, true).expect("exif");
-    [b"Exif\0\0".to_vec(), block.into_inner()].concat()
-}
 
 fn located() -> Vec<(Tag, Exif)> {
     let degrees = |d| Exif::Rational([d, 0, 0].map(|num| Rational { num, denom: 1 }).to_vec());

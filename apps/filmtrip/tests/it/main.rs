@@ -10,6 +10,7 @@ mod direct_words;
 mod health;
 mod images;
 mod kills;
+mod lists;
 mod pages;
 mod postgres;
 mod s3;
