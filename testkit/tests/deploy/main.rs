@@ -11,3 +11,4 @@ mod gates;
 mod kill_matrix;
 mod outages;
 mod rollback;
+mod watching;

@@ -4,6 +4,7 @@ mod assess;
 mod database;
 mod processes;
 mod rehearsal;
+mod resources;
 mod retire;
 mod stage;
 mod traffic;
