@@ -1,5 +1,5 @@
-//! What must be so before a run begins: the request comes from the directory that the app was deployed from, and the
-//! certificates that it is to serve can be served.
+//! What must be so before a run begins: the request comes from the directory that the app was deployed from, the
+//! certificates that it is to serve can be served, and its journeys can be run.
 
 use crate::{
     api::{ApiError, ErrorKind, RunRequest},
@@ -44,8 +44,43 @@ pub(crate) async fn certificates(ctx: &Context, source: &str) -> Result<(), ApiE
         let Err(t) = ctx.net.certificate_files(&files.below(&ctx.project)).await else { continue };
         let key = if t.key { "key" } else { "certificate" };
         let path = format!("env.{}.tls.certificates.{i}.{key}", ctx.env_name);
-        let e = problem_at("safelight.toml", source, &path, t.what, Some(t.help));
-        return Err(ApiError::new(ErrorKind::Config, Text::new(e.render(Lang::En), e.render(Lang::Zh))));
+        return Err(misconfigured(source, &path, t.what, Some(t.help)));
     }
     Ok(())
+}
+
+fn misconfigured(source: &str, path: &str, what: Text, help: Option<Text>) -> ApiError {
+    let e = problem_at("safelight.toml", source, path, what, help);
+    ApiError::new(ErrorKind::Config, Text::new(e.render(Lang::En), e.render(Lang::Zh)))
+}
+
+/// A journey that cannot be read or understood is an error of the configuration: else it would be found when users have
+/// been moved already.
+pub(crate) fn journeys(ctx: &Context, source: &str) -> Result<(), ApiError> {
+    let mut wrong = Vec::new();
+    for (i, file) in ctx.config.journeys.files.iter().enumerate() {
+        let shown = file.display().to_string();
+        let text = match std::fs::read(ctx.project.join(file)) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(e) => {
+                return Err(misconfigured(
+                    source,
+                    &format!("journeys.files.{i}"),
+                    safelight_engine::text!(
+                        "the journey {shown} cannot be read: {e}",
+                        "无法读取用户路径 {shown}：{e}"
+                    ),
+                    Some(Text::new("paths are relative to safelight.toml", "路径相对于 safelight.toml")),
+                ));
+            }
+        };
+        if let Err(e) = safelight_journeys::Journey::parse(&shown, &text) {
+            wrong.push(e.to_string());
+        }
+    }
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(ApiError::new(ErrorKind::Config, Text::same(wrong.join("\n"))))
+    }
 }

@@ -20,7 +20,7 @@ impl Runs {
             if self.open_run(&app, &env).is_ok_and(|r| r.is_some_and(|r| self.is_active(&r.id))) {
                 continue;
             }
-            let Ok(config) = config::load::parse("safelight.toml", &row.config) else { continue };
+            let Ok(config) = config::load::parse_stored(&row.config) else { continue };
             let Ok(ctx) = self.context(config, &env, &row.project) else { continue };
             let emit: Emit = Arc::new(|_| {});
             let world = HostWorld { ctx, emit, revision: None };

@@ -155,12 +155,23 @@ impl Runs {
         self.context(load_config(project)?.0, env, project)
     }
 
+    /// The same, when its journeys can be run.
+    ///
+    /// # Errors
+    /// When its configuration or a journey is wrong.
+    pub fn open_sound(&self, project: &Path, env: &str) -> Result<Context, ApiError> {
+        let (config, text) = load_config(project)?;
+        let ctx = self.context(config, env, project)?;
+        guard::journeys(&ctx, &text)?;
+        Ok(ctx)
+    }
+
     /// The context that a run was begun with.
     ///
     /// # Errors
     /// When its configuration can no longer be read.
     pub fn open_row(&self, row: &RunRow) -> Result<Context, ApiError> {
-        let config = config::load::parse("safelight.toml", &row.config).map_err(ApiError::failed)?;
+        let config = config::load::parse_stored(&row.config).map_err(ApiError::failed)?;
         self.context(config, &row.plan.env, &row.project)
     }
 
@@ -174,6 +185,7 @@ impl Runs {
         guard::same_directory(self.last_run(ctx.app(), &req.env)?.as_ref(), req)?;
         if req.kind == PlanKind::Deploy {
             guard::certificates(&ctx, &text).await?;
+            guard::journeys(&ctx, &text)?;
         }
         let state = ctx.state().await.map_err(store_error)?;
         let reference = |r: &safelight_engine::driver::state::ReleaseRecord| ReleaseRef {
@@ -378,7 +390,7 @@ impl Runs {
         abort: Option<Text>,
         revision: Option<String>,
     ) -> Result<(), ApiError> {
-        let config = config::load::parse("safelight.toml", &row.config).map_err(|e| {
+        let config = config::load::parse_stored(&row.config).map_err(|e| {
             ApiError::new(ErrorKind::Config, Text::new(e.render(Lang::En), e.render(Lang::Zh)))
         })?;
         let ctx = self.context(config, &row.plan.env, &row.project)?;
@@ -518,7 +530,7 @@ impl Runs {
         let mut out = Vec::new();
         for (app, env) in self.store.apps().map_err(store_error)? {
             let Some(row) = self.last_run(&app, &env)? else { continue };
-            let Ok(config) = config::load::parse("safelight.toml", &row.config) else { continue };
+            let Ok(config) = config::load::parse_stored(&row.config) else { continue };
             let ctx = self.context(config, &env, &row.project)?;
             let state = ctx.state().await.map_err(store_error)?;
             let processes = ctx.manager.list(&format!("{app}.{env}.")).await.unwrap_or_default();
