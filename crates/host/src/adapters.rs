@@ -405,6 +405,7 @@ impl Journeys for HurlJourneys {
                 name: stem(&outcome.name),
                 ok: outcome.success,
                 steps: outcome.steps.len(),
+                requests: outcome.steps.iter().map(|s| u64::from(s.attempts) + s.redirects as u64).sum(),
                 millis: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
                 failure,
             });

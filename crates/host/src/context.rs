@@ -194,6 +194,7 @@ impl Context {
             proxy_listen: self.traffic.listen().await.unwrap_or_default(),
             proxy_listen_tls: self.traffic.listen_tls().await.unwrap_or_default(),
             data_dir: self.dirs.root.clone(),
+            env_dir: self.dirs.env(),
             releases,
         })
     }

@@ -100,7 +100,7 @@ impl Context {
     }
 
     fn readable(&self, text: &str, place: &str) -> Option<Config> {
-        match config::load::parse(CONFIG, text) {
+        match config::load::parse_stored(text) {
             Ok(c) if c.environments.contains_key(&self.env_name) => Some(c),
             Ok(_) => {
                 tracing::error!("the configuration in {place} has no [env.{}]", self.env_name);

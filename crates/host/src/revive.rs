@@ -42,7 +42,7 @@ impl Runs {
         let last = self.store().last_run(app, env).ok()??;
         let deploy = self.store().deploy_of(app, env, &current).ok()?;
         let rows = deploy.iter().chain([&last]);
-        let config = rows.filter_map(|r| config::load::parse("safelight.toml", &r.config).ok()).next()?;
+        let config = rows.filter_map(|r| config::load::parse_stored(&r.config).ok()).next()?;
         let ctx = self.context(config, env, &last.project).ok()?;
         let emit: Emit = Arc::new(|_| {});
         match HostWorld::new(ctx, emit, None).of(&current) {

@@ -158,12 +158,23 @@ impl Runs {
         self.context(load_config(project)?.0, env, project)
     }
 
+    /// The same, when its journeys can be run.
+    ///
+    /// # Errors
+    /// When its configuration or a journey is wrong.
+    pub fn open_sound(&self, project: &Path, env: &str) -> Result<Context, ApiError> {
+        let (config, text) = load_config(project)?;
+        let ctx = self.context(config, env, project)?;
+        guard::journeys(&ctx, &text)?;
+        Ok(ctx)
+    }
+
     /// The context that a run was begun with.
     ///
     /// # Errors
     /// When its configuration can no longer be read.
     pub fn open_row(&self, row: &RunRow) -> Result<Context, ApiError> {
-        let config = config::load::parse("safelight.toml", &row.config).map_err(ApiError::failed)?;
+        let config = config::load::parse_stored(&row.config).map_err(ApiError::failed)?;
         self.context(config, &row.plan.env, &row.project)
     }
 
@@ -178,6 +189,7 @@ impl Runs {
         if req.kind == PlanKind::Deploy {
             guard::certificates(&ctx, &text).await?;
             guard::unmigrate(&ctx, &text)?;
+            guard::journeys(&ctx, &text)?;
         }
         let state = ctx.state().await.map_err(store_error)?;
         let reference = |r: &safelight_engine::driver::state::ReleaseRecord| ReleaseRef {
@@ -364,7 +376,7 @@ impl Runs {
         abort: Option<Text>,
         revision: Option<String>,
     ) -> Result<(), ApiError> {
-        let config = config::load::parse("safelight.toml", &row.config).map_err(|e| {
+        let config = config::load::parse_stored(&row.config).map_err(|e| {
             ApiError::new(ErrorKind::Config, Text::new(e.render(Lang::En), e.render(Lang::Zh)))
         })?;
         let ctx = self.context(config, &row.plan.env, &row.project)?;

@@ -15,7 +15,7 @@ impl Runs {
         let mut out = Vec::new();
         for (app, env) in self.store().apps().map_err(store_error)? {
             let Some(row) = self.last_run(&app, &env)? else { continue };
-            let Ok(config) = config::load::parse("safelight.toml", &row.config) else { continue };
+            let Ok(config) = config::load::parse_stored(&row.config) else { continue };
             let ctx = self.context(config, &env, &row.project)?;
             let state = ctx.state().await.map_err(store_error)?;
             let processes = ctx.processes().await.into_iter().map(|(_, p)| p).collect();

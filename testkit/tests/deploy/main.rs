@@ -19,3 +19,4 @@ mod routes;
 mod stuck;
 mod tls_only;
 mod unmigrate;
+mod watching;

@@ -99,6 +99,9 @@ pub trait ProcessManager: Send + Sync {
     /// All processes whose name begins with `prefix`. Those of other apps are never touched and never returned.
     async fn list(&self, prefix: &str) -> Result<Vec<ProcessStatus>, HostError>;
 
+    /// Every process of it that runs: the one that was started, and all that it has started since. Empty when none does.
+    async fn pids(&self, name: &str) -> Result<Vec<u32>, HostError>;
+
     /// Where it writes.
     async fn logs(&self, name: &str) -> Result<Option<LogFiles>, HostError>;
 

@@ -6,6 +6,7 @@ mod explain;
 mod patience;
 mod processes;
 mod rehearsal;
+mod resources;
 mod restore;
 mod retire;
 mod secrets;
