@@ -203,3 +203,13 @@ pub fn append(sql: &mut Sql, key: &str, owner_id: i64, photo_ids: &[i64]) -> DbR
     }
     Ok(true)
 }
+
+/// Adds a photo to an album of an account at a place of its own, as [`append`] does at the end.
+///
+/// # Errors
+/// Those of the database.
+pub fn place(sql: &mut Sql, key: &str, owner_id: i64, photo_id: i64, position: u64) -> DbResult<bool> {
+    let Some(album) = by_key(sql, key)?.filter(|a| a.owner_id == owner_id) else { return Ok(false) };
+    add(sql, album.id, photo_id, usize::try_from(position).unwrap_or(usize::MAX))?;
+    Ok(true)
+}

@@ -163,6 +163,9 @@ pub struct Photo {
     /// Whether this viewer may change and delete it.
     #[serde(default)]
     pub editable: bool,
+    /// Email of its owner, told to admins on its own page when it is not theirs.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub owner: Option<String>,
     /// Where the original is: `local`, `upyun` or `s3`; only for those who may edit it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub backend: Option<String>,
@@ -250,7 +253,7 @@ pub struct PhotoChange {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BulkAction {
-    /// Apply `change`, `add_tags`, `remove_tags` and `album`.
+    /// Apply `change`, `add_tags`, `remove_tags`, `album` and `frames_from`.
     Change,
     /// Into the trash.
     Trash,
@@ -280,6 +283,9 @@ pub struct BulkBody {
     /// Key of an album to add them to.
     #[serde(default)]
     pub album: Option<String>,
+    /// Numbers their frames, in the order of `keys` from this one on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub frames_from: Option<u32>,
 }
 
 /// How many photos were changed.

@@ -82,7 +82,8 @@ export async function forms() {
   const context = await visitor();
   const page = await context.newPage();
   await page.goto(`${env.SITE_LOCAL}/login`);
-  // The first field has the focus.
+  const first = () => page.evaluate(() => document.activeElement?.getAttribute("name"));
+  await until("the first field to have the focus", async () => (await first()) === "email");
   await page.keyboard.type(EMAIL);
   await page.keyboard.press("Tab");
   await page.keyboard.type(PASSWORD);

@@ -17,6 +17,8 @@ const steps = [
   visitors.shareAndFeed,
   keyboard.grid,
   keyboard.pastThePage,
+  studio.batchIntoAnAlbum,
+  studio.connectionGone,
   keyboard.forms,
   visitors.withoutScript,
   looks.everyPage,

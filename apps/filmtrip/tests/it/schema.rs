@@ -39,7 +39,9 @@ fn albums_appear_in_a_live_process_when_the_schema_gets_them() {
     site.account(ADMIN, "admin");
     let app = site.serve();
     let admin = app.login(ADMIN);
-    let photo = admin.photo(&[("album", "abcdefghijklmnopqrstuvwxyz")], &jpeg(1));
+    let photo = admin.photo(&[], &jpeg(1));
+    let refused = admin.upload(&[("album", "abcdefghijklmnopqrstuvwxyz")], &[&jpeg(2)]);
+    assert_eq!((refused.status, refused.code().as_str()), (422, "no_album"));
     let new = r#"{"title":"Dali","kind":"trip","starts_on":"2026-05-01","ends_on":"2026-05-04"}"#;
     assert_eq!(admin.json("POST", "/api/albums", new).status, 404);
     assert_eq!(admin.get("/api/albums").body_json()["albums"], serde_json::json!([]));

@@ -4,7 +4,7 @@ mod page;
 mod write;
 
 pub(super) use page::effective;
-pub use page::{Order, PageQuery, neighbours, page};
+pub use page::{Order, PageQuery, first_frames, neighbours, page};
 pub use write::{
     NewPhoto, add_tags, change, delete, hides, insert, refresh_search, remove_tags, restore, set_object,
     set_short, trash,

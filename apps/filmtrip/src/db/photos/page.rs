@@ -153,3 +153,27 @@ pub fn neighbours(sql: &mut Sql, query: &PageQuery) -> DbResult<Neighbours> {
     };
     Ok(Neighbours { previous: key(false)?, next: key(true)? })
 }
+
+/// The first frames of some rolls (row ids) that everybody may list, at most `each` of one; by frame.
+///
+/// # Errors
+/// Those of the database.
+pub fn first_frames(sql: &mut Sql, rolls: &[i64], each: u32) -> DbResult<Vec<PhotoRow>> {
+    if rolls.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut wheres = Wheres::default();
+    Viewer::Anonymous.listed(Scope::Public, &mut wheres);
+    let ids: Vec<Value> = rolls.iter().map(|id| (*id).into()).collect();
+    wheres.add(&format!("p.roll_id IN ({})", vec!["?"; ids.len()].join(", ")), &ids);
+    let place = format!("coalesce(p.frame, {NO_FRAME})");
+    let ranked = format!(
+        "SELECT p.id AS id, row_number() OVER (PARTITION BY p.roll_id ORDER BY {place}, p.id) AS place FROM photos p{}",
+        wheres.sql()
+    );
+    let query = format!(
+        "SELECT {COLUMNS} {FROM} WHERE p.id IN (SELECT ranked.id FROM ({ranked}) AS ranked WHERE ranked.place <= {each})
+         ORDER BY {place}, p.id"
+    );
+    sql.query(&query, &wheres.values)?.iter().map(photo).collect()
+}

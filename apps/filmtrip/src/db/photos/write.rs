@@ -1,8 +1,7 @@
 //! Changes of photos. The callers have checked that they may.
 
-use super::super::search;
 use super::super::sql::{DbResult, Sql, Value};
-use super::super::{now_ms, placeholders};
+use super::super::{albums, now_ms, placeholders, search};
 use super::{PhotoRow, Variants, by_id};
 use crate::images::Sizes;
 use crate::model::{About, Exif, PhotoChange, Visibility};
@@ -97,7 +96,10 @@ pub fn insert(sql: &mut Sql, new: &NewPhoto) -> DbResult<PhotoRow> {
     )?;
     add_tags(sql, id, &new.about.tags)?;
     if let Some(album) = &new.about.album {
-        super::super::albums::append(sql, album, new.owner_id, &[id])?;
+        match new.about.position {
+            Some(position) => albums::place(sql, album, new.owner_id, id, position)?,
+            None => albums::append(sql, album, new.owner_id, &[id])?,
+        };
     }
     finish(sql, id)
 }

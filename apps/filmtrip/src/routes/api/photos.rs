@@ -1,5 +1,7 @@
 //! Listing, showing, changing and deleting photos.
 
+use std::collections::HashMap;
+
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
@@ -12,7 +14,7 @@ use super::{Api, Change, MaybeSession, Shared, check};
 use crate::db::photos::{self, Order, PageQuery, PhotoRow, Variants};
 use crate::db::sql::Sql;
 use crate::db::visibility::{Scope, Viewer};
-use crate::db::{albums, now_ms, rfc3339, rolls, search};
+use crate::db::{accounts, albums, now_ms, rfc3339, rolls, search};
 use crate::error::ApiError;
 use crate::images::VARIANTS;
 use crate::model::{
@@ -85,6 +87,7 @@ pub(super) fn to_json(api: &Api, row: PhotoRow, viewer: Viewer) -> Photo {
         thumbhash: row.thumbhash.map(|hash| STANDARD.encode(hash)),
         short: row.short,
         editable,
+        owner: None,
         backend: editable.then(|| row.backend.as_str().to_owned()),
         deleted_at: row.deleted_at.filter(|_| editable).map(rfc3339),
         duplicate: false,
@@ -105,6 +108,14 @@ pub(super) async fn find(api: &Api, key: &str, viewer: Viewer) -> Result<PhotoRo
 fn own(sql: &mut Sql, key: &str, viewer: Viewer) -> Result<PhotoRow, ApiError> {
     let row = photos::by_key(sql, key)?.filter(|row| viewer.may_see(row)).ok_or(ApiError::NotFound)?;
     if viewer.may_edit(row.owner_id) { Ok(row) } else { Err(ApiError::Forbidden) }
+}
+
+/// Whose what is that is not their own, for admins only.
+pub(super) fn others(sql: &mut Sql, session: &MaybeSession) -> Result<HashMap<i64, String>, ApiError> {
+    match &session.0 {
+        Some(session) if session.viewer() == Viewer::Admin => Ok(accounts::others(sql, session.user.id)?),
+        _ => Ok(HashMap::new()),
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -198,7 +209,10 @@ pub(super) async fn one(
 ) -> Result<impl IntoResponse, ApiError> {
     let viewer = session.viewer();
     let row = find(&api, &key, viewer).await?;
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(to_json(&api, row, viewer))))
+    let owner = row.owner_id;
+    let mut photo = to_json(&api, row, viewer);
+    photo.owner = api.db.call(move |sql| Ok(others(sql, &session)?.remove(&owner))).await?;
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(photo)))
 }
 
 /// `GET /api/photos/{key}/neighbours`: with the query of the list that is being looked at.
@@ -244,7 +258,7 @@ fn apply(sql: &mut Sql, row: &PhotoRow, change: &PhotoChange) -> Result<PhotoRow
     if let Some(Some(roll)) = &change.roll
         && !rolls::is_of(sql, roll, row.owner_id)?
     {
-        return Err(ApiError::NotFound);
+        return Err(ApiError::NoRoll);
     }
     if row.backend == Backend::Upyun && photos::hides(row, change) {
         Kind::Relocate.enqueue(sql, &row.key, now_ms())?;
@@ -324,6 +338,7 @@ pub(super) async fn bulk(
     check::change(&body.change)?;
     check::tags(&body.add_tags)?;
     check::tags(&body.remove_tags)?;
+    check::frames(body.frames_from, body.keys.len())?;
     let viewer = session.viewer();
     let write = move |sql: &mut Sql| {
         let mut rows = Vec::with_capacity(body.keys.len());
@@ -335,12 +350,13 @@ pub(super) async fn bulk(
             }
             rows.push(row);
         }
-        for row in &rows {
+        for (row, frame) in rows.iter().zip(frames(body.frames_from)) {
             match body.action {
                 BulkAction::Change => {
                     photos::add_tags(sql, row.id, &body.add_tags)?;
                     photos::remove_tags(sql, row.id, &body.remove_tags)?;
-                    apply(sql, row, &body.change)?;
+                    let frame = frame.or(body.change.frame);
+                    apply(sql, row, &PhotoChange { frame, ..body.change.clone() })?;
                 }
                 BulkAction::Trash => into_trash(sql, row)?,
                 BulkAction::Restore => drop(photos::restore(sql, row.id)?),
@@ -360,6 +376,11 @@ pub(super) async fn bulk(
     let done = api.db.write(write).await?;
     api.queue.wake();
     Ok(Json(done))
+}
+
+/// The frame of each photo in turn, counted up from the first; without a first they stay as they are.
+fn frames(from: Option<u32>) -> impl Iterator<Item = Option<Option<u32>>> {
+    (0..).map(move |index| from.map(|from| Some(from.saturating_add(index))))
 }
 
 fn into_album(sql: &mut Sql, key: &str, rows: &[PhotoRow], viewer: Viewer) -> Result<(), ApiError> {
