@@ -163,7 +163,8 @@ impl IntoResponse for ApiError {
             _ => {}
         }
         let field = self.field().map(str::to_owned);
-        let body = ErrorBody { error: ErrorDetail { code: code.to_owned(), message: self.to_string(), field } };
+        let body =
+            ErrorBody { error: ErrorDetail { code: code.to_owned(), message: self.to_string(), field } };
         let mut response = (status, Json(body)).into_response();
         let retry = match self {
             Self::TooManyAttempts(seconds) => Some(seconds),

@@ -103,6 +103,7 @@ pub fn content(sql: &mut Sql, album: &AlbumRow, viewer: Viewer) -> DbResult<(u64
         roll: None,
         tag: None,
         words: None,
+        file_names: false,
         film: None,
         camera: None,
         lens: None,

@@ -37,14 +37,22 @@ pub const ALL: &[Migration] = &[
         sql: include_str!("migrations/0004_catalogue.sql"),
     },
     Migration { number: 5, name: "albums", needs_code: 1, sql: include_str!("migrations/0005_albums.sql") },
+    Migration {
+        number: 6,
+        name: "file names",
+        needs_code: 1,
+        sql: include_str!("migrations/0006_file_names.sql"),
+    },
 ];
 
 /// The newest schema that this build knows.
-pub const NEWEST: u32 = 5;
+pub const NEWEST: u32 = 6;
 /// The oldest schema that this build runs on.
 pub const MINIMUM: u32 = 4;
 /// The schema from which there are albums.
 pub const ALBUMS: u32 = 5;
+/// The schema from which photos keep the names of their files.
+pub const FILE_NAMES: u32 = 6;
 
 /// Why a migration or a start was refused.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +108,15 @@ pub fn version(sql: &mut Sql) -> DbResult<u32> {
         return Ok(0);
     }
     sql.value("SELECT coalesce(max(number), 0) FROM schema_migrations", &[])
+}
+
+/// Whether a database that this build runs on has a schema already. Asked at each request: a migration may run under a
+/// live process.
+///
+/// # Errors
+/// Those of the database.
+pub fn has(sql: &mut Sql, number: u32) -> DbResult<bool> {
+    Ok(sql.first("SELECT 1 FROM schema_migrations WHERE number >= ?1 LIMIT 1", params![number])?.is_some())
 }
 
 fn has_table(sql: &mut Sql) -> DbResult<bool> {
@@ -253,7 +270,7 @@ mod tests {
             let rows = sql.query(query, &[]).expect("schema");
             rows.iter().map(|row| row.get(0)).collect::<DbResult<Vec<String>>>().expect("sql")
         };
-        assert_eq!(dump(&[2, 4, 5]), dump(&[5]));
+        assert_eq!(dump(&[2, 4, 5, NEWEST]), dump(&[NEWEST]));
         assert_ne!(dump(&[4]), dump(&[5]));
     }
 

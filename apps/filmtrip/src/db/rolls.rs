@@ -73,8 +73,9 @@ pub fn by_key(sql: &mut Sql, viewer: Viewer, key: &str) -> DbResult<Option<RollR
         Viewer::User(id) => (" AND (p.visibility = 'public' OR p.owner_id = ?2)", id),
         Viewer::Anonymous => (" AND (p.visibility = 'public' OR p.owner_id = ?2)", -1),
     };
-    let query =
-        format!("SELECT r.id, r.owner_id, {COUNT}{open}), {COLUMNS}, r.created_at FROM rolls r WHERE r.key = ?1");
+    let query = format!(
+        "SELECT r.id, r.owner_id, {COUNT}{open}), {COLUMNS}, r.created_at FROM rolls r WHERE r.key = ?1"
+    );
     let values: &[Value] = &[key.into(), owner.into()];
     let values = if open.is_empty() { &values[..1] } else { values };
     sql.first(&query, values)?.as_ref().map(with_count).transpose()

@@ -197,6 +197,7 @@ catalogue! {
     frames_order: "In the order", "编号顺序";
     frames_shown: "As shown here", "按当前显示顺序";
     frames_reversed: "Last one first", "从最后一张开始";
+    frames_by_name: "By the names of the files", "按文件名";
     apply: "Apply", "应用";
     move_to_trash: "Move to the trash", "移到回收站";
     trash: "Trash", "回收站";
@@ -222,6 +223,7 @@ catalogue! {
     rolls_none: "No rolls yet. Load one.", "还没有胶卷，装一卷吧。";
     new_roll: "New roll", "新建胶卷";
     roll_created: "The roll is there. Upload its photos.", "胶卷已创建，可以上传照片了。";
+    roll_originals: "Download all originals (ZIP)", "下载全部原图（ZIP）";
     roll_like: "Next roll like this", "以此新建下一卷";
     roll_hint: "Everybody who sees a photo of the roll can read all of this.", "能看到这卷照片的人都能看到以上全部内容。";
     roll_delete_hint: "{n} on it stay, and keep its film, camera and lens. Its notes, dates and development are gone for good.", "其中的 {n}会保留，并沿用它的胶卷型号、相机和镜头；胶卷的备注、日期和冲洗记录将永久删除。";

@@ -14,8 +14,8 @@ pub use catalogue::{
     RollBody, RollList, TagList,
 };
 pub use photo::{
-    BulkAction, BulkBody, BulkDone, Exif, Features, Image, Images, Location, Neighbours, Photo, PhotoChange,
-    PhotoPage, ShortLink, Visibility,
+    BulkAction, BulkBody, BulkDone, Exif, Features, FrameOrder, Image, Images, Location, Neighbours, Photo,
+    PhotoChange, PhotoPage, ShortLink, Visibility,
 };
 pub use upload::{About, DirectForm, NewUpload, Refused, UploadInfo, UploadRules, UploadState, Uploaded};
 

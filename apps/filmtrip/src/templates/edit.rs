@@ -58,7 +58,7 @@ pub fn page(texts: &Texts, view: &View<'_>) -> Markup {
                     }
                 }
                 @if let Some(owner) = &photo.owner { p.hint { (texts.owner) ": " (owner) } }
-                p.hint { (photo.width) " × " (photo.height)
+                p.hint { @if let Some(name) = &photo.file_name { (name) " · " } (photo.width) " × " (photo.height)
                     @if let Some(backend) = &photo.backend { " · " (texts.stored_in) " " (backend) } }
             }
             section.card {

@@ -336,7 +336,11 @@ mod tests {
         assert!(marked.ends_with(
             "<input name=\"day\" aria-invalid=\"true\" aria-errormessage=\"problem\" autofocus></form>"
         ));
-        assert!(mark(&page, "/a", "title").into_string().starts_with("<form action=\"/a\"><input name=\"title\" aria"));
+        assert!(
+            mark(&page, "/a", "title")
+                .into_string()
+                .starts_with("<form action=\"/a\"><input name=\"title\" aria")
+        );
         assert_eq!(mark(&page, "/b", "nothing").into_string(), page.into_string());
     }
 

@@ -109,10 +109,20 @@ pub fn edit(
                         button { (texts.save) }
                         a href={ "/admin?roll=" (roll.key) } { (texts.photos(roll.photos.unwrap_or(0))) }
                         a href={ "/r/" (roll.key) } { (texts.view) }
+                        (originals(texts, roll))
                     }
                 }
             }
             (deletion(texts, session, &format!("{path}/delete"), &gone))
+        }
+    }
+}
+
+/// Everything on the roll in one file, when there is something.
+fn originals(texts: &Texts, roll: &Roll) -> Markup {
+    html! {
+        @if roll.photos.unwrap_or(0) > 0 {
+            a href={ "/api/rolls/" (roll.key) "/originals" } download { (texts.roll_originals) }
         }
     }
 }

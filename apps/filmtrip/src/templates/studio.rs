@@ -71,8 +71,8 @@ pub struct Bulk {
     pub lens: String,
     /// Number of the first frame.
     pub frames_from: String,
-    /// Whether the last one shown is the first frame.
-    pub reversed: bool,
+    /// In which order frames are numbered: `reversed`, `names`, else as shown.
+    pub frames_order: String,
 }
 
 impl Bulk {
@@ -246,7 +246,8 @@ fn bulk_fields(texts: &Texts, view: &Studio<'_>) -> Markup {
                 label { (texts.frames_order)
                     select name="frames_order" {
                         option value="shown" { (texts.frames_shown) }
-                        option value="reversed" selected[bulk.reversed] { (texts.frames_reversed) }
+                        option value="reversed" selected[bulk.frames_order == "reversed"] { (texts.frames_reversed) }
+                        option value="names" selected[bulk.frames_order == "names"] { (texts.frames_by_name) }
                     }
                 }
             }
@@ -256,6 +257,17 @@ fn bulk_fields(texts: &Texts, view: &Studio<'_>) -> Markup {
 
 fn select_texts(texts: &Texts) -> String {
     json(&[("all", texts.select_all), ("none", texts.select_none), ("count", texts.selected)])
+}
+
+/// The title, else the name of the file, by which people know a scan that they have not named yet.
+fn known_as<'a>(texts: &Texts, photo: &'a Photo) -> &'a str
+where
+    'static: 'a,
+{
+    match &photo.file_name {
+        Some(file) if photo.title.is_empty() => file,
+        _ => name(texts, photo),
+    }
 }
 
 /// A photo of the contact sheet.
@@ -270,7 +282,7 @@ fn contact(texts: &Texts, photo: &Photo, links: bool, ticked: bool) -> Markup {
             }
             @if links { a.thumb href={ "/admin/photos/" (photo.key) } { (shown) } }
             @else { span.thumb { (shown) } }
-            p.name { (name(texts, photo)) }
+            p.name { (known_as(texts, photo)) }
             p.hint {
                 @if let Some(frame) = photo.frame { span.number { (frame) } " " }
                 @if photo.visibility != Visibility::Public { b { (texts.visibility_name(photo.visibility)) } " · " }

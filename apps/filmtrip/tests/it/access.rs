@@ -52,6 +52,7 @@ const TABLE: &[(&str, &str, &str, [u16; 4])] = &[
     ("/api/rolls/{key}", "GET", "/api/rolls/ROLL", [404, 404, 200, 200]),
     ("/api/rolls/{key}", "PUT", "/api/rolls/ROLL", [401, 404, 200, 200]),
     ("/api/rolls/{key}", "DELETE", "/api/rolls/ROLL", [401, 404, 204, 204]),
+    ("/api/rolls/{key}/originals", "GET", "/api/rolls/ROLL/originals", [401, 404, 200, 200]),
     ("/api/albums", "GET", "/api/albums", [200, 200, 200, 200]),
     ("/api/albums", "GET", "/api/albums?mine=true", [401, 200, 200, 200]),
     ("/api/albums", "POST", "/api/albums", [401, 201, 201, 201]),

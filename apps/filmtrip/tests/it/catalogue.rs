@@ -255,7 +255,8 @@ fn nothing_goes_on_a_roll_or_into_an_album_of_somebody_else_unsaid() {
     assert_eq!((&listed["rolls"][0]["owner"], &listed["rolls"][1]["owner"]), (&Value::Null, &json!(OWNER)));
     assert_eq!(admin.get("/api/albums?mine=true").body_json()["albums"][0]["owner"], OWNER);
     let studio = admin.get("/admin").text();
-    let form = studio.split("data-upload").nth(1).and_then(|rest| rest.split("</form>").next()).expect("form");
+    let form =
+        studio.split("data-upload").nth(1).and_then(|rest| rest.split("</form>").next()).expect("form");
     assert!(form.contains(&own) && !form.contains(&roll) && !form.contains(&album));
     // The photo's form offers the rolls of its owner, to whoever edits it.
     let photo = key(&owner.photo(&[("roll", &roll)], &jpeg(2)));

@@ -8,6 +8,7 @@ mod direct_faults;
 mod health;
 mod images;
 mod kills;
+mod names;
 mod pages;
 mod postgres;
 mod s3;

@@ -272,7 +272,9 @@ fn a_refused_form_comes_back_as_it_was_written_and_names_the_field() {
     // A form of an older session comes back with the token of this one.
     let stale = Client { csrf: "old".to_owned(), ..admin.clone() };
     let page = stale.form(&format!("/admin/rolls/{roll}"), "title=Nara").text();
-    assert!(page.contains("value=\"Nara\"") && page.contains(&admin.csrf) && page.contains("send it once more"));
+    assert!(
+        page.contains("value=\"Nara\"") && page.contains(&admin.csrf) && page.contains("send it once more")
+    );
 }
 
 #[test]

@@ -12,6 +12,8 @@ mod direct_faults;
 mod health;
 #[path = "../it/kills.rs"]
 mod kills;
+#[path = "../it/names.rs"]
+mod names;
 #[path = "../it/pages.rs"]
 mod pages;
 #[path = "../it/postgres.rs"]

@@ -32,6 +32,8 @@ pub struct PageQuery {
     pub tag: Option<String>,
     /// Only with all these words.
     pub words: Option<String>,
+    /// Whether the words may also be those of the file's name: its owner's own business, and not in old schemas.
+    pub file_names: bool,
     /// Only on this film stock.
     pub film: Option<String>,
     /// Only by this camera.
@@ -73,8 +75,14 @@ impl PageQuery {
             wheres.add("r.scanner = ?", &[scanner.into()]);
         }
         for pattern in search::patterns(self.words.as_deref().unwrap_or_default()) {
-            let either = "(p.search LIKE ? ESCAPE '\\' OR (p.search = '' AND lower(p.title || ' ' || p.caption) LIKE ? ESCAPE '\\'))";
-            wheres.add(either, &[pattern.clone().into(), pattern.into()]);
+            let either = "p.search LIKE ? ESCAPE '\\' OR (p.search = '' AND lower(p.title || ' ' || p.caption) LIKE ? ESCAPE '\\')";
+            let pattern = Value::from(pattern);
+            if self.file_names {
+                let named = format!("({either} OR lower(p.file_name) LIKE ? ESCAPE '\\')");
+                wheres.add(&named, &[pattern.clone(), pattern.clone(), pattern]);
+            } else {
+                wheres.add(&format!("({either})"), &[pattern.clone(), pattern]);
+            }
         }
         wheres
     }

@@ -1,5 +1,6 @@
 //! Changes of photos. The callers have checked that they may.
 
+use super::super::migrations::{self, FILE_NAMES};
 use super::super::sql::{DbResult, Sql, Value};
 use super::super::{albums, now_ms, placeholders, search};
 use super::{PhotoRow, Variants, by_id};
@@ -47,6 +48,8 @@ pub struct NewPhoto {
     pub location: Option<(f64, f64)>,
     /// What its owner says.
     pub about: About,
+    /// What the file was called.
+    pub file_name: String,
 }
 
 /// Stores a photo and returns its row. A roll or album of somebody else, or an unknown one, is left out.
@@ -94,6 +97,9 @@ pub fn insert(sql: &mut Sql, new: &NewPhoto) -> DbResult<PhotoRow> {
             new.thumbhash.clone(),
         ],
     )?;
+    if !new.file_name.is_empty() && migrations::has(sql, FILE_NAMES)? {
+        sql.execute("UPDATE photos SET file_name = ?2 WHERE id = ?1", params![id, &new.file_name])?;
+    }
     add_tags(sql, id, &new.about.tags)?;
     if let Some(album) = &new.about.album {
         match new.about.position {

@@ -44,7 +44,8 @@ fn roll_json(row: RollRow, viewer: Viewer) -> Roll {
     Roll { editable: viewer.may_edit(row.owner_id), ..row.roll }
 }
 
-fn own_roll(sql: &mut Sql, viewer: Viewer, key: &str) -> Result<RollRow, ApiError> {
+/// A roll that the viewer may change.
+pub(super) fn own_roll(sql: &mut Sql, viewer: Viewer, key: &str) -> Result<RollRow, ApiError> {
     let row = rolls::by_key(sql, viewer, key)?.ok_or(ApiError::NotFound)?;
     match viewer.may_edit(row.owner_id) {
         true => Ok(row),

@@ -71,7 +71,10 @@ fn moment(field: &'static str, text: Option<&str>) -> Result<(), ApiError> {
 
 fn location(location: Option<Location>) -> Result<(), ApiError> {
     if location.is_some_and(|l| !(-90.0..=90.0).contains(&l.lat) || !(-180.0..=180.0).contains(&l.lon)) {
-        return Err(bad("location", "location: latitude from -90 to 90, longitude from -180 to 180".to_owned()));
+        return Err(bad(
+            "location",
+            "location: latitude from -90 to 90, longitude from -180 to 180".to_owned(),
+        ));
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use super::{Api, Change, MaybeSession, Shared, check};
+use crate::db::migrations::{self, FILE_NAMES};
 use crate::db::photos::{self, Order, PageQuery, PhotoRow, Variants};
 use crate::db::sql::Sql;
 use crate::db::visibility::{Scope, Viewer};
@@ -18,8 +19,8 @@ use crate::db::{accounts, albums, now_ms, rfc3339, rolls, search};
 use crate::error::ApiError;
 use crate::images::VARIANTS;
 use crate::model::{
-    BulkAction, BulkBody, BulkDone, Features, Image, Images, Location, Neighbours, Photo, PhotoChange,
-    PhotoPage, ShortLink, Visibility,
+    BulkAction, BulkBody, BulkDone, Features, FrameOrder, Image, Images, Location, Neighbours, Photo,
+    PhotoChange, PhotoPage, ShortLink, Visibility,
 };
 use crate::storage::{Backend, is_code, is_key, new_code};
 use crate::work::{self, Kind};
@@ -87,6 +88,7 @@ pub(super) fn to_json(api: &Api, row: PhotoRow, viewer: Viewer) -> Photo {
         thumbhash: row.thumbhash.map(|hash| STANDARD.encode(hash)),
         short: row.short,
         editable,
+        file_name: None,
         owner: None,
         backend: editable.then(|| row.backend.as_str().to_owned()),
         deleted_at: row.deleted_at.filter(|_| editable).map(rfc3339),
@@ -158,6 +160,7 @@ impl ListQuery {
                 scope = Scope::Collection;
             }
         }
+        let own = matches!(scope, Scope::Own | Scope::Trash);
         Ok(Some(PageQuery {
             viewer,
             scope,
@@ -165,6 +168,7 @@ impl ListQuery {
             roll: self.roll,
             tag: some(self.tag).map(|t| search::tag(&t)),
             words: some(self.q),
+            file_names: own && migrations::has(sql, FILE_NAMES)?,
             film: some(self.film),
             camera: some(self.camera),
             lens: some(self.lens),
@@ -191,13 +195,18 @@ pub(super) async fn list(
     let viewer = session.viewer();
     let read = move |sql: &mut Sql| {
         let features = Features { albums: albums::available(sql)? };
-        let Some(query) = query.resolve(sql, viewer)? else { return Ok((Vec::new(), false, features)) };
+        let Some(query) = query.resolve(sql, viewer)? else {
+            return Ok((Vec::new(), HashMap::new(), false, features));
+        };
         let (rows, more) = photos::page(sql, &query)?;
-        Ok((rows, more, features))
+        let ids: Vec<i64> = rows.iter().filter(|_| query.file_names).map(|row| row.id).collect();
+        let names = photos::file_names(sql, &ids)?;
+        Ok((rows, names, more, features))
     };
-    let (rows, more, features) = api.db.call(read).await?;
+    let (rows, mut names, more, features) = api.db.call(read).await?;
     let next = if more { rows.last().map(|row| row.key.clone()) } else { None };
-    let photos = rows.into_iter().map(|row| to_json(&api, row, viewer)).collect();
+    let photo = |row: PhotoRow| Photo { file_name: names.remove(&row.id), ..to_json(&api, row, viewer) };
+    let photos = rows.into_iter().map(photo).collect();
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(PhotoPage { photos, next, features })))
 }
 
@@ -209,9 +218,14 @@ pub(super) async fn one(
 ) -> Result<impl IntoResponse, ApiError> {
     let viewer = session.viewer();
     let row = find(&api, &key, viewer).await?;
-    let owner = row.owner_id;
+    let (id, owner) = (row.id, row.owner_id);
     let mut photo = to_json(&api, row, viewer);
-    photo.owner = api.db.call(move |sql| Ok(others(sql, &session)?.remove(&owner))).await?;
+    if photo.editable {
+        let more = move |sql: &mut Sql| {
+            Ok((others(sql, &session)?.remove(&owner), photos::file_names(sql, &[id])?.remove(&id)))
+        };
+        (photo.owner, photo.file_name) = api.db.call(more).await?;
+    }
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(photo)))
 }
 
@@ -350,6 +364,9 @@ pub(super) async fn bulk(
             }
             rows.push(row);
         }
+        if body.frames_from.is_some() && body.frames_order == FrameOrder::Names {
+            by_name(sql, &mut rows)?;
+        }
         for (row, frame) in rows.iter().zip(frames(body.frames_from)) {
             match body.action {
                 BulkAction::Change => {
@@ -376,6 +393,36 @@ pub(super) async fn bulk(
     let done = api.db.write(write).await?;
     api.queue.wake();
     Ok(Json(done))
+}
+
+/// Puts photos in the order of the names of their files; without names they stay behind in their order.
+fn by_name(sql: &mut Sql, rows: &mut [PhotoRow]) -> Result<(), ApiError> {
+    let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+    let names = photos::file_names(sql, &ids)?;
+    rows.sort_by_cached_key(|row| {
+        let name = names.get(&row.id);
+        (name.is_none(), name.map(|name| natural(name)))
+    });
+    Ok(())
+}
+
+/// A part of a name as people read it: a number counts as one.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Number(u128),
+    Text(String),
+}
+
+/// What a name is sorted by: 2 before 10.
+fn natural(name: &str) -> Vec<Part> {
+    let letters: Vec<char> = name.to_lowercase().chars().collect();
+    letters
+        .chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit())
+        .map(|part| {
+            let text: String = part.iter().collect();
+            text.parse().map_or(Part::Text(text), Part::Number)
+        })
+        .collect()
 }
 
 /// The frame of each photo in turn, counted up from the first; without a first they stay as they are.
@@ -420,4 +467,16 @@ pub(super) async fn by_short(
     let row = api.db.call(move |sql| Ok(photos::by_short(sql, &code)?)).await?;
     let row = row.filter(|row| viewer.may_see(row)).ok_or(ApiError::NotFound)?;
     Ok(Json(serde_json::json!({ "key": row.key })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_sorted_as_people_read_them() {
+        let mut names = ["R012_10.tif", "r012_2.tif", "R012_02b.tif", "R3_1.tif", "x"];
+        names.sort_by_cached_key(|name| natural(name));
+        assert_eq!(names, ["R3_1.tif", "r012_2.tif", "R012_02b.tif", "R012_10.tif", "x"]);
+    }
 }

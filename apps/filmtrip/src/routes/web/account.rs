@@ -40,14 +40,14 @@ pub(super) async fn login(State(web): Shared, mut visit: Visit, Form(form): Form
         email: form.line("email"),
         password: form.raw("password").unwrap_or_default().to_owned(),
     };
-    let answer = match web.backend.call(&visit.caller, Method::POST, "/api/auth/login", None, Some(&body)).await
-    {
-        Ok(answer) => answer,
-        Err(failure) => {
-            let body = pages::login(texts, &body.email, None, Some(texts.error(&failure.code)), &kept);
-            return visit.page(failure.status, texts.login_title, &[], None, body);
-        }
-    };
+    let answer =
+        match web.backend.call(&visit.caller, Method::POST, "/api/auth/login", None, Some(&body)).await {
+            Ok(answer) => answer,
+            Err(failure) => {
+                let body = pages::login(texts, &body.email, None, Some(texts.error(&failure.code)), &kept);
+                return visit.page(failure.status, texts.login_title, &[], None, body);
+            }
+        };
     if fields.is_empty() {
         return done(next, &answer);
     }

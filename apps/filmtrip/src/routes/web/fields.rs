@@ -118,7 +118,8 @@ mod tests {
         for right in ["/admin", "/admin?roll=k", "/admin/rolls/k"] {
             assert_eq!(studio_path(right), Some(right));
         }
-        let wrong = ["//evil.example", "https://evil.example/admin", "/adminx", "/admin?a\r\nb", "", "/admin/../p"];
+        let wrong =
+            ["//evil.example", "https://evil.example/admin", "/adminx", "/admin?a\r\nb", "", "/admin/../p"];
         for wrong in wrong {
             assert_eq!(studio_path(wrong), None, "{wrong}");
         }

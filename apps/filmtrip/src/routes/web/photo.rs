@@ -125,10 +125,12 @@ async fn form_of(
     let rolls: RollList = visit.ask("/api/rolls").await?;
     let gear: Gear = visit.ask("/api/gear?mine=true").await?;
     let degrees = photo.location.map(|l| (l.lat.to_string(), l.lon.to_string())).unwrap_or_default();
-    let mut place = edit_form::Place { lat: degrees.0, lon: degrees.1, shown: photo.location.is_some_and(|l| l.shown) };
+    let mut place =
+        edit_form::Place { lat: degrees.0, lon: degrees.1, shown: photo.location.is_some_and(|l| l.shown) };
     if let Some((form, _)) = refused {
         write_into(&mut photo, form, &rolls.rolls);
-        place = edit_form::Place { lat: form.line("lat"), lon: form.line("lon"), shown: form.ticked("shown") };
+        place =
+            edit_form::Place { lat: form.line("lat"), lon: form.line("lon"), shown: form.ticked("shown") };
     }
     let view = edit_form::View {
         session,

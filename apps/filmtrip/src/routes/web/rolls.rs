@@ -68,7 +68,9 @@ pub(super) async fn create(visit: Visit, Form(form): Form<Fields>) -> Response {
         Err(failure) => Err(failure),
     };
     let failure = match made {
-        Ok(roll) => return Redirect::to(&format!("/admin?roll={}&notice=roll", enc(&roll.key))).into_response(),
+        Ok(roll) => {
+            return Redirect::to(&format!("/admin?roll={}&notice=roll", enc(&roll.key))).into_response();
+        }
         Err(failure) => failure,
     };
     let (texts, problem) = (visit.texts(), visit.problem(&failure));

@@ -15,8 +15,8 @@ use super::{Failure, Shared, Visit, done};
 use crate::auth::session;
 use crate::error::ApiError;
 use crate::model::{
-    AlbumList, BulkAction, BulkBody, ErrorBody, Gear, PhotoChange, RollList, SessionInfo, UploadRules, Uploaded,
-    Visibility,
+    AlbumList, BulkAction, BulkBody, ErrorBody, FrameOrder, Gear, PhotoChange, RollList, SessionInfo,
+    UploadRules, Uploaded, Visibility,
 };
 use crate::templates::parts::enc;
 use crate::templates::studio as pages;
@@ -93,7 +93,7 @@ fn written(form: &Fields) -> pages::Bulk {
         camera: form.line("camera"),
         lens: form.line("lens"),
         frames_from: form.line("frames_from"),
-        reversed: form.line("frames_order") == "reversed",
+        frames_order: form.line("frames_order"),
     }
 }
 
@@ -191,9 +191,15 @@ fn bulk_body(form: &Fields, mut keys: Vec<String>, action: BulkAction) -> Result
     let change = action == BulkAction::Change;
     let filled = |name: &str| form.filled(name).filter(|_| change);
     let frames_from = if change { form.parsed("frames_from")? } else { None };
-    if frames_from.is_some() && form.line("frames_order") == "reversed" {
-        keys.reverse();
-    }
+    let frames_order = match form.line("frames_order").as_str() {
+        _ if frames_from.is_none() => FrameOrder::Keys,
+        "names" => FrameOrder::Names,
+        "reversed" => {
+            keys.reverse();
+            FrameOrder::Keys
+        }
+        _ => FrameOrder::Keys,
+    };
     Ok(BulkBody {
         keys,
         action,
@@ -211,6 +217,7 @@ fn bulk_body(form: &Fields, mut keys: Vec<String>, action: BulkAction) -> Result
         remove_tags: if change { form.list("remove_tags") } else { Vec::new() },
         album: filled("album"),
         frames_from,
+        frames_order,
     })
 }
 

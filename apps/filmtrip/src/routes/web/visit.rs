@@ -244,7 +244,13 @@ impl Visit {
     }
 
     /// A page of the studio whose form, sent to `action`, was not taken; the field that is wrong is marked.
-    pub(super) fn studio_again(&self, failure: &Failure, title: &str, action: &str, body: Markup) -> Response {
+    pub(super) fn studio_again(
+        &self,
+        failure: &Failure,
+        title: &str,
+        action: &str,
+        body: Markup,
+    ) -> Response {
         let body = match failure.field.as_deref() {
             Some(field) => templates::parts::mark(&body, action, field),
             None => body,
