@@ -226,8 +226,8 @@ catalogue! {
     roll_originals: "Download all originals (ZIP)", "下载全部原图（ZIP）";
     roll_like: "Next roll like this", "以此新建下一卷";
     roll_hint: "Everybody who sees a photo of the roll can read all of this.", "能看到这卷照片的人都能看到以上全部内容。";
-    roll_delete_hint: "{n} on it stay, and keep its film, camera and lens. Its notes, dates and development are gone for good.", "其中的 {n}会保留，并沿用它的胶卷型号、相机和镜头；胶卷的备注、日期和冲洗记录将永久删除。";
-    album_delete_hint: "{n} in it stay. Its title, description and order are gone for good.", "其中的 {n}会保留；标题、描述和顺序将永久删除。";
+    roll_delete_hint: "Its photos stay ({n}) and keep its film, camera and lens. Its notes, dates and development are gone for good.", "其中的 {n}会保留，并沿用它的胶卷型号、相机和镜头；胶卷的备注、日期和冲洗记录将永久删除。";
+    album_delete_hint: "Its photos stay ({n}). Its title, description and order are gone for good.", "其中的 {n}会保留；标题、描述和顺序将永久删除。";
     box_iso: "ISO on the box", "标称 ISO";
     exposure_index: "Exposed at (EI)", "实际曝光指数（EI）";
     lab_hint: "Empty: developed at home", "留空表示自己冲洗";

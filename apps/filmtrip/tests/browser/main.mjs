@@ -20,6 +20,7 @@ const steps = [
   studio.batchIntoAnAlbum,
   studio.connectionGone,
   keyboard.forms,
+  keyboard.refusedForms,
   visitors.withoutScript,
   looks.everyPage,
 ];

@@ -18,7 +18,7 @@ use super::{Api, Session, Shared};
 use crate::db::photos::{self, Order, PageQuery, PhotoRow};
 use crate::db::rfc3339;
 use crate::db::sql::Sql;
-use crate::db::visibility::Scope;
+use crate::db::visibility::{Scope, Viewer};
 use crate::error::ApiError;
 use crate::zip::{self, Entry, Writer};
 
@@ -38,40 +38,8 @@ pub(super) async fn originals(
 ) -> Result<Response, ApiError> {
     let viewer = session.viewer();
     let read = move |sql: &mut Sql| {
-        let roll = own_roll(sql, viewer, &key)?;
-        let mut query = PageQuery {
-            viewer,
-            scope: Scope::Own,
-            order: Order::Frames,
-            roll: Some(key),
-            tag: None,
-            words: None,
-            file_names: false,
-            film: None,
-            camera: None,
-            lens: None,
-            scanner: None,
-            before: None,
-            limit: PAGE,
-        };
-        let mut rows: Vec<PhotoRow> = Vec::new();
-        loop {
-            let (page, more) = photos::page(sql, &query)?;
-            rows.extend(page);
-            query.before = rows.last().map(|row| row.key.clone());
-            if !more {
-                break;
-            }
-        }
-        let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
-        let mut names = photos::file_names(sql, &ids)?;
-        let mut taken = HashSet::new();
-        let files = rows.into_iter().map(|row| {
-            let name = names.remove(&row.id);
-            let entry = entry(&row, name.as_deref(), &mut taken)?;
-            Ok::<File, ApiError>((row, entry))
-        });
-        Ok((roll.roll.title, files.collect::<Result<Vec<_>, _>>()?))
+        let title = own_roll(sql, viewer, &key)?.roll.title;
+        Ok((title, files(sql, viewer, key)?))
     };
     let (title, files) = api.db.call(read).await?;
     let entries: Vec<Entry> = files.iter().map(|(_, entry)| entry.clone()).collect();
@@ -86,6 +54,42 @@ pub(super) async fn originals(
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     Ok(response)
+}
+
+/// What is on a roll, by frame.
+fn files(sql: &mut Sql, viewer: Viewer, roll: String) -> Result<Vec<File>, ApiError> {
+    let mut query = PageQuery {
+        viewer,
+        scope: Scope::Own,
+        order: Order::Frames,
+        roll: Some(roll),
+        tag: None,
+        words: None,
+        file_names: false,
+        film: None,
+        camera: None,
+        lens: None,
+        scanner: None,
+        before: None,
+        limit: PAGE,
+    };
+    let mut rows: Vec<PhotoRow> = Vec::new();
+    loop {
+        let (page, more) = photos::page(sql, &query)?;
+        rows.extend(page);
+        query.before = rows.last().map(|row| row.key.clone());
+        if !more {
+            break;
+        }
+    }
+    let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+    let names = photos::file_names(sql, &ids)?;
+    let mut taken = HashSet::new();
+    let mut file = |row: PhotoRow| {
+        let entry = entry(&row, names.get(&row.id).map(String::as_str), &mut taken)?;
+        Ok((row, entry))
+    };
+    rows.into_iter().map(&mut file).collect()
 }
 
 /// The file of a photo under the name that it came with, else its frame or its key; no name is there twice.
