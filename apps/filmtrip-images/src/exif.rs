@@ -18,7 +18,7 @@ pub struct Exif {
     pub model: Option<String>,
     /// The lens, like `make`.
     pub lens: Option<String>,
-    /// When, by the camera's clock without zone: `YYYY-MM-DDTHH:MM:SS`.
+    /// When it was taken, by the camera's clock without zone: `YYYY-MM-DDTHH:MM:SS`. Not when it was scanned.
     pub taken_at: Option<String>,
     /// Exposure time in seconds.
     pub exposure_seconds: Option<f64>,
@@ -125,9 +125,8 @@ pub(super) fn harmless(block: Vec<u8>) -> Result<(Exif, u16), String> {
 pub(super) fn from_tags(tags: &mut dyn Tags) -> (Exif, u16) {
     let mut text = |ifd, tag| tags.text(ifd, tag).and_then(|t| clean(&t));
     let (make, model, lens) = (text(Ifd::Main, 0x010F), text(Ifd::Main, 0x0110), text(Ifd::Exif, 0xA434));
-    let taken_at = [(Ifd::Exif, 0x9003), (Ifd::Exif, 0x9004), (Ifd::Main, 0x0132)]
-        .into_iter()
-        .find_map(|(ifd, tag)| moment(&text(ifd, tag)?));
+    // Only when it was taken: for film, when it was digitised or written is the hour of the scan.
+    let taken_at = text(Ifd::Exif, 0x9003).and_then(|t| moment(&t));
     let mut number = |ifd, tag, low: f64, high: f64| {
         tags.number(ifd, tag, 0).filter(|n| n.is_finite() && (low..=high).contains(n))
     };

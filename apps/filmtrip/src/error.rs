@@ -14,6 +14,9 @@ pub enum ApiError {
     /// The request makes no sense as it is.
     #[error("{0}")]
     BadRequest(String),
+    /// A field of the request holds what it cannot: its name, and what is wrong with it.
+    #[error("{1}")]
+    BadField(&'static str, String),
     /// No session, or one that has expired.
     #[error("log in first")]
     Unauthenticated,
@@ -29,6 +32,12 @@ pub enum ApiError {
     /// There is no such thing, or this viewer may not know of it.
     #[error("not found")]
     NotFound,
+    /// A photo was to go on a roll that is not its owner's, or not there.
+    #[error("the roll is not there, or not of the photo's owner")]
+    NoRoll,
+    /// The same of an album.
+    #[error("the album is not there, or not of the photo's owner")]
+    NoAlbum,
     /// Above the size cap; the limit in bytes.
     #[error("the file is larger than {0} bytes")]
     TooLarge(u64),
@@ -84,16 +93,29 @@ impl ApiError {
         }
     }
 
+    /// The field of the request that is wrong, where it is one.
+    #[must_use]
+    pub fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::BadField(field, _) => Some(field),
+            Self::NoRoll => Some("roll"),
+            Self::NoAlbum => Some("album"),
+            _ => None,
+        }
+    }
+
     /// The status and the stable code of this error.
     #[must_use]
     pub fn parts(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
+            Self::BadRequest(_) | Self::BadField(..) => (StatusCode::BAD_REQUEST, "bad_request"),
             Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated"),
             Self::WrongLogin => (StatusCode::UNAUTHORIZED, "wrong_login"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
             Self::Csrf => (StatusCode::FORBIDDEN, "csrf"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Self::NoRoll => (StatusCode::UNPROCESSABLE_ENTITY, "no_roll"),
+            Self::NoAlbum => (StatusCode::UNPROCESSABLE_ENTITY, "no_album"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::UnsupportedType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_type"),
             Self::BadImage(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_image"),
@@ -140,7 +162,9 @@ impl IntoResponse for ApiError {
             Self::Upstream(e) => tracing::error!("api not reachable: {e}"),
             _ => {}
         }
-        let body = ErrorBody { error: ErrorDetail { code: code.to_owned(), message: self.to_string() } };
+        let field = self.field().map(str::to_owned);
+        let body =
+            ErrorBody { error: ErrorDetail { code: code.to_owned(), message: self.to_string(), field } };
         let mut response = (status, Json(body)).into_response();
         let retry = match self {
             Self::TooManyAttempts(seconds) => Some(seconds),

@@ -120,9 +120,61 @@ impl Texts {
             "forbidden" => self.forbidden,
             "not_found" => self.not_found,
             "conflict" | "exists" => self.conflict,
+            "no_roll" => self.no_such_roll,
+            "no_album" => self.no_such_album,
             "weak_password" => self.weak_password,
             _ => self.unavailable,
         }
+    }
+
+    /// What to tell of a form that was not taken: the field that is wrong by the name that it has on the page.
+    #[must_use]
+    pub fn refusal(&self, code: &str, field: Option<&str>) -> String {
+        let earlier = match field {
+            Some("unloaded_on") => Some(self.loaded_on),
+            Some("ends_on") => Some(self.starts_on),
+            _ => None,
+        };
+        match (code, field.and_then(|field| self.field(field)), earlier) {
+            ("csrf", ..) => self.csrf_again.to_owned(),
+            ("bad_request", Some(name), Some(first)) => {
+                self.wrong_order.replace("{n}", name).replace("{m}", first)
+            }
+            ("bad_request", Some(name), None) => self.wrong_field.replace("{n}", name),
+            _ => self.error(code).to_owned(),
+        }
+    }
+
+    /// The name of a field of the API on the pages.
+    fn field(&self, field: &str) -> Option<&'static str> {
+        Some(match field {
+            "title" => self.title,
+            "caption" => self.caption,
+            "tags" => self.tags,
+            "frame" => self.frame,
+            "frames_from" => self.first_frame,
+            "film_stock" => self.film_stock,
+            "camera" => self.camera,
+            "lens" => self.lens,
+            "scanner" => self.scanner,
+            "lab" => self.lab,
+            "developer" => self.developer,
+            "notes" => self.notes,
+            "format" => self.format,
+            "box_iso" => self.box_iso,
+            "exposure_index" => self.exposure_index,
+            "loaded_on" => self.loaded_on,
+            "unloaded_on" => self.unloaded_on,
+            "taken_at" => self.taken,
+            "location" | "place" => self.place,
+            "lat" => self.latitude,
+            "lon" => self.longitude,
+            "description" => self.description,
+            "starts_on" => self.starts_on,
+            "ends_on" => self.ends_on,
+            "visibility" => self.visibility,
+            _ => return None,
+        })
     }
 
     /// What to tell after something was done; only known codes, since they come from the URL.
@@ -242,6 +294,15 @@ mod tests {
         assert_eq!(Lang::En.moment("2026-05-01T18:30:00"), "1 May 2026 18:30");
         assert_eq!(Lang::En.day("2026-13-01"), "2026-13-01");
         assert_eq!(Lang::En.day("soon"), "soon");
+    }
+
+    #[test]
+    fn a_refusal_names_the_field_as_the_page_does() {
+        let (en, zh) = (Lang::En.texts(), Lang::Zh.texts());
+        assert!(en.refusal("bad_request", Some("box_iso")).contains("ISO on the box"));
+        assert!(zh.refusal("bad_request", Some("unloaded_on")).contains("“取片”早于“装片”"));
+        assert_eq!(en.refusal("bad_request", None), en.bad_request);
+        assert_eq!(en.refusal("no_roll", Some("roll")), en.no_such_roll);
     }
 
     #[test]

@@ -294,6 +294,7 @@ pub async fn accept(
             focal_mm: exif.focal_mm,
         },
         about: upload.about.clone(),
+        file_name: upload.file_name.clone(),
     };
     let upload = upload.clone();
     let insert = move |sql: &mut Sql| {

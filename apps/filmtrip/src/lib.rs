@@ -17,6 +17,7 @@ pub mod server;
 pub mod storage;
 pub mod templates;
 pub mod work;
+pub mod zip;
 
 pub use filmtrip_images as images;
 

@@ -1,5 +1,7 @@
 //! Accounts, sessions, set-up links and login attempts.
 
+use std::collections::HashMap;
+
 use super::sql::{DbResult, Row, Sql};
 use super::{now_ms, rfc3339};
 use crate::error::ApiError;
@@ -71,6 +73,15 @@ pub fn by_email(sql: &mut Sql, email: &str) -> DbResult<Option<User>> {
 pub fn by_id(sql: &mut Sql, id: i64) -> DbResult<Option<User>> {
     let query = format!("SELECT {COLUMNS} FROM users u WHERE u.id = ?1");
     sql.first(&query, params![id])?.as_ref().map(user).transpose()
+}
+
+/// The emails of all accounts but one, by their row ids.
+///
+/// # Errors
+/// Those of the database.
+pub fn others(sql: &mut Sql, but: i64) -> DbResult<HashMap<i64, String>> {
+    let rows = sql.query("SELECT id, email FROM users WHERE id <> ?1", params![but])?;
+    rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
 }
 
 /// How many accounts there are.

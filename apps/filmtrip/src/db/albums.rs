@@ -217,3 +217,13 @@ pub fn append(sql: &mut Sql, key: &str, owner_id: i64, photo_ids: &[i64]) -> DbR
     add(sql, album.id, first, photo_ids)?;
     Ok(true)
 }
+
+/// Adds a photo to an album of an account at a place of its own, as [`append`] does at the end.
+///
+/// # Errors
+/// Those of the database.
+pub fn place(sql: &mut Sql, key: &str, owner_id: i64, photo_id: i64, position: u64) -> DbResult<bool> {
+    let Some(album) = by_key(sql, key)?.filter(|a| a.owner_id == owner_id) else { return Ok(false) };
+    add(sql, album.id, i64::try_from(position).unwrap_or(i64::MAX), &[photo_id])?;
+    Ok(true)
+}

@@ -43,14 +43,22 @@ pub const ALL: &[Migration] = &[
         needs_code: 1,
         sql: include_str!("migrations/0006_uploads_by_photo.sql"),
     },
+    Migration {
+        number: 7,
+        name: "file_names",
+        needs_code: 1,
+        sql: include_str!("migrations/0007_file_names.sql"),
+    },
 ];
 
-/// The newest schema that this build knows. 5 has albums; 6 only an index, which no query needs to be right.
-pub const NEWEST: u32 = 6;
+/// The newest schema that this build knows. 6 is only an index, which no query needs to be right.
+pub const NEWEST: u32 = 7;
 /// The oldest schema that this build runs on.
 pub const MINIMUM: u32 = 4;
 /// The schema from which there are albums.
 pub const ALBUMS: u32 = 5;
+/// The schema from which photos keep the names of their files.
+pub const FILE_NAMES: u32 = 7;
 
 /// Why a migration or a start was refused.
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +114,15 @@ pub fn version(sql: &mut Sql) -> DbResult<u32> {
         return Ok(0);
     }
     sql.value("SELECT coalesce(max(number), 0) FROM schema_migrations", &[])
+}
+
+/// Whether a database that this build runs on has a schema already. Asked at each request: a migration may run under a
+/// live process.
+///
+/// # Errors
+/// Those of the database.
+pub fn has(sql: &mut Sql, number: u32) -> DbResult<bool> {
+    Ok(sql.first("SELECT 1 FROM schema_migrations WHERE number >= ?1 LIMIT 1", params![number])?.is_some())
 }
 
 fn has_table(sql: &mut Sql) -> DbResult<bool> {
@@ -259,7 +276,7 @@ mod tests {
             let rows = sql.query(query, &[]).expect("schema");
             rows.iter().map(|row| row.get(0)).collect::<DbResult<Vec<String>>>().expect("sql")
         };
-        assert_eq!(dump(&[2, 4, 5, 6]), dump(&[6]));
+        assert_eq!(dump(&[2, 4, 5, NEWEST]), dump(&[NEWEST]));
         assert_ne!(dump(&[4]), dump(&[5]));
         assert_ne!(dump(&[5]), dump(&[6]));
     }

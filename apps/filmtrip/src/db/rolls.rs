@@ -1,9 +1,8 @@
 //! Rolls of film.
 
-use super::now_ms;
-use super::photos;
 use super::sql::{DbResult, Row, Sql, Value};
-use super::visibility::Viewer;
+use super::visibility::{Scope, Viewer, Wheres};
+use super::{now_ms, photos, rfc3339};
 use crate::model::{FilmFormat, Roll, RollBody};
 use crate::params;
 
@@ -30,6 +29,8 @@ pub(super) fn roll(row: &Row, at: usize) -> DbResult<Roll> {
         unloaded_on: row.get(at + 12)?,
         notes: row.get(at + 13)?,
         photos: None,
+        strip: Vec::new(),
+        owner: None,
         editable: false,
     })
 }
@@ -41,6 +42,8 @@ pub struct RollRow {
     pub id: i64,
     /// Whose it is.
     pub owner_id: i64,
+    /// The day it is sorted by: when it was loaded, else when its row was made.
+    pub day: String,
     /// What everybody sees, with the number of public photos on it; `editable` is not filled in.
     pub roll: Roll,
 }
@@ -49,7 +52,15 @@ const COUNT: &str = "(SELECT count(*) FROM photos p WHERE p.roll_id = r.id AND p
 
 fn with_count(row: &Row) -> DbResult<RollRow> {
     let roll = Roll { photos: Some(row.get(2)?), ..roll(row, 3)? };
-    Ok(RollRow { id: row.get(0)?, owner_id: row.get(1)?, roll })
+    let made = rfc3339(row.get(17)?).get(..10).unwrap_or_default().to_owned();
+    let day = roll.loaded_on.clone().unwrap_or(made);
+    Ok(RollRow { id: row.get(0)?, owner_id: row.get(1)?, day, roll })
+}
+
+/// Last loaded first.
+fn sorted(mut rows: Vec<RollRow>) -> Vec<RollRow> {
+    rows.sort_by(|a, b| (&b.day, b.id).cmp(&(&a.day, a.id)));
+    rows
 }
 
 /// A roll by its key. Its photos are counted as the viewer may see them.
@@ -62,7 +73,9 @@ pub fn by_key(sql: &mut Sql, viewer: Viewer, key: &str) -> DbResult<Option<RollR
         Viewer::User(id) => (" AND (p.visibility = 'public' OR p.owner_id = ?2)", id),
         Viewer::Anonymous => (" AND (p.visibility = 'public' OR p.owner_id = ?2)", -1),
     };
-    let query = format!("SELECT r.id, r.owner_id, {COUNT}{open}), {COLUMNS} FROM rolls r WHERE r.key = ?1");
+    let query = format!(
+        "SELECT r.id, r.owner_id, {COUNT}{open}), {COLUMNS}, r.created_at FROM rolls r WHERE r.key = ?1"
+    );
     let values: &[Value] = &[key.into(), owner.into()];
     let values = if open.is_empty() { &values[..1] } else { values };
     sql.first(&query, values)?.as_ref().map(with_count).transpose()
@@ -76,17 +89,34 @@ pub fn is_of(sql: &mut Sql, key: &str, owner_id: i64) -> DbResult<bool> {
     Ok(sql.first("SELECT 1 FROM rolls WHERE key = ?1 AND owner_id = ?2", params![key, owner_id])?.is_some())
 }
 
-/// The rolls of an account, or of all; newest first, at most 1,000.
+/// Rolls with photos that everybody may list, with their number; last loaded first, at most 1,000.
+///
+/// # Errors
+/// Those of the database.
+pub fn public(sql: &mut Sql) -> DbResult<Vec<RollRow>> {
+    let mut wheres = Wheres::default();
+    Viewer::Anonymous.listed(Scope::Public, &mut wheres);
+    let query = format!(
+        "SELECT r.id, r.owner_id, count(p.id), {COLUMNS}, r.created_at FROM rolls r JOIN photos p ON p.roll_id = r.id{}
+         GROUP BY r.id ORDER BY r.id DESC LIMIT 1000",
+        wheres.sql()
+    );
+    let rows = sql.query(&query, &wheres.values)?;
+    Ok(sorted(rows.iter().map(with_count).collect::<DbResult<_>>()?))
+}
+
+/// The rolls of an account, or of all; last loaded first, at most 1,000.
 ///
 /// # Errors
 /// Those of the database.
 pub fn list(sql: &mut Sql, owner_id: Option<i64>) -> DbResult<Vec<RollRow>> {
     let own = if owner_id.is_some() { "WHERE r.owner_id = ?1" } else { "" };
     let query = format!(
-        "SELECT r.id, r.owner_id, {COUNT}), {COLUMNS} FROM rolls r {own} ORDER BY r.id DESC LIMIT 1000"
+        "SELECT r.id, r.owner_id, {COUNT}), {COLUMNS}, r.created_at FROM rolls r {own} ORDER BY r.id DESC LIMIT 1000"
     );
     let values: Vec<Value> = owner_id.map(Value::from).into_iter().collect();
-    sql.query(&query, &values)?.iter().map(with_count).collect()
+    let rows = sql.query(&query, &values)?;
+    Ok(sorted(rows.iter().map(with_count).collect::<DbResult<_>>()?))
 }
 
 fn values(body: &RollBody) -> Vec<Value> {
@@ -144,13 +174,18 @@ fn photo_ids(sql: &mut Sql, id: i64) -> DbResult<Vec<i64>> {
     sql.query("SELECT id FROM photos WHERE roll_id = ?1", params![id])?.iter().map(|row| row.get(0)).collect()
 }
 
-/// Removes a roll. Its photos stay.
+/// Removes a roll. Its photos stay, and what they were made with becomes their own.
 ///
 /// # Errors
 /// Those of the database.
 pub fn delete(sql: &mut Sql, id: i64) -> DbResult<()> {
     let photos = photo_ids(sql, id)?;
-    sql.execute("UPDATE photos SET roll_id = NULL WHERE roll_id = ?1", params![id])?;
+    let own = |column: &str| {
+        let of_roll = format!("(SELECT r.{column} FROM rolls r WHERE r.id = ?1)");
+        format!("{column} = CASE WHEN {column} <> '' THEN {column} ELSE {of_roll} END")
+    };
+    let kept = ["film_stock", "camera", "lens"].map(own).join(", ");
+    sql.execute(&format!("UPDATE photos SET {kept}, roll_id = NULL WHERE roll_id = ?1"), params![id])?;
     sql.execute("DELETE FROM rolls WHERE id = ?1", params![id])?;
     photos::refresh_search(sql, &photos)
 }

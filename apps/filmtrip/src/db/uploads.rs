@@ -59,7 +59,7 @@ fn upload(row: &Row) -> DbResult<UploadRow> {
         },
         file_name: row.get(7)?,
         bytes: row.get(8)?,
-        about: serde_json::from_str(&about).map_err(|_| DbError::odd(9, "what its owner says"))?,
+        about: About::stored(&about).map_err(|_| DbError::odd(9, "what its owner says"))?,
         md5: row.get(10)?,
         photo_id: row.get(11)?,
         duplicate: row.get(12)?,

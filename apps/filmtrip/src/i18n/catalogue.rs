@@ -59,7 +59,7 @@ catalogue! {
     map_list: "Places", "地点列表";
     zoom_in: "Zoom in", "放大";
     zoom_out: "Zoom out", "缩小";
-    zoom_reset: "Whole world", "全世界";
+    zoom_reset: "Whole world", "查看全图";
     no_date: "Without a date", "日期不详";
 
     // One photo.
@@ -71,7 +71,7 @@ catalogue! {
     film_stock: "Film", "胶卷型号";
     format: "Format", "画幅";
     exposure: "Exposed at", "感光度";
-    box_speed: "box", "标称";
+    exposed_as: "EI {n} (box {b}, {p})", "EI {n}（标称 {b}，{p}）";
     pushed_one: "pushed {n} stop", "增感 {n} 挡";
     pushed_many: "pushed {n} stops", "增感 {n} 挡";
     pulled_one: "pulled {n} stop", "减感 {n} 挡";
@@ -112,7 +112,7 @@ catalogue! {
     close: "Close", "关闭";
     information: "Information", "信息";
     full_screen: "Full screen", "全屏";
-    viewer: "Photo viewer", "看图";
+    viewer: "Photo viewer", "照片浏览";
     position: "Photo {n} of {m}", "第 {n} 张，共 {m} 张";
     photo_page: "Page of this photo", "照片页面";
     image_failed: "The image could not be loaded.", "图片加载失败。";
@@ -121,6 +121,10 @@ catalogue! {
     email: "Email", "邮箱";
     password: "Password", "密码";
     login_title: "Log in to the studio", "登录后台";
+    login_keeps: "You were logged out. What you wrote is kept: log in, and send it again.", "登录已过期。你填写的内容已保留，登录后可再次提交。";
+    resend_title: "Your form has not been sent yet", "表单尚未提交";
+    resend_hint: "You are logged in again. What you wrote is as you left it.", "你已重新登录，填写的内容原样保留。";
+    resend: "Send it now", "立即提交";
     setup_title: "Choose your password", "设置密码";
     setup_hint: "At least 10 characters. The link works once.", "至少 10 个字符，链接只能用一次。";
     setup_save: "Save password", "保存密码";
@@ -143,11 +147,11 @@ catalogue! {
     tags_hint: "Separated by commas", "用逗号分隔";
     visibility: "Who may see it", "可见范围";
     public: "Everybody", "公开";
-    unlisted: "Whoever has the link", "仅持链接者";
-    private: "Only me", "仅自己";
-    no_roll: "No roll", "不属于胶卷";
+    unlisted: "Whoever has the link", "知道链接的人可见";
+    private: "Only me and the admins", "仅自己和管理员可见";
+    no_roll: "No roll", "未归入胶卷";
     no_album: "No album", "不加入相册";
-    keep_duplicate: "Store files that are here already once more", "重复的文件也再存一份";
+    keep_duplicate: "Store files that are here already once more", "保留重复文件";
     start_upload: "Upload {n}", "上传 {n} 张";
     waiting: "Waiting", "等待中";
     sending: "Uploading", "上传中";
@@ -159,6 +163,7 @@ catalogue! {
     retrying: "Trying again soon", "稍后重试";
     cancel: "Cancel", "取消";
     retry: "Try again", "重试";
+    retry_all: "Try all failed ones again", "重试全部失败项";
     remove: "Remove", "移除";
     clear_done: "Clear the finished ones", "清除已完成";
     batch_progress: "{n} of {m} photos uploaded", "已上传 {n} / {m} 张";
@@ -187,11 +192,17 @@ catalogue! {
     add_tags: "Add tags", "添加标签";
     remove_tags: "Remove tags", "移除标签";
     add_to_album: "Add to album", "加入相册";
+    bulk_more: "Date, place, film and gear, frame numbers", "日期、地点、胶卷与器材、格号";
+    frames_from: "Number the frames from", "格号从此数开始";
+    frames_order: "In the order", "编号顺序";
+    frames_shown: "As shown here", "按当前显示顺序";
+    frames_reversed: "Last one first", "从最后一张开始";
+    frames_by_name: "By the names of the files", "按文件名";
     apply: "Apply", "应用";
     move_to_trash: "Move to the trash", "移到回收站";
     trash: "Trash", "回收站";
     trash_empty: "The trash is empty.", "回收站是空的。";
-    trash_hint: "Nobody but you sees what is here.", "这里的照片只有你能看到。";
+    trash_hint: "Only their owner and the admins see the photos here.", "这里的照片只有所有者和管理员能看到。";
     restore: "Restore", "恢复";
     delete_forever: "Delete for ever", "永久删除";
     forever_sure: "I know that it cannot be brought back", "我知道删除后无法恢复";
@@ -203,15 +214,20 @@ catalogue! {
     latitude: "Latitude", "纬度";
     longitude: "Longitude", "经度";
     show_location: "Show the exact place to everybody", "向所有人公开精确位置";
-    location_hint: "Off: only you see it. Empty both fields to forget it.", "不勾选时仅自己可见；清空两项即删除位置。";
+    location_hint: "Off: only you and the admins see it. Empty both fields to forget it.", "不勾选时仅自己和管理员可见；清空两项即删除位置。";
     stored_in: "Stored in", "存储位置";
 
     // Studio: rolls and albums.
     rolls: "Rolls", "胶卷";
+    rolls_empty: "No roll has photos for everybody yet.", "还没有公开的胶卷。";
     rolls_none: "No rolls yet. Load one.", "还没有胶卷，装一卷吧。";
     new_roll: "New roll", "新建胶卷";
-    roll_created: "The roll is there.", "胶卷已创建。";
-    roll_delete_hint: "The photos stay.", "照片会保留。";
+    roll_created: "The roll is there. Upload its photos.", "胶卷已创建，可以上传照片了。";
+    roll_originals: "Download all originals (ZIP)", "下载全部原图（ZIP）";
+    roll_like: "Next roll like this", "以此新建下一卷";
+    roll_hint: "Everybody who sees a photo of the roll can read all of this.", "能看到这卷照片的人都能看到以上全部内容。";
+    roll_delete_hint: "Its photos stay ({n}) and keep its film, camera and lens. Its notes, dates and development are gone for good.", "其中的 {n}会保留，并沿用它的胶卷型号、相机和镜头；胶卷的备注、日期和冲洗记录将永久删除。";
+    album_delete_hint: "Its photos stay ({n}). Its title, description and order are gone for good.", "其中的 {n}会保留；标题、描述和顺序将永久删除。";
     box_iso: "ISO on the box", "标称 ISO";
     exposure_index: "Exposed at (EI)", "实际曝光指数（EI）";
     lab_hint: "Empty: developed at home", "留空表示自己冲洗";
@@ -230,6 +246,8 @@ catalogue! {
     order: "Position", "序号";
     take_out: "Take out", "移出";
     save_order: "Save the order", "保存顺序";
+    sort_by_date: "Sort by date", "按日期排序";
+    sort_by_frame: "Sort by roll and frame", "按胶卷和格号排序";
     view: "View", "查看";
 
     // Site.
@@ -245,7 +263,7 @@ catalogue! {
     schema: "Schema", "数据库版本";
     release: "Release", "版本";
     direct_upload: "Direct upload", "直传";
-    image_processing: "Image styles of the store", "云端图片样式";
+    image_processing: "Image styles of the store", "又拍云图片处理（缩略图版本）";
     on: "on", "开";
     off: "off", "关";
     storage: "Storage", "存储";
@@ -281,28 +299,34 @@ catalogue! {
     enable: "Let in again", "恢复";
     new_link: "New set-up link", "新的设置链接";
     link_once: "Send this link to {n}. It works once and is not shown again.", "请把这个链接发给 {n}。链接只能用一次，且不再显示。";
+    owner: "Owner", "所有者";
     created_on: "Since", "创建于";
 
     // What was done, and what went wrong.
     uploaded: "The photos are in.", "照片已上传。";
     duplicates: "These photos were here already. Nothing was stored twice.", "这些照片已经存在，没有重复存储。";
-    partly: "Some files were refused.", "部分文件被拒绝。";
+    partly: "Some files were refused.", "部分文件未能上传。";
     saved: "Saved.", "已保存。";
     deleted: "Deleted.", "已删除。";
     trashed: "Moved to the trash.", "已移到回收站。";
     restored: "Restored.", "已恢复。";
     nothing_selected: "Nothing was selected.", "没有选择照片。";
     unsure: "Tick the box first: what is deleted for ever cannot be brought back.", "请先勾选确认：永久删除后无法恢复。";
-    not_found: "There is nothing here.", "这里什么都没有。";
+    not_found: "There is nothing here.", "页面不存在。";
     error_title: "That did not work", "出错了";
     wrong_login: "Email or password is wrong.", "邮箱或密码不正确。";
     too_many_attempts: "Too many attempts. Try again later.", "尝试次数过多，请稍后再试。";
     csrf: "The page was out of date. Reload it and try again.", "页面已过期，请刷新后重试。";
     bad_request: "Something in the form is missing, wrong or too long.", "表单内容缺失、有误或过长。";
+    wrong_field: "“{n}” is missing, wrong or too long. Nothing has been saved yet.", "“{n}”缺失、有误或过长，尚未保存。";
+    wrong_order: "“{n}” is before “{m}”. Nothing has been saved yet.", "“{n}”早于“{m}”，尚未保存。";
+    csrf_again: "The page was out of date. What you wrote is still here: send it once more.", "页面已过期，你填写的内容还在，请再提交一次。";
     weak_password: "The password must have 10 characters or more.", "密码至少需要 10 个字符。";
     too_large: "The file is too large.", "文件太大。";
     unsupported_type: "Only JPEG, PNG, WebP and TIFF images can be uploaded.", "只支持 JPEG、PNG、WebP 和 TIFF 图片。";
     bad_image: "The image is broken or has too many pixels.", "图片已损坏或像素过多。";
+    no_such_roll: "The roll is not there, or belongs to somebody else.", "这卷胶卷不存在，或属于其他用户。";
+    no_such_album: "The album is not there, or belongs to somebody else.", "这个相册不存在，或属于其他用户。";
     conflict: "It is there already.", "已经存在。";
     forbidden: "This account may not do that.", "当前账户无权进行此操作。";
     unavailable: "The service is not available at the moment. Try again soon.", "服务暂时不可用，请稍后再试。";

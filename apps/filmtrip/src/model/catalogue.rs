@@ -100,6 +100,12 @@ pub struct Roll {
     /// Photos on it that this viewer may see; only in lists and on its own page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub photos: Option<u64>,
+    /// Thumbs of its first frames; only in the list for everybody.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub strip: Vec<Image>,
+    /// Email of its owner, told to admins in lists when it is not their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// Whether this viewer may change it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub editable: bool,
@@ -140,8 +146,11 @@ pub struct RollBody {
 /// Rolls.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RollList {
-    /// Newest first.
+    /// Last loaded first; without that day, last created.
     pub rolls: Vec<Roll>,
+    /// What to send as `before` for the next page; absent on the last, and where there are no pages.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next: Option<String>,
 }
 
 /// A name and how many photos have it.
@@ -220,6 +229,9 @@ pub struct Album {
     /// Thumb of the first photo that this viewer may see.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cover: Option<Image>,
+    /// Email of its owner, told to admins in lists when it is not their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// Whether this viewer may change it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub editable: bool,

@@ -14,8 +14,8 @@ pub use catalogue::{
     RollBody, RollList, TagList,
 };
 pub use photo::{
-    BulkAction, BulkBody, BulkDone, Exif, Features, Image, Images, Location, Neighbours, Photo, PhotoChange,
-    PhotoPage, ShortLink, Visibility,
+    BulkAction, BulkBody, BulkDone, Exif, Features, FrameOrder, Image, Images, Location, Neighbours, Photo,
+    PhotoChange, PhotoPage, ShortLink, Visibility,
 };
 pub use upload::{About, DirectForm, NewUpload, Refused, UploadInfo, UploadRules, UploadState, Uploaded};
 
@@ -35,6 +35,9 @@ pub struct ErrorDetail {
     pub code: String,
     /// For people.
     pub message: String,
+    /// Name of the field of the request that is wrong, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub field: Option<String>,
 }
 
 /// Reads a field that is there, `null` included, as `Some`: absent means "leave it", null means "clear it".

@@ -163,6 +163,12 @@ pub struct Photo {
     /// Whether this viewer may change and delete it.
     #[serde(default)]
     pub editable: bool,
+    /// What its file was called when it was uploaded; only for those who may edit it, on its own page and in their lists.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub file_name: Option<String>,
+    /// Email of its owner, told to admins on its own page when it is not theirs.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub owner: Option<String>,
     /// Where the original is: `local`, `upyun` or `s3`; only for those who may edit it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub backend: Option<String>,
@@ -250,7 +256,7 @@ pub struct PhotoChange {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BulkAction {
-    /// Apply `change`, `add_tags`, `remove_tags` and `album`.
+    /// Apply `change`, `add_tags`, `remove_tags`, `album` and `frames_from`.
     Change,
     /// Into the trash.
     Trash,
@@ -280,6 +286,29 @@ pub struct BulkBody {
     /// Key of an album to add them to.
     #[serde(default)]
     pub album: Option<String>,
+    /// Numbers their frames from this one on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub frames_from: Option<u32>,
+    /// In which order.
+    #[serde(skip_serializing_if = "FrameOrder::is_keys", default)]
+    pub frames_order: FrameOrder,
+}
+
+/// The order in which frames are numbered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FrameOrder {
+    /// That of `keys`.
+    #[default]
+    Keys,
+    /// That of the names of their files: 2 before 10.
+    Names,
+}
+
+impl FrameOrder {
+    fn is_keys(&self) -> bool {
+        *self == Self::Keys
+    }
 }
 
 /// How many photos were changed.

@@ -26,9 +26,26 @@ pub struct About {
     pub album: Option<String>,
     /// Store it although the account has the same file already.
     pub keep_duplicate: bool,
+    /// Its place in the album among what is uploaded with it, however the files overtake each other: a larger number
+    /// comes later. Clients take the milliseconds since 1970 of the batch times 1000, plus the number of the file.
+    pub position: Option<u64>,
     /// The client's own name for this one photo: 16 to 64 letters, digits, `-` or `_`. Sending the file again with the
     /// same one, because the answer was lost, gives the photo that it became, also with `keep_duplicate`.
     pub idempotency_key: Option<String>,
+}
+
+impl About {
+    /// Reads what is stored of it. What a newer release has added is passed over: it may have been here before.
+    ///
+    /// # Errors
+    /// It is no JSON, or a field holds something else.
+    pub fn stored(text: &str) -> serde_json::Result<Self> {
+        let mut all: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text)?;
+        if let serde_json::Value::Object(known) = serde_json::to_value(Self::default())? {
+            all.retain(|name, _| known.contains_key(name));
+        }
+        serde_json::from_value(serde_json::Value::Object(all))
+    }
 }
 
 /// What may be uploaded, and how.
@@ -155,4 +172,18 @@ pub struct Refused {
     pub code: String,
     /// For people.
     pub message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_newer_release_has_stored_is_read_without_what_it_added() {
+        let about = About::stored(r#"{"title":"Dawn","mood":"blue","frame":7}"#).expect("read");
+        assert_eq!(about, About { title: "Dawn".to_owned(), frame: Some(7), ..About::default() });
+        assert_eq!(About::stored("{}").expect("an old row"), About::default());
+        assert!(About::stored(r#"{"frame":"x"}"#).is_err());
+        assert!(serde_json::from_str::<About>(r#"{"mood":"blue"}"#).is_err(), "a client is told of its slip");
+    }
 }

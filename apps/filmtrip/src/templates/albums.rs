@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::csrf;
-use super::parts::{alt, blank, day, grid, messages, pager, photo_path, picture, visibility};
+use super::parts::{alt, blank, day, deletion, grid, messages, pager, photo_path, picture, visibility};
 use super::public::List;
 use crate::i18n::Texts;
 use crate::model::{Album, AlbumKind, Photo, SessionInfo};
@@ -29,7 +29,8 @@ fn shelf(texts: &Texts, albums: &[Album], base: &str, none: &str) -> Markup {
                     }
                     b { (album.title) }
                     small { (texts.kind_name(album.kind)) " · " (texts.photos(album.photos))
-                        @if let Some(days) = days(texts, album) { " · " (days) } }
+                        @if let Some(days) = days(texts, album) { " · " (days) }
+                        @if let Some(owner) = &album.owner { " · " (owner) } }
                 } }
             }
         }
@@ -77,21 +78,36 @@ fn by_day(photos: &[Photo]) -> Vec<(&str, &[Photo])> {
         .collect()
 }
 
+/// What the albums of the studio show.
+pub struct Shelf<'a> {
+    /// Who is logged in.
+    pub session: &'a SessionInfo,
+    /// The albums.
+    pub albums: &'a [Album],
+    /// What the form of a new album begins with.
+    pub new: Option<&'a Album>,
+    /// What was just done.
+    pub notice: Option<&'a str>,
+    /// Why the new album was not taken.
+    pub problem: Option<&'a str>,
+}
+
 /// The albums of the studio.
 #[must_use]
-pub fn studio(texts: &Texts, session: &SessionInfo, albums: &[Album], notice: Option<&str>) -> Markup {
+pub fn studio(texts: &Texts, view: &Shelf<'_>) -> Markup {
+    let empty = Album::default();
     html! {
         h1 { (texts.albums) }
-        (messages(notice, None))
-        details.card open[albums.is_empty()] {
+        (messages(view.notice, view.problem))
+        details.card open[view.albums.is_empty() || view.new.is_some()] {
             summary { (texts.new_album) }
             form.fields method="post" action="/admin/albums" {
-                (csrf(session))
-                (fields(texts, &Album::default()))
+                (csrf(view.session))
+                (fields(texts, view.new.unwrap_or(&empty)))
                 button { (texts.create) }
             }
         }
-        (shelf(texts, albums, "/admin/albums/", texts.albums_none))
+        (shelf(texts, view.albums, "/admin/albums/", texts.albums_none))
     }
 }
 
@@ -124,11 +140,13 @@ pub fn edit(
     album: &Album,
     photos: &[Photo],
     notice: Option<&str>,
+    problem: Option<&str>,
 ) -> Markup {
     let path = format!("/admin/albums/{}", album.key);
+    let gone = texts.album_delete_hint.replace("{n}", &texts.photos(album.photos));
     html! {
         h1 { (album.title) }
-        (messages(notice, None))
+        (messages(notice, problem))
         div.columns {
             section.card {
                 form.fields method="post" action=(path) {
@@ -137,14 +155,7 @@ pub fn edit(
                     div.actions { button { (texts.save) } a href={ "/a/" (album.key) } { (texts.view) } }
                 }
             }
-            section.card {
-                h2 { (texts.delete) }
-                p.hint { (texts.roll_delete_hint) }
-                form.fields method="post" action={ (path) "/delete" } {
-                    (csrf(session))
-                    button.quiet.danger { (texts.delete) }
-                }
-            }
+            (deletion(texts, session, &format!("{path}/delete"), &gone))
         }
         h2 { (texts.album_order) }
         @if photos.is_empty() { p.hint { (texts.album_empty) " " a href="/admin" { (texts.back_office) } } }
@@ -155,7 +166,11 @@ pub fn edit(
                 ol.sheet data-order aria-describedby="order-hint" {
                     @for (index, photo) in photos.iter().enumerate() { (position(texts, photo, index, &album.key)) }
                 }
-                p { button { (texts.save_order) } }
+                div.actions {
+                    button { (texts.save_order) }
+                    button.quiet name="sort" value="date" { (texts.sort_by_date) }
+                    button.quiet name="sort" value="frame" { (texts.sort_by_frame) }
+                }
             }
         }
     }
@@ -167,6 +182,12 @@ fn position(texts: &Texts, photo: &Photo, index: usize, album: &str) -> Markup {
         li {
             a.thumb href=(photo_path(&photo.key, &format!("album={album}"))) draggable="false" {
                 (picture(&photo.images.thumb, None, "12rem", &alt, true))
+            }
+            p.hint {
+                @if let Some(frame) = photo.frame { span.number { (frame) } " " }
+                @if let Some(taken) = &photo.taken_at { (texts.lang.day(taken)) }
+                @else if let Some(roll) = &photo.roll { (roll.title) }
+                @else { (super::parts::name(texts, photo)) }
             }
             input type="hidden" name="key" value=(photo.key);
             div.pair.tight {

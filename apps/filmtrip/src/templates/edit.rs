@@ -18,8 +18,22 @@ pub struct View<'a> {
     pub rolls: &'a [Roll],
     /// Proposals.
     pub gear: &'a Gear,
+    /// Where it was taken.
+    pub place: &'a Place,
     /// What was just done.
     pub notice: Option<&'a str>,
+    /// Why the form was not taken.
+    pub problem: Option<&'a str>,
+}
+
+/// Where a photo was taken, as written in the form.
+pub struct Place {
+    /// Latitude in degrees.
+    pub lat: String,
+    /// Longitude in degrees.
+    pub lon: String,
+    /// Whether everybody may know it.
+    pub shown: bool,
 }
 
 /// The form.
@@ -29,7 +43,7 @@ pub fn page(texts: &Texts, view: &View<'_>) -> Markup {
     let path = format!("/admin/photos/{}", photo.key);
     html! {
         h1 { (texts.edit) ": " (super::parts::name(texts, photo)) }
-        (messages(view.notice, None))
+        (messages(view.notice, view.problem))
         div.columns.even {
             div {
                 a.print.small href={ "/p/" (photo.key) } data-hash=[photo.thumbhash.as_deref()] {
@@ -43,7 +57,8 @@ pub fn page(texts: &Texts, view: &View<'_>) -> Markup {
                         button.link.danger { (texts.move_to_trash) }
                     }
                 }
-                p.hint { (photo.width) " × " (photo.height)
+                @if let Some(owner) = &photo.owner { p.hint { (texts.owner) ": " (owner) } }
+                p.hint { @if let Some(name) = &photo.file_name { (name) " · " } (photo.width) " × " (photo.height)
                     @if let Some(backend) = &photo.backend { " · " (texts.stored_in) " " (backend) } }
             }
             section.card {
@@ -62,6 +77,8 @@ fn fields(texts: &Texts, view: &View<'_>) -> Markup {
     let photo = view.photo;
     let taken = photo.taken_at.as_deref().unwrap_or_default();
     let roll = photo.roll.as_ref();
+    // A photo can be on its owner's rolls only; an admin sees everybody's.
+    let rolls = view.rolls.iter().filter(|r| r.owner == photo.owner);
     // What is as on the roll stays empty, so that a later change of the roll shows.
     let own = |value: &str, of_roll: fn(&Roll) -> &str| {
         if roll.is_some_and(|r| of_roll(r) == value) { String::new() } else { value.to_owned() }
@@ -77,7 +94,7 @@ fn fields(texts: &Texts, view: &View<'_>) -> Markup {
         fieldset {
             legend { (texts.film_facts) }
             div.pair {
-                label { (texts.roll) (roll_menu(view.rolls, roll.map(|r| r.key.as_str()), &[("", texts.no_roll)])) }
+                label { (texts.roll) (roll_menu(rolls, roll.map(|r| r.key.as_str()), &[("", texts.no_roll)])) }
                 (number(texts.frame, "frame", photo.frame, 0, 100_000))
                 (proposed(texts.film_stock, "film_stock", &own(&photo.film_stock, |r| &r.film_stock), "films",
                     hint(texts, roll, |r| &r.film_stock)))
@@ -94,11 +111,11 @@ fn fields(texts: &Texts, view: &View<'_>) -> Markup {
             }
             (line(texts.place, "place", &photo.place, 120))
             div.pair {
-                (degrees(texts.latitude, "lat", photo.location.map(|l| l.lat), 90))
-                (degrees(texts.longitude, "lon", photo.location.map(|l| l.lon), 180))
+                (degrees(texts.latitude, "lat", &view.place.lat, 90))
+                (degrees(texts.longitude, "lon", &view.place.lon, 180))
             }
             label.check {
-                input type="checkbox" name="shown" value="true" checked[photo.location.is_some_and(|l| l.shown)]
+                input type="checkbox" name="shown" value="true" checked[view.place.shown]
                     aria-describedby="location-hint";
                 (texts.show_location)
             }
@@ -111,10 +128,10 @@ fn hint<'a>(texts: &'a Texts, roll: Option<&'a Roll>, of_roll: fn(&Roll) -> &str
     roll.map(|r| if of_roll(r).is_empty() { texts.own_hint } else { of_roll(r) })
 }
 
-fn degrees(label: &str, field: &str, value: Option<f64>, limit: u32) -> Markup {
+fn degrees(label: &str, field: &str, value: &str, limit: u32) -> Markup {
     html! {
         label { (label)
-            input type="number" inputmode="decimal" step="any" name=(field) value=[value]
+            input type="number" inputmode="decimal" step="any" name=(field) value=(value)
                 min={ "-" (limit) } max=(limit); }
     }
 }

@@ -112,6 +112,7 @@ pub fn layout(page: &Page<'_>, body: Markup) -> Markup {
                     a.brand href="/" translate="no" { "Film" b { "Trip" } }
                     nav aria-label=(texts.navigation) {
                         (link(page, "/", texts.home))
+                        (link(page, "/rolls", texts.rolls))
                         @if page.albums { (link(page, "/albums", texts.albums)) }
                         (link(page, "/map", texts.map))
                         (link(page, "/gear", texts.gear))

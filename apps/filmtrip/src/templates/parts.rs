@@ -1,9 +1,9 @@
 //! What several pages show: grids, pictures, pagers, small form parts.
 
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 
 use crate::i18n::Texts;
-use crate::model::{Album, Image, Photo, Roll, Visibility};
+use crate::model::{Album, Image, Photo, Roll, SessionInfo, Visibility};
 
 /// The class of an aspect ratio, in steps of 5 percent from 0.4 to 3.
 #[must_use]
@@ -38,7 +38,30 @@ pub fn blank() -> Markup {
 pub fn messages(notice: Option<&str>, problem: Option<&str>) -> Markup {
     html! {
         @if let Some(text) = notice { p.notice role="status" { (text) } }
-        @if let Some(text) = problem { p.notice.bad role="alert" { (text) } }
+        @if let Some(text) = problem { p.notice.bad #problem role="alert" { (text) } }
+    }
+}
+
+/// Marks the field that is wrong in the form that is sent to `action`, and puts the cursor there. In the text of the
+/// page: so a form need not know of it field by field. Quotes of people are escaped, none of them looks like this.
+#[must_use]
+pub fn mark(page: &Markup, action: &str, field: &str) -> Markup {
+    // What the API calls by one name has two fields in a form.
+    let field = match field {
+        "taken_at" => "day",
+        "location" => "lat",
+        other => other,
+    };
+    let (name, text) = (format!(" name=\"{field}\""), &page.0);
+    let found = text.find(&format!("action=\"{action}\"")).and_then(|form| {
+        let at = form + text.get(form..)?.find(&name)? + name.len();
+        Some((text.get(..at)?, text.get(at..)?))
+    });
+    match found {
+        Some((before, after)) => PreEscaped(format!(
+            "{before} aria-invalid=\"true\" aria-errormessage=\"problem\" autofocus{after}"
+        )),
+        None => page.clone(),
     }
 }
 
@@ -195,13 +218,18 @@ pub fn visibility(texts: &Texts, chosen: Option<Visibility>, keep: bool) -> Mark
 
 /// A menu of rolls; `first` are choices before them, value and text.
 #[must_use]
-pub fn roll_menu(rolls: &[Roll], chosen: Option<&str>, first: &[(&str, &str)]) -> Markup {
+pub fn roll_menu<'a>(
+    rolls: impl IntoIterator<Item = &'a Roll>,
+    chosen: Option<&str>,
+    first: &[(&str, &str)],
+) -> Markup {
     html! {
         select name="roll" {
-            @for (value, text) in first { option value=(value) { (text) } }
+            @for (value, text) in first { option value=(value) selected[Some(*value) == chosen] { (text) } }
             @for roll in rolls {
                 option value=(roll.key) selected[Some(roll.key.as_str()) == chosen] {
                     (roll.title) @if !roll.film_stock.is_empty() && roll.film_stock != roll.title { " · " (roll.film_stock) }
+                    @if let Some(owner) = &roll.owner { " · " (owner) }
                 }
             }
         }
@@ -210,11 +238,18 @@ pub fn roll_menu(rolls: &[Roll], chosen: Option<&str>, first: &[(&str, &str)]) -
 
 /// A menu of albums.
 #[must_use]
-pub fn album_menu(albums: &[Album], none: &str) -> Markup {
+pub fn album_menu<'a>(
+    albums: impl IntoIterator<Item = &'a Album>,
+    chosen: Option<&str>,
+    none: &str,
+) -> Markup {
     html! {
         select name="album" {
             option value="" { (none) }
-            @for album in albums { option value=(album.key) { (album.title) } }
+            @for album in albums {
+                option value=(album.key) selected[Some(album.key.as_str()) == chosen] {
+                    (album.title) @if let Some(owner) = &album.owner { " · " (owner) } }
+            }
         }
     }
 }
@@ -251,6 +286,22 @@ pub fn number(label: &str, field: &str, value: Option<u32>, min: u32, max: u32) 
     }
 }
 
+/// The card that deletes something for good. `hint` says what goes and what stays.
+#[must_use]
+pub fn deletion(texts: &Texts, session: &SessionInfo, action: &str, hint: &str) -> Markup {
+    html! {
+        section.card {
+            h2 { (texts.delete) }
+            form.fields method="post" action=(action) {
+                (super::csrf(session))
+                p.hint { (hint) }
+                label.check { input type="checkbox" name="sure" value="true" required; (texts.forever_sure) }
+                button.quiet.danger { (texts.delete) }
+            }
+        }
+    }
+}
+
 /// Bytes for people.
 #[must_use]
 pub fn bytes(count: u64) -> String {
@@ -273,6 +324,24 @@ mod tests {
     #[test]
     fn whatever_a_name_holds_stays_one_part_of_a_path() {
         assert_eq!(enc("Kodak Tri-X 400/乐凯?"), "Kodak%20Tri-X%20400%2F%E4%B9%90%E5%87%AF%3F");
+    }
+
+    #[test]
+    fn the_wrong_field_of_the_right_form_is_marked() {
+        let page = html! {
+            form action="/a" { input name="title"; }
+            form action="/b" { input name="title" value="\" name=\"day\""; input name="day"; }
+        };
+        let marked = mark(&page, "/b", "taken_at").into_string();
+        assert!(marked.ends_with(
+            "<input name=\"day\" aria-invalid=\"true\" aria-errormessage=\"problem\" autofocus></form>"
+        ));
+        assert!(
+            mark(&page, "/a", "title")
+                .into_string()
+                .starts_with("<form action=\"/a\"><input name=\"title\" aria")
+        );
+        assert_eq!(mark(&page, "/b", "nothing").into_string(), page.into_string());
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use maud::{Markup, html};
 
-use super::parts::{enc, listing};
+use super::parts::{blank, enc, listing, pager, picture};
 use crate::i18n::{Lang, Texts};
-use crate::model::{Facet, Gear, PhotoPage, Roll, TagList};
+use crate::model::{Facet, Gear, PhotoPage, Roll, RollList, TagList};
 
 /// A list of photos and where it is.
 pub struct List<'a> {
@@ -38,6 +38,35 @@ pub fn shared(texts: &Texts, kind: &str, name: &str, view: &List<'_>) -> Markup 
         header.head { p.kind { (kind) } h1 { (name) } }
         (listing(texts, view))
     }
+}
+
+/// Rolls, each with its first frames as a strip of film.
+#[must_use]
+pub fn rolls(texts: &Texts, list: &RollList, paged: bool) -> Markup {
+    html! {
+        header.head { h1 { (texts.rolls) } }
+        @if list.rolls.is_empty() { section.problem { (blank()) p { (texts.rolls_empty) } } }
+        ul.films {
+            @for roll in &list.rolls {
+                li { a href={ "/r/" (roll.key) } {
+                    span.film {
+                        @for image in &roll.strip { span { (picture(image, None, "8rem", "", true)) } }
+                    }
+                    b { (roll.title) }
+                    small { (made_with(texts, roll)) }
+                } }
+            }
+        }
+        (pager(texts, "/rolls", list.next.as_deref(), paged))
+    }
+}
+
+/// `Kodak Portra 400 · Nikon FM2 · 1 May 2026 · 36 photos`.
+fn made_with(texts: &Texts, roll: &Roll) -> String {
+    let day = days(texts.lang, roll.loaded_on.as_deref());
+    let photos = texts.photos(roll.photos.unwrap_or(0));
+    let parts = [roll.film_stock.as_str(), &roll.camera, &day, &photos];
+    parts.into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join(" · ")
 }
 
 /// The photos of a roll.
@@ -101,7 +130,11 @@ fn days(lang: Lang, day: Option<&str>) -> String {
 fn exposure(texts: &Texts, roll: &Roll) -> String {
     match (roll.box_iso, roll.exposure_index) {
         (Some(iso), Some(index)) => match texts.push_pull(iso, index) {
-            Some(push) => format!("EI {index} ({} {iso}, {push})", texts.box_speed),
+            Some(push) => texts
+                .exposed_as
+                .replace("{n}", &index.to_string())
+                .replace("{b}", &iso.to_string())
+                .replace("{p}", &push),
             None => format!("ISO {iso}"),
         },
         (Some(iso), None) => format!("ISO {iso}"),
@@ -156,5 +189,19 @@ fn cloud(kind: &str, facets: &[Facet], texts: &Texts) -> Markup {
                     small { (texts.photos(facet.photos)) } } }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exposure_reads_like_either_language() {
+        let roll = Roll { box_iso: Some(400), exposure_index: Some(800), ..Roll::default() };
+        assert_eq!(exposure(Lang::En.texts(), &roll), "EI 800 (box 400, pushed 1 stop)");
+        assert_eq!(exposure(Lang::Zh.texts(), &roll), "EI 800（标称 400，增感 1 挡）");
+        let plain = Roll { box_iso: Some(400), ..Roll::default() };
+        assert_eq!(exposure(Lang::Zh.texts(), &plain), "ISO 400");
     }
 }

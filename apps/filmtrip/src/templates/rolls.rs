@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use maud::{Markup, html};
 
 use super::csrf;
-use super::parts::{day, messages, number, proposed};
+use super::parts::{day, deletion, messages, number, proposed};
 use super::stocks::STOCKS;
 use crate::i18n::Texts;
 use crate::model::{Facet, FilmFormat, Gear, Roll, SessionInfo};
@@ -30,23 +30,35 @@ pub fn proposals(gear: &Gear) -> Markup {
     }
 }
 
+/// What the list of rolls shows.
+pub struct Shelf<'a> {
+    /// Who is logged in.
+    pub session: &'a SessionInfo,
+    /// The rolls.
+    pub rolls: &'a [Roll],
+    /// Proposals.
+    pub gear: &'a Gear,
+    /// What the form of a new roll begins with.
+    pub new: Option<&'a Roll>,
+    /// What was just done.
+    pub notice: Option<&'a str>,
+    /// Why the new roll was not taken.
+    pub problem: Option<&'a str>,
+}
+
 /// The rolls of the studio.
 #[must_use]
-pub fn index(
-    texts: &Texts,
-    session: &SessionInfo,
-    rolls: &[Roll],
-    gear: &Gear,
-    notice: Option<&str>,
-) -> Markup {
+pub fn index(texts: &Texts, view: &Shelf<'_>) -> Markup {
+    let (session, rolls) = (view.session, view.rolls);
+    let empty = Roll::default();
     html! {
         h1 { (texts.rolls) }
-        (messages(notice, None))
-        details.card open[rolls.is_empty()] {
+        (messages(view.notice, view.problem))
+        details.card open[rolls.is_empty() || view.new.is_some()] {
             summary { (texts.new_roll) }
             form.fields method="post" action="/admin/rolls" {
                 (csrf(session))
-                (fields(texts, &Roll::default(), gear))
+                (fields(texts, view.new.unwrap_or(&empty), view.gear))
                 button { (texts.create) }
             }
         }
@@ -59,11 +71,13 @@ pub fn index(
                         span { (roll.film_stock) }
                         small { (texts.format_name(roll.format))
                             @if let Some(iso) = roll.exposure_index.or(roll.box_iso) { " · EI " (iso) }
-                            @if !roll.camera.is_empty() { " · " (roll.camera) } }
+                            @if !roll.camera.is_empty() { " · " (roll.camera) }
+                            @if let Some(owner) = &roll.owner { " · " (owner) } }
                     }
                     div.actions {
                         a href={ "/admin?roll=" (roll.key) } { (texts.photos(roll.photos.unwrap_or(0))) }
                         a href={ "/r/" (roll.key) } { (texts.view) }
+                        a href={ "/admin/rolls?like=" (roll.key) } { (texts.roll_like) }
                     }
                 }
             }
@@ -73,11 +87,19 @@ pub fn index(
 
 /// One roll in the studio.
 #[must_use]
-pub fn edit(texts: &Texts, session: &SessionInfo, roll: &Roll, gear: &Gear, notice: Option<&str>) -> Markup {
+pub fn edit(
+    texts: &Texts,
+    session: &SessionInfo,
+    roll: &Roll,
+    gear: &Gear,
+    notice: Option<&str>,
+    problem: Option<&str>,
+) -> Markup {
     let path = format!("/admin/rolls/{}", roll.key);
+    let gone = texts.roll_delete_hint.replace("{n}", &texts.photos(roll.photos.unwrap_or(0)));
     html! {
         h1 { (roll.title) }
-        (messages(notice, None))
+        (messages(notice, problem))
         div.columns {
             section.card {
                 form.fields method="post" action=(path) {
@@ -87,17 +109,20 @@ pub fn edit(texts: &Texts, session: &SessionInfo, roll: &Roll, gear: &Gear, noti
                         button { (texts.save) }
                         a href={ "/admin?roll=" (roll.key) } { (texts.photos(roll.photos.unwrap_or(0))) }
                         a href={ "/r/" (roll.key) } { (texts.view) }
+                        (originals(texts, roll))
                     }
                 }
             }
-            section.card {
-                h2 { (texts.delete) }
-                p.hint { (texts.roll_delete_hint) }
-                form.fields method="post" action={ (path) "/delete" } {
-                    (csrf(session))
-                    button.quiet.danger { (texts.delete) }
-                }
-            }
+            (deletion(texts, session, &format!("{path}/delete"), &gone))
+        }
+    }
+}
+
+/// Everything on the roll in one file, when there is something.
+fn originals(texts: &Texts, roll: &Roll) -> Markup {
+    html! {
+        @if roll.photos.unwrap_or(0) > 0 {
+            a href={ "/api/rolls/" (roll.key) "/originals" } download { (texts.roll_originals) }
         }
     }
 }
@@ -125,7 +150,10 @@ fn fields(texts: &Texts, roll: &Roll, gear: &Gear) -> Markup {
             (day(texts.unloaded_on, "unloaded_on", roll.unloaded_on.as_deref()))
         }
         label { (texts.developer)
-            textarea name="developer" maxlength="2000" rows="2" placeholder=(texts.developer_hint) { (roll.developer) } }
-        label { (texts.notes) textarea name="notes" maxlength="2000" rows="2" { (roll.notes) } }
+            textarea name="developer" maxlength="2000" rows="2" placeholder=(texts.developer_hint)
+                aria-describedby="roll-hint" { (roll.developer) } }
+        label { (texts.notes)
+            textarea name="notes" maxlength="2000" rows="2" aria-describedby="roll-hint" { (roll.notes) } }
+        p.hint #roll-hint { (texts.roll_hint) }
     }
 }

@@ -56,7 +56,7 @@ fn figures(texts: &Texts, all: &Overview) -> Markup {
 
 fn storage(texts: &Texts, all: &Overview) -> Markup {
     html! {
-        div.wide { table {
+        div.wide tabindex="0" role="region" aria-label=(texts.storage) { table {
             thead { tr { th scope="col" { (texts.backend) } th.n scope="col" { (texts.home) } th.n scope="col" { (texts.originals) } } }
             tbody { @for one in &all.storage {
                 tr { th scope="row" { (one.backend) } td.n { (one.photos) } td.n { (bytes(one.bytes)) } }
@@ -97,7 +97,7 @@ fn jobs(texts: &Texts, view: &View<'_>) -> Markup {
     };
     html! {
         @if view.jobs.is_empty() { p.hint { (texts.jobs_none) } }
-        @else { div.wide { table {
+        @else { div.wide tabindex="0" role="region" aria-label=(texts.jobs) { table {
             thead { tr {
                 @for head in [texts.job_kind, texts.subject, texts.state, texts.attempts, texts.due, texts.job_error] {
                     th scope="col" { (head) }
@@ -152,7 +152,7 @@ pub fn people(
                 button { (texts.create) }
             }
         }
-        div.wide { table {
+        div.wide tabindex="0" role="region" aria-label=(texts.users) { table {
             thead { tr {
                 @for head in [texts.email, texts.state, texts.role, texts.home, texts.originals, texts.created_on] {
                     th scope="col" { (head) }

@@ -3,9 +3,12 @@
 use maud::{Markup, html};
 
 use super::csrf;
-use super::parts::{album_menu, alt, json, messages, name, pager, picture, roll_menu, visibility};
+use super::parts::{
+    album_menu, alt, day, json, messages, name, pager, picture, proposed, roll_menu, visibility,
+};
+use super::rolls::proposals;
 use crate::i18n::Texts;
-use crate::model::{Album, Photo, PhotoPage, Roll, SessionInfo, UploadRules, UserRole, Visibility};
+use crate::model::{Album, Gear, Photo, PhotoPage, Roll, SessionInfo, UploadRules, UserRole, Visibility};
 
 /// What the studio shows.
 pub struct Studio<'a> {
@@ -17,18 +20,67 @@ pub struct Studio<'a> {
     pub rolls: &'a [Roll],
     /// Their albums; none while there are no albums at all.
     pub albums: Option<&'a [Album]>,
+    /// Proposals.
+    pub gear: &'a Gear,
     /// What may be uploaded.
     pub rules: &'a UploadRules,
+    /// Who may see what is uploaded next, unless something else is chosen.
+    pub visibility: Visibility,
+    /// The form for many photos.
+    pub bulk: Bulk,
     /// Key of the roll that is shown.
     pub roll: Option<&'a str>,
     /// Words that are looked for.
     pub words: &'a str,
     /// Path and query of the list, without the page.
     pub path: &'a str,
+    /// The same with the page.
+    pub back: &'a str,
     /// Whether this is not the first page.
     pub paged: bool,
     /// What was just done.
     pub notice: Option<&'a str>,
+    /// Why the form for many photos was not taken.
+    pub problem: Option<&'a str>,
+}
+
+/// The form for many photos, as it was written; empty fields change nothing.
+#[derive(Debug, Default)]
+pub struct Bulk {
+    /// Keys of the photos that are ticked.
+    pub keys: Vec<String>,
+    /// Tags to add.
+    pub add_tags: String,
+    /// Tags to take off.
+    pub remove_tags: String,
+    /// Key of a roll, or `none`.
+    pub roll: String,
+    /// Key of an album.
+    pub album: String,
+    /// Who may see them.
+    pub visibility: Option<Visibility>,
+    /// Day they were taken.
+    pub day: Option<String>,
+    /// Name of the place.
+    pub place: String,
+    /// Film stock.
+    pub film_stock: String,
+    /// Camera.
+    pub camera: String,
+    /// Lens.
+    pub lens: String,
+    /// Number of the first frame.
+    pub frames_from: String,
+    /// In which order frames are numbered: `reversed`, `names`, else as shown.
+    pub frames_order: String,
+}
+
+impl Bulk {
+    /// Whether anything is written in the part that is folded away.
+    fn unfolded(&self) -> bool {
+        let texts = [&self.place, &self.film_stock, &self.camera, &self.lens, &self.frames_from];
+        self.day.is_some() || texts.iter().any(|t| !t.is_empty())
+    }
 }
 
 /// The studio.
@@ -37,7 +89,7 @@ pub fn page(texts: &Texts, view: &Studio<'_>) -> Markup {
     let admin = view.session.user.role == UserRole::Admin;
     html! {
         h1 { (texts.back_office) }
-        (messages(view.notice, None))
+        (messages(view.notice, view.problem))
         @if !view.paged { (upload(texts, view)) }
         div.bar {
             h2 { @if admin { (texts.all_photos) } @else { (texts.your_photos) } }
@@ -60,7 +112,8 @@ fn roll_filter(texts: &Texts, view: &Studio<'_>) -> Markup {
         select name="roll" aria-label=(texts.roll) {
             option value="" { (texts.any_roll) }
             @for roll in view.rolls {
-                option value=(roll.key) selected[view.roll == Some(roll.key.as_str())] { (roll.title) }
+                option value=(roll.key) selected[view.roll == Some(roll.key.as_str())] { (roll.title)
+                    @if let Some(owner) = &roll.owner { " · " (owner) } }
             }
         }
     }
@@ -68,6 +121,9 @@ fn roll_filter(texts: &Texts, view: &Studio<'_>) -> Markup {
 
 fn upload(texts: &Texts, view: &Studio<'_>) -> Markup {
     let accept = view.rules.types.join(",");
+    // An upload is the account's own, so it goes on its own rolls and into its own albums only.
+    let rolls = view.rolls.iter().filter(|roll| roll.owner.is_none());
+    let albums: Vec<&Album> = view.albums.unwrap_or_default().iter().filter(|a| a.owner.is_none()).collect();
     html! {
         section.card.upload aria-labelledby="upload-title" {
             h2 #upload-title { (texts.upload) }
@@ -75,15 +131,15 @@ fn upload(texts: &Texts, view: &Studio<'_>) -> Markup {
                 data-upload=(upload_texts(texts)) data-account=(view.session.user.email) {
                 (csrf(view.session))
                 div.pair {
-                    label { (texts.roll) (roll_menu(view.rolls, view.roll, &[("", texts.no_roll)])) }
+                    label { (texts.roll) (roll_menu(rolls, view.roll, &[("", texts.no_roll)])) }
                     label { (texts.first_frame)
                         input type="number" inputmode="numeric" name="frame" min="0" max=(u32::MAX)
                             aria-describedby="frame-hint"; }
-                    label { (texts.visibility) (visibility(texts, Some(Visibility::Public), false)) }
+                    label { (texts.visibility) (visibility(texts, Some(view.visibility), false)) }
                     label { (texts.tags)
                         input type="text" name="tags" maxlength="1000" placeholder=(texts.tags_hint); }
-                    @if let Some(albums) = view.albums.filter(|a| !a.is_empty()) {
-                        label { (texts.album) (album_menu(albums, texts.no_album)) }
+                    @if !albums.is_empty() {
+                        label { (texts.album) (album_menu(albums, None, texts.no_album)) }
                     }
                 }
                 p.hint #frame-hint { (texts.first_frame_hint) }
@@ -118,6 +174,7 @@ fn upload_texts(texts: &Texts) -> String {
         ("retrying", texts.retrying),
         ("cancel", texts.cancel),
         ("retry", texts.retry),
+        ("retryAll", texts.retry_all),
         ("remove", texts.remove),
         ("clear", texts.clear_done),
         ("progress", texts.batch_progress),
@@ -131,6 +188,8 @@ fn upload_texts(texts: &Texts) -> String {
         ("unsupported_type", texts.unsupported_type),
         ("bad_image", texts.bad_image),
         ("forbidden", texts.forbidden),
+        ("no_roll", texts.no_such_roll),
+        ("no_album", texts.no_such_album),
         ("csrf", texts.csrf),
         ("unavailable", texts.unavailable),
     ])
@@ -140,23 +199,56 @@ fn sheet(texts: &Texts, view: &Studio<'_>) -> Markup {
     html! {
         form method="post" action="/admin/bulk" data-select=(select_texts(texts)) {
             (csrf(view.session))
-            input type="hidden" name="back" value=(view.path);
-            ul.sheet { @for photo in &view.page.photos { (contact(texts, photo, true)) } }
+            input type="hidden" name="back" value=(view.back);
+            ul.sheet { @for photo in &view.page.photos { (contact(texts, photo, true, view.bulk.keys.contains(&photo.key))) } }
             fieldset.card.bulk {
                 legend { (texts.bulk) }
-                div.pair {
-                    label { (texts.add_tags) input type="text" name="add_tags" maxlength="1000" placeholder=(texts.tags_hint); }
-                    label { (texts.remove_tags) input type="text" name="remove_tags" maxlength="1000"; }
-                    label { (texts.roll)
-                        (roll_menu(view.rolls, None, &[("", texts.no_change), ("none", texts.no_roll)])) }
-                    @if let Some(albums) = view.albums.filter(|a| !a.is_empty()) {
-                        label { (texts.add_to_album) (album_menu(albums, texts.no_change)) }
-                    }
-                    label { (texts.visibility) (visibility(texts, None, true)) }
-                }
+                (bulk_fields(texts, view))
                 div.actions {
                     button name="action" value="change" { (texts.apply) }
                     button.quiet.danger name="action" value="trash" { (texts.move_to_trash) }
+                }
+            }
+        }
+    }
+}
+
+fn bulk_fields(texts: &Texts, view: &Studio<'_>) -> Markup {
+    let bulk = &view.bulk;
+    let chosen = |value: &str| Some(value.to_owned()).filter(|v| !v.is_empty());
+    let kept = Some(texts.no_change);
+    html! {
+        div.pair {
+            label { (texts.add_tags)
+                input type="text" name="add_tags" value=(bulk.add_tags) maxlength="1000" placeholder=(texts.tags_hint); }
+            label { (texts.remove_tags)
+                input type="text" name="remove_tags" value=(bulk.remove_tags) maxlength="1000"; }
+            label { (texts.roll)
+                (roll_menu(view.rolls, chosen(&bulk.roll).as_deref(), &[("", texts.no_change), ("none", texts.no_roll)])) }
+            @if let Some(albums) = view.albums.filter(|a| !a.is_empty()) {
+                label { (texts.add_to_album) (album_menu(albums, chosen(&bulk.album).as_deref(), texts.no_change)) }
+            }
+            label { (texts.visibility) (visibility(texts, bulk.visibility, true)) }
+        }
+        details open[bulk.unfolded()] {
+            summary { (texts.bulk_more) }
+            (proposals(view.gear))
+            div.pair {
+                (day(texts.day_field, "day", bulk.day.as_deref()))
+                label { (texts.place)
+                    input type="text" name="place" value=(bulk.place) maxlength="120" placeholder=(texts.no_change); }
+                (proposed(texts.film_stock, "film_stock", &bulk.film_stock, "films", kept))
+                (proposed(texts.camera, "camera", &bulk.camera, "cameras", kept))
+                (proposed(texts.lens, "lens", &bulk.lens, "lenses", kept))
+                label { (texts.frames_from)
+                    input type="number" inputmode="numeric" name="frames_from" value=(bulk.frames_from) min="0"
+                        max=(u32::MAX) placeholder=(texts.no_change); }
+                label { (texts.frames_order)
+                    select name="frames_order" {
+                        option value="shown" { (texts.frames_shown) }
+                        option value="reversed" selected[bulk.frames_order == "reversed"] { (texts.frames_reversed) }
+                        option value="names" selected[bulk.frames_order == "names"] { (texts.frames_by_name) }
+                    }
                 }
             }
         }
@@ -167,18 +259,30 @@ fn select_texts(texts: &Texts) -> String {
     json(&[("all", texts.select_all), ("none", texts.select_none), ("count", texts.selected)])
 }
 
+/// The title, else the name of the file, by which people know a scan that they have not named yet.
+fn known_as<'a>(texts: &Texts, photo: &'a Photo) -> &'a str
+where
+    'static: 'a,
+{
+    match &photo.file_name {
+        Some(file) if photo.title.is_empty() => file,
+        _ => name(texts, photo),
+    }
+}
+
 /// A photo of the contact sheet.
-fn contact(texts: &Texts, photo: &Photo, links: bool) -> Markup {
+fn contact(texts: &Texts, photo: &Photo, links: bool, ticked: bool) -> Markup {
     let alt = alt(texts, photo);
     let shown = html! { (picture(&photo.images.thumb, None, "12rem", &alt, true)) };
     html! {
         li {
             label.pick {
-                input type="checkbox" name="key" value=(photo.key) aria-label=(texts.select.replace("{n}", &alt));
+                input type="checkbox" name="key" value=(photo.key) checked[ticked]
+                    aria-label=(texts.select.replace("{n}", &alt));
             }
             @if links { a.thumb href={ "/admin/photos/" (photo.key) } { (shown) } }
             @else { span.thumb { (shown) } }
-            p.name { (name(texts, photo)) }
+            p.name { (known_as(texts, photo)) }
             p.hint {
                 @if let Some(frame) = photo.frame { span.number { (frame) } " " }
                 @if photo.visibility != Visibility::Public { b { (texts.visibility_name(photo.visibility)) } " · " }
@@ -206,7 +310,7 @@ pub fn trash(
             form method="post" action="/admin/bulk" data-select=(select_texts(texts)) {
                 (csrf(session))
                 input type="hidden" name="back" value="/admin/trash";
-                ul.sheet { @for photo in &page.photos { (contact(texts, photo, false)) } }
+                ul.sheet { @for photo in &page.photos { (contact(texts, photo, false, false)) } }
                 fieldset.card.bulk {
                     legend { (texts.trash) }
                     div.actions {

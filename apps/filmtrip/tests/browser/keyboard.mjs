@@ -1,7 +1,7 @@
 // Everything by keyboard alone.
 import assert from "node:assert/strict";
-import { api, EMAIL, env, PASSWORD, photo, queued, until, upload, visitor } from "./kit.mjs";
-import { page as owner } from "./studio.mjs";
+import { api, axe, EMAIL, env, PASSWORD, photo, queued, until, upload, visitor } from "./kit.mjs";
+import { page as owner, roll } from "./studio.mjs";
 
 const focused = (page) => page.evaluate(() => document.activeElement?.getAttribute("href") ?? document.activeElement?.className);
 
@@ -82,7 +82,8 @@ export async function forms() {
   const context = await visitor();
   const page = await context.newPage();
   await page.goto(`${env.SITE_LOCAL}/login`);
-  // The first field has the focus.
+  const first = () => page.evaluate(() => document.activeElement?.getAttribute("name"));
+  await until("the first field to have the focus", async () => (await first()) === "email");
   await page.keyboard.type(EMAIL);
   await page.keyboard.press("Tab");
   await page.keyboard.type(PASSWORD);
@@ -93,5 +94,39 @@ export async function forms() {
     all.filter((e) => !(e.labels?.length || e.ariaLabel || e.textContent?.trim())).map((e) => e.outerHTML),
   );
   assert.deepEqual(nameless, []);
+  await context.close();
+}
+
+/** A form that is refused, and one whose session ends, lose nothing. */
+export async function refusedForms() {
+  // The refusals are errors on the console, and right so.
+  const context = await visitor({ storageState: await owner.context().storageState() }, false);
+  const page = await context.newPage();
+  await page.goto(`${env.SITE_LOCAL}/admin/rolls?like=${roll}`);
+  assert.equal(await page.getByLabel("Film", { exact: true }).inputValue(), "Kodak Portra 400");
+  await page.getByLabel("Title").fill("Kyoto, second roll");
+  await page.getByLabel("Loaded", { exact: true }).fill("2026-05-02");
+  await page.getByLabel("Unloaded").fill("2026-05-01");
+  await page.getByRole("button", { name: "Create" }).click();
+  await page.getByRole("alert").waitFor();
+  assert.match(await page.getByRole("alert").innerText(), /“Unloaded” is before “Loaded”/);
+  assert.equal(await page.evaluate(() => document.activeElement?.getAttribute("name")), "unloaded_on");
+  assert.equal(await page.getByLabel("Title").inputValue(), "Kyoto, second roll");
+  assert.deepEqual(await axe(page), []);
+
+  await context.clearCookies({ name: "filmtrip_session" });
+  await page.getByLabel("Unloaded").fill("2026-05-09");
+  await page.getByRole("button", { name: "Create" }).click();
+  await page.getByLabel("Email").fill(EMAIL);
+  assert.deepEqual(await axe(page), []);
+  await page.getByLabel("Password").fill(PASSWORD);
+  await page.keyboard.press("Enter");
+  const send = page.getByRole("button", { name: "Send it now" });
+  await send.waitFor();
+  assert.deepEqual(await axe(page), []);
+  await send.press("Enter");
+  await page.waitForURL("**/admin?roll=*&notice=roll");
+  const made = (await api(page, "/api/rolls")).rolls.find((one) => one.title === "Kyoto, second roll");
+  assert.deepEqual([made.unloaded_on, made.camera, made.notes], ["2026-05-09", "Nikon FM2", ""]);
   await context.close();
 }

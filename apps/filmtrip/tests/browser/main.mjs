@@ -17,7 +17,10 @@ const steps = [
   visitors.shareAndFeed,
   keyboard.grid,
   keyboard.pastThePage,
+  studio.batchIntoAnAlbum,
+  studio.connectionGone,
   keyboard.forms,
+  keyboard.refusedForms,
   visitors.withoutScript,
   looks.everyPage,
 ];

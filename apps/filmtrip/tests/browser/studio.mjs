@@ -30,19 +30,18 @@ export async function batchThroughTheApi() {
   assert.equal(await page.getByLabel("ISO on the box").inputValue(), "400");
   await page.getByLabel("Exposed at (EI)").fill("800");
   await page.getByRole("button", { name: "Create" }).click();
-  await page.waitForURL("**/admin/rolls?notice=roll");
+  // From the new roll straight to filling it.
+  await page.waitForURL("**/admin?roll=*&notice=roll");
   roll = (await api(page, "/api/rolls")).rolls[0].key;
-
-  await page.goto(`${env.SITE_LOCAL}/admin`);
+  assert.equal(await page.locator("form[data-upload] select[name=roll]").inputValue(), roll);
   const posts = [];
   page.on("request", (request) => request.method() === "POST" && posts.push(request.url()));
-  await page.locator("form[data-upload] select[name=roll]").selectOption(roll);
   await page.getByLabel("First frame").fill("35");
   await page.getByLabel("Tags").first().fill("river, 京都");
   // Chosen in the wrong order: the frames follow the names, 2 before 10.
   await upload(page, photo(10, 2, 1, 3));
   await queued(page, "done", 4);
-  assert.match(await page.locator("[role=status]").innerText(), /4 uploaded, 0 already here, 0 failed/);
+  assert.match(await page.locator(".hint[role=status]").innerText(), /4 uploaded, 0 already here, 0 failed/);
   assert.ok(posts.every((url) => !url.startsWith(env.STORE)), "a file went to the store with the flag off");
   const { photos } = await api(page, `/api/photos?roll=${roll}`);
   assert.deepEqual(photos.map((p) => p.frame), [35, 36, 37, 38]);
@@ -91,7 +90,7 @@ export async function reloadInTheMiddle() {
   await until("the first file to arrive", async () => passed >= 3);
   await page.unroute(`${env.STORE}/**`);
   await page.reload();
-  await page.locator("[role=status]", { hasText: /unfinished|uploaded/ }).waitFor();
+  await page.locator(".hint[role=status]", { hasText: /unfinished|uploaded/ }).waitFor();
   await queued(page, "done", 4);
   assert.equal(await count(page), 11);
   // Nothing is left for the next reload.
@@ -124,4 +123,63 @@ export async function bulkEdit() {
   await page.getByRole("button", { name: "Restore" }).click();
   await page.waitForURL("**notice=restored");
   assert.equal(await count(page), 11);
+}
+
+/** The files of a batch overtake each other; the album has them in their order. */
+export async function batchIntoAnAlbum() {
+  await page.goto(`${env.SITE_LOCAL}/admin/albums`);
+  await page.getByLabel("Title").fill("In order");
+  await page.getByRole("button", { name: "Create" }).click();
+  await page.waitForURL("**notice=album");
+  const album = (await api(page, "/api/albums?mine=true")).albums[0].key;
+  await page.goto(`${env.SITE_LOCAL}/admin`);
+  let others = 0;
+  let first = true;
+  const count = (response) => (others += Number(response.request().method() === "POST"));
+  page.on("response", count);
+  await page.route("**/api/photos", async (route) => {
+    if (first) {
+      first = false;
+      await until("the others to be there", async () => others === 3);
+    }
+    await route.continue();
+  });
+  await page.locator("form[data-upload] select[name=album]").selectOption(album);
+  await page.getByLabel("First frame").fill("1");
+  await upload(page, photo(16, 17, 18, 19));
+  await queued(page, "done", 4);
+  await page.unroute("**/api/photos");
+  page.off("response", count);
+  const frames = async () => (await api(page, `/api/photos?album=${album}`)).photos.map((p) => p.frame);
+  assert.deepEqual(await frames(), [1, 2, 3, 4]);
+  // Put in disorder by hand, and back with one press.
+  await page.goto(`${env.SITE_LOCAL}/admin/albums/${album}`);
+  await page.locator("[data-order] input[name=order]").nth(0).fill("9");
+  await page.getByRole("button", { name: "Save the order" }).click();
+  await page.waitForURL("**notice=saved");
+  assert.deepEqual(await frames(), [2, 3, 4, 1]);
+  await page.getByRole("button", { name: "Sort by roll and frame" }).click();
+  await page.getByRole("status").waitFor();
+  assert.deepEqual(await frames(), [1, 2, 3, 4]);
+}
+
+/** The connection is gone for many minutes: nothing is given up, and all goes on when it is back. */
+export async function connectionGone() {
+  const context = await visitor({ storageState: await page.context().storageState() }, false);
+  const away = await context.newPage();
+  await away.clock.install();
+  await away.goto(`${env.SITE_LOCAL}/admin`);
+  await away.locator("form[data-upload] .drop span", { hasText: "Drop" }).waitFor();
+  await context.setOffline(true);
+  await upload(away, photo(40, 41, 42));
+  await away.locator(".hint[role=status]", { hasText: "connection is gone" }).waitFor();
+  for (let minute = 0; minute < 15; minute++) {
+    const failed = away.waitForEvent("requestfailed");
+    await away.clock.fastForward(61_000);
+    await failed;
+  }
+  assert.equal(await away.locator('.queue li[data-state="failed"]').count(), 0);
+  await context.setOffline(false);
+  await queued(away, "done", 3);
+  await context.close();
 }

@@ -76,7 +76,57 @@ fn a_roll_knows_its_film_and_has_its_frames_in_order_without_a_cap() {
     }
     // Its photos outlive it.
     assert_eq!(admin.json("DELETE", &format!("/api/rolls/{}", key(&roll)), "").status, 204);
-    assert_eq!(app.client().get("/api/photos").body_json()["photos"].as_array().expect("photos").len(), 4);
+    let left = app.client().get("/api/photos").body_json();
+    assert_eq!(left["photos"].as_array().expect("photos").len(), 4);
+    // They keep what they were made with, also for those who look for it.
+    for photo in left["photos"].as_array().expect("photos") {
+        let made = (&photo["film_stock"], &photo["camera"], &photo["lens"]);
+        assert_eq!(made, (&json!("Kodak Tri-X 400"), &json!("Olympus Pen F"), &json!("38mm f/1.8")));
+    }
+    assert_eq!(keys(&app.client().get("/api/photos?q=tri-x").body_json()).len(), 4);
+}
+
+#[test]
+fn visitors_browse_the_rolls_that_have_something_for_them() {
+    let site = Site::new();
+    site.account(OWNER, "user");
+    let app = site.serve();
+    let (owner, admin, visitor) = (app.login(OWNER), app.login(ADMIN), app.client());
+    let roll = |title: &str, loaded: &str| {
+        let body = json!({"title": title, "film_stock": "Fuji C200", "loaded_on": loaded}).to_string();
+        key(&owner.json("POST", "/api/rolls", &body).body_json())
+    };
+    // The last loaded first, whatever was written down first.
+    let (late, early, hidden) =
+        (roll("Late", "2026-05-01"), roll("Early", "2026-02-01"), roll("Hidden", "2026-06-01"));
+    let photo = |roll: &str, frame: &str, visibility: &str, seed| {
+        key(&owner.photo(&[("roll", roll), ("frame", frame), ("visibility", visibility)], &jpeg(seed)))
+    };
+    let third = photo(&late, "3", "public", 1);
+    let first = photo(&late, "1", "public", 2);
+    photo(&late, "2", "private", 3);
+    photo(&early, "1", "public", 4);
+    photo(&hidden, "1", "unlisted", 5);
+    for client in [&visitor, &owner, &admin] {
+        let list = client.get("/api/rolls?public=true").body_json();
+        let rolls = list["rolls"].as_array().expect("rolls");
+        let shown: Vec<(&str, u64)> = rolls
+            .iter()
+            .map(|r| (r["title"].as_str().expect("title"), r["photos"].as_u64().expect("photos")))
+            .collect();
+        assert_eq!(shown, [("Late", 2), ("Early", 1)]);
+        let strip = rolls[0]["strip"].as_array().expect("strip");
+        let of = |image: &Value, photo: &str| image["url"].as_str().expect("url").contains(photo);
+        assert!(strip.len() == 2 && of(&strip[0], &first) && of(&strip[1], &third), "{strip:?}");
+        let page = client.get("/rolls").text();
+        assert!(page.contains(&format!("/r/{early}")) && !page.contains(&hidden), "{page}");
+    }
+    let rest = visitor.get(&format!("/api/rolls?public=true&before={late}")).body_json();
+    assert_eq!(rest["rolls"][0]["title"], "Early");
+    assert_eq!(visitor.get("/api/rolls?public=true&before=gone").body_json()["rolls"], json!([]));
+    let own = owner.get("/api/rolls").body_json();
+    let titles: Vec<&Value> = own["rolls"].as_array().expect("rolls").iter().map(|r| &r["title"]).collect();
+    assert_eq!(titles, ["Hidden", "Late", "Early"]);
 }
 
 #[test]
@@ -181,6 +231,40 @@ fn albums_keep_their_order_and_show_each_photo_to_whom_it_is_open() {
     // Photos outlive their album.
     assert_eq!(owner.json("DELETE", &path, "").status, 204);
     assert_eq!(owner.get("/api/photos?mine=true").body_json()["photos"].as_array().expect("photos").len(), 3);
+}
+
+#[test]
+fn nothing_goes_on_a_roll_or_into_an_album_of_somebody_else_unsaid() {
+    let site = Site::new();
+    site.account(OWNER, "user");
+    let app = site.serve();
+    let (owner, admin) = (app.login(OWNER), app.login(ADMIN));
+    let roll = key(&owner.json("POST", "/api/rolls", r#"{"title":"Theirs"}"#).body_json());
+    let album = key(&owner.json("POST", "/api/albums", r#"{"title":"Theirs"}"#).body_json());
+    let refused = |field: (&str, &str)| {
+        let reply = admin.upload(&[field], &[&jpeg(1)]);
+        (reply.status, reply.code())
+    };
+    assert_eq!(refused(("roll", &roll)), (422, "no_roll".to_owned()));
+    assert_eq!(refused(("album", &album)), (422, "no_album".to_owned()));
+    assert_eq!(refused(("roll", "abcdefghijklmnopqrstuvwxyz")), (422, "no_roll".to_owned()));
+    assert!(keys(&admin.get("/api/photos?mine=true").body_json()).is_empty(), "it was stored without");
+    // An admin sees whose a roll is, and is not offered it for uploads; nobody else is told an address.
+    let own = key(&admin.json("POST", "/api/rolls", r#"{"title":"Mine"}"#).body_json());
+    let listed = admin.get("/api/rolls").body_json();
+    assert_eq!((&listed["rolls"][0]["owner"], &listed["rolls"][1]["owner"]), (&Value::Null, &json!(OWNER)));
+    assert_eq!(admin.get("/api/albums?mine=true").body_json()["albums"][0]["owner"], OWNER);
+    let studio = admin.get("/admin").text();
+    let form =
+        studio.split("data-upload").nth(1).and_then(|rest| rest.split("</form>").next()).expect("form");
+    assert!(form.contains(&own) && !form.contains(&roll) && !form.contains(&album));
+    // The photo's form offers the rolls of its owner, to whoever edits it.
+    let photo = key(&owner.photo(&[("roll", &roll)], &jpeg(2)));
+    let edit = admin.get(&format!("/admin/photos/{photo}")).text();
+    assert!(edit.contains(&roll) && !edit.contains(&own) && edit.contains(OWNER));
+    for reader in [&owner, &app.client()] {
+        assert!(reader.get(&format!("/api/photos/{photo}")).body_json().get("owner").is_none());
+    }
 }
 
 #[test]

@@ -173,8 +173,14 @@ fn uploads_are_their_owners_alone() {
     assert_eq!(wait(&owner, &signed.key(), &["done"])["photo"]["visibility"], "private");
     assert_eq!(other.get(&format!("/api/photos/{}", signed.key())).status, 404);
     // Somebody else's roll is not theirs to fill.
-    let foreign = rig.put(&other, &photo(8), &json!({"roll": key(&roll)}));
-    assert!(wait(&other, &foreign, &["done"])["photo"].get("roll").is_none());
+    for (about, code) in [
+        (json!({"roll": key(&roll)}), "no_roll"),
+        (json!({"album": "abcdefghijklmnopqrstuvwxyz"}), "no_album"),
+    ] {
+        let body = json!({"bytes": 9, "media_type": "image/jpeg", "about": about});
+        let refused = other.json("POST", "/api/uploads", &body.to_string());
+        assert_eq!((refused.status, refused.code().as_str()), (422, code));
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod health;
 mod images;
 mod kills;
 mod lists;
+mod names;
 mod pages;
 mod postgres;
 mod s3;

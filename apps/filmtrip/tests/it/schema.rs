@@ -23,12 +23,13 @@ fn migrate_prints_what_it_applied_and_status_changes_nothing() {
     let site = Site::empty();
     let first = "applied 0001 base\napplied 0002 rolls\napplied 0003 captions\napplied 0004 catalogue\n";
     assert_eq!(site.ok(&["migrate", "--to", "4"]), format!("{first}schema 4\n"));
-    let pending = "pending 0005 albums\npending 0006 uploads_by_photo\n";
-    let status = format!("schema 4, newest known 6, oldest usable 4\n{first}{pending}");
+    let pending = "pending 0005 albums\npending 0006 uploads_by_photo\npending 0007 file_names\n";
+    let status = format!("schema 4, newest known 7, oldest usable 4\n{first}{pending}");
     assert_eq!(site.ok(&["migrate", "--status"]), status);
     assert_eq!(site.ok(&["migrate", "--status"]), status);
-    assert_eq!(site.ok(&["migrate"]), "applied 0005 albums\napplied 0006 uploads_by_photo\nschema 6\n");
-    assert_eq!(site.ok(&["migrate"]), "schema 6, nothing to do\n");
+    let applied = "applied 0005 albums\napplied 0006 uploads_by_photo\napplied 0007 file_names\n";
+    assert_eq!(site.ok(&["migrate"]), format!("{applied}schema 7\n"));
+    assert_eq!(site.ok(&["migrate"]), "schema 7, nothing to do\n");
     assert_eq!(site.run(&["migrate", "--to", "2"], &[]).status.code(), Some(2));
     assert_eq!(site.run(&["migrate", "--to", "9"], &[]).status.code(), Some(2));
 }
@@ -40,7 +41,9 @@ fn albums_appear_in_a_live_process_when_the_schema_gets_them() {
     site.account(ADMIN, "admin");
     let app = site.serve();
     let admin = app.login(ADMIN);
-    let photo = admin.photo(&[("album", "abcdefghijklmnopqrstuvwxyz")], &jpeg(1));
+    let photo = admin.photo(&[], &jpeg(1));
+    let refused = admin.upload(&[("album", "abcdefghijklmnopqrstuvwxyz")], &[&jpeg(2)]);
+    assert_eq!((refused.status, refused.code().as_str()), (422, "no_album"));
     let new = r#"{"title":"Dali","kind":"trip","starts_on":"2026-05-01","ends_on":"2026-05-04"}"#;
     assert_eq!(admin.json("POST", "/api/albums", new).status, 404);
     assert_eq!(admin.get("/api/albums").body_json()["albums"], serde_json::json!([]));
@@ -54,6 +57,27 @@ fn albums_appear_in_a_live_process_when_the_schema_gets_them() {
     let path = format!("/api/albums/{}/photos", key(&album.body_json()));
     let filled = admin.json("PUT", &path, &serde_json::json!({"keys": [key(&photo)]}).to_string());
     assert_eq!(filled.body_json()["photos"], 1, "{}", filled.text());
+}
+
+#[test]
+fn file_names_are_kept_as_soon_as_the_schema_has_a_place_for_them() {
+    let site = Site::empty();
+    site.ok(&["migrate", "--to", "4"]);
+    site.account(ADMIN, "admin");
+    let app = site.serve();
+    let admin = app.login(ADMIN);
+    let before = admin.photo(&[("frame", "1")], &jpeg(1));
+    let named = |photo: &serde_json::Value| {
+        admin.get(&format!("/api/photos/{}", key(photo))).body_json()["file_name"].clone()
+    };
+    assert_eq!(named(&before), serde_json::Value::Null);
+    let found = || admin.get("/api/photos?mine=true&q=A.JPG").body_json()["photos"].as_array().map(Vec::len);
+    assert_eq!(found(), Some(0));
+    site.ok(&["migrate", "--to", "7"]);
+    // What the upload is still known by is taken over; the live process goes on with the new schema.
+    let after = admin.photo(&[], &jpeg(2));
+    assert_eq!((named(&before), named(&after)), ("a.jpg".into(), "a.jpg".into()));
+    assert_eq!(found(), Some(2));
 }
 
 #[test]
@@ -104,12 +128,12 @@ fn code_runs_on_a_schema_newer_than_it_knows() {
 #[test]
 fn code_refuses_a_contracted_schema_and_names_the_way_back() {
     let site = Site::new();
-    let contract = "INSERT INTO schema_migrations VALUES (7, 'drop', 7, 0)";
+    let contract = "INSERT INTO schema_migrations VALUES (8, 'drop', 8, 0)";
     site.sql().execute(contract, &[]).expect("contracting migration");
     let refused = site.run(&["serve"], &[]);
     assert_eq!(refused.status.code(), Some(2));
     let text = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(text.contains("needs code that knows schema 7") && text.contains("backup"), "{text}");
+    assert!(text.contains("needs code that knows schema 8") && text.contains("backup"), "{text}");
 }
 
 #[test]

@@ -313,12 +313,27 @@ pub(crate) fn multipart(fields: &[(&str, &str)], files: &[&[u8]]) -> Vec<u8> {
         body.extend_from_slice(part.as_bytes());
     }
     for file in files {
-        body.extend_from_slice(
-            b"--XyZ\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.jpg\"\r\n\
-              content-type: image/jpeg\r\n\r\n",
-        );
-        body.extend_from_slice(file);
-        body.extend_from_slice(b"\r\n");
+        part(&mut body, "a.jpg", file);
+    }
+    body.extend_from_slice(b"--XyZ--\r\n");
+    body
+}
+
+fn part(body: &mut Vec<u8>, name: &str, file: &[u8]) {
+    let head = format!(
+        "--XyZ\r\ncontent-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\ncontent-type: image/jpeg\r\n\r\n"
+    );
+    body.extend_from_slice(head.as_bytes());
+    body.extend_from_slice(file);
+    body.extend_from_slice(b"\r\n");
+}
+
+/// A form with files that have names.
+pub(crate) fn named(fields: &[(&str, &str)], files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut body = multipart(fields, &[]);
+    body.truncate(body.len() - b"--XyZ--\r\n".len());
+    for (name, file) in files {
+        part(&mut body, name, file);
     }
     body.extend_from_slice(b"--XyZ--\r\n");
     body

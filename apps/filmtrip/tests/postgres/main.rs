@@ -14,6 +14,8 @@ mod health;
 mod kills;
 #[path = "../it/lists.rs"]
 mod lists;
+#[path = "../it/names.rs"]
+mod names;
 #[path = "../it/pages.rs"]
 mod pages;
 #[path = "../it/postgres.rs"]

@@ -10,6 +10,8 @@ export interface About {
   tags: string[];
   album: string | null;
   keep_duplicate: boolean;
+  /** Its place in the album, however the files of a batch overtake each other. Not in old kept items. */
+  position?: number;
   /** Names this one sending of a file: sent again after a lost answer, it is the same photo. Not in old kept items. */
   idempotency_key?: string;
 }
@@ -52,6 +54,8 @@ export interface Item {
   upload?: { key: string; form: DirectForm; expires: string };
   photo?: string;
   code?: string;
+  /** It failed, but not by a verdict about the file: it may pass another time. Not in old kept items. */
+  passing?: boolean;
 }
 
 /** Uploads at once. */
@@ -92,6 +96,36 @@ export function verdict(status: number, code: string): "again" | "refused" | "lo
   if (status === 409 && code === "direct_disabled") return "not-direct";
   const passing = status === 0 || status === 408 || status === 425 || status === 429 || status >= 500;
   return passing ? "again" : "refused";
+}
+
+/**
+ * Notes a try that failed. A try of which nothing was heard because nobody can be reached (`away`) is no try of the file:
+ * a connection may be gone for hours. Whether a person is asked now.
+ */
+export function note(item: Item, kind: ReturnType<typeof verdict>, away: boolean): boolean {
+  if (kind === "again" && away) return false;
+  item.tries += 1;
+  return kind !== "again" || item.tries >= TRIES;
+}
+
+/** What is wrong with the file itself stays wrong, however often it is sent. */
+const FILE_FAULTS: readonly string[] = ["too_large", "unsupported_type", "bad_image"];
+
+/** Whether sending a failed file once more may help. */
+export function retriable(item: Item): boolean {
+  return item.state === "failed" && !FILE_FAULTS.includes(item.code ?? "");
+}
+
+/** Whether a file may be cleared from the list: what may still be uploaded stays in it. */
+export function settled(item: Item): boolean {
+  return over(item) && !retriable(item);
+}
+
+/** Makes a file that is over wait for its turn again. */
+export function anew(item: Item): void {
+  delete item.code;
+  delete item.passing;
+  Object.assign(item, { state: "waiting", tries: 0, directFailures: 0, due: 0 });
 }
 
 /** Whether a file goes straight to the object store. */
@@ -142,5 +176,8 @@ export function orphans(items: readonly Item[], alive: readonly string[]): Item[
 
 /** What is left to do for a file after a reload: what was under way starts again. */
 export function revive(item: Item, owner: string): Item {
-  return { ...item, owner, state: item.state === "failed" ? "failed" : "waiting", tries: 0, due: 0 };
+  const next: Item = { ...item, owner, tries: 0, due: 0 };
+  if (item.state === "failed" && !item.passing) return next;
+  anew(next);
+  return next;
 }

@@ -110,14 +110,15 @@ async function post(page: Page, item: Item, file: Blob, signal: AbortSignal): Pr
   const progress = (loaded: number, total: number): void => page.progress(item, total ? loaded / total : 0);
   const answer = await send("POST", upload.form.url, { body: form, progress, signal });
   const stored = answer.status >= 200 && answer.status < 300;
-  if (!stored) {
-    item.directFailures += 1;
-    await page.keep(item);
-  }
   // Told at once when it is there, although the store's own message may be late or lost; and asked when the
   // answer was lost, since the file may have arrived all the same.
   const result = await arrived(page, item, signal);
   if (result) return result;
+  // Only now: when not even the server could be asked, it is the connection that failed, not the store.
+  if (!stored) {
+    item.directFailures += 1;
+    await page.keep(item);
+  }
   if (stored || item.directFailures < DIRECT_TRIES) throw new Refusal(0, "unavailable");
   await giveUp(page, item);
   return null;
@@ -193,6 +194,7 @@ export function fields(about: About): [string, string][] {
     ["frame", about.frame === null ? "" : String(about.frame)],
     ["tags", about.tags.join(",")],
     ["album", about.album ?? ""],
+    ["position", about.position === undefined ? "" : String(about.position)],
     ["keep_duplicate", about.keep_duplicate ? "true" : ""],
     ["idempotency_key", about.idempotency_key ?? ""],
   ];

@@ -6,7 +6,7 @@ import * as queue from "./queue";
 import type { About, Item } from "./queue";
 import { deliver, giveUp, type Page, type Rules } from "./sender";
 import { Store } from "./store";
-import { ask, Refusal } from "./transport";
+import { ask, Refusal, send } from "./transport";
 
 interface Row {
   line: HTMLLIElement;
@@ -33,11 +33,18 @@ class Uploader {
   private readonly list = make("ul", { className: "queue" });
   private readonly live = make("p", { className: "hint" });
   private readonly clear = button("", "", () => this.forgetFinished());
+  private readonly again = button("", "", () => this.retry(queue.retriable));
   private readonly page: Page;
   private chosen: File[] = [];
   private timer = 0;
   private count = 0;
+  /** The place of the next file in an album, at least. */
+  private position = 0;
   private halted = false;
+  /** Nobody can be reached: all wait until somebody can. */
+  private away = false;
+  /** Ends the wait before the next look whether somebody can be reached. */
+  private look: () => void = () => undefined;
 
   constructor(
     private readonly form: HTMLFormElement,
@@ -98,13 +105,18 @@ class Uploader {
     this.live.setAttribute("role", "status");
     this.clear.textContent = this.say("clear");
     this.clear.className = "link";
-    this.clear.hidden = true;
-    this.form.after(this.live, this.list, this.clear);
+    this.again.textContent = this.say("retryAll");
+    this.again.className = "quiet";
+    this.clear.hidden = this.again.hidden = true;
+    this.form.after(this.live, this.list, make("div", { className: "actions" }, this.again, this.clear));
     addEventListener("beforeunload", (event) => {
       if (this.items.some((item) => !queue.over(item))) event.preventDefault();
     });
-    addEventListener("online", () => this.hurry());
-    addEventListener("offline", () => this.tell(this.say("offline")));
+    // What a browser says of the network is a hint only: a site on the same machine is there without any.
+    addEventListener("online", () => {
+      this.look();
+      this.hurry();
+    });
     await this.resume();
   }
 
@@ -139,7 +151,7 @@ class Uploader {
   }
 
   private async add(files: File[]): Promise<void> {
-    const shared: Omit<About, "frame" | "idempotency_key"> = {
+    const shared: Omit<About, "frame" | "position" | "idempotency_key"> = {
       title: this.field("title").trim(),
       caption: this.field("caption").trim(),
       visibility: this.field("visibility"),
@@ -148,7 +160,11 @@ class Uploader {
       album: this.field("album") || null,
       keep_duplicate: this.form.querySelector<HTMLInputElement>("[name=keep_duplicate]")?.checked === true,
     };
+    // The next batch is most often for the same people; the studio's page begins with it.
+    document.cookie = `filmtrip_visibility=${shared.visibility}; path=/admin; max-age=31536000; samesite=lax`;
     const frames = numbers(whole(this.field("frame")), files.length);
+    const start = Math.max(Date.now() * 1000, this.position);
+    this.position = start + files.length;
     for (const [index, file] of files.entries()) {
       // In the order of the batch, also when read back.
       const id = `${this.owner}-${String(this.count++).padStart(5, "0")}`;
@@ -158,7 +174,7 @@ class Uploader {
         name: file.name,
         size: file.size,
         type: mediaType(file),
-        about: { ...shared, frame: frames[index] ?? null, idempotency_key: id },
+        about: { ...shared, frame: frames[index] ?? null, position: start + index, idempotency_key: id },
         state: "waiting",
         tries: 0,
         directFailures: 0,
@@ -202,13 +218,8 @@ class Uploader {
 
   /** Cancels what is under way, tries again what failed. */
   private act(item: Item): void {
-    if (item.state === "failed" || item.state === "cancelled") {
-      delete item.code;
-      Object.assign(item, { tries: 0, directFailures: 0, due: 0 });
-      this.halted = false;
-      this.turn(item, "waiting");
-      this.pump();
-    } else if (!queue.over(item)) {
+    if (item.state === "failed" || item.state === "cancelled") this.retry((one) => one === item);
+    else if (!queue.over(item)) {
       this.stops.get(item.id)?.abort();
       this.turn(item, "cancelled");
       void giveUp(this.page, item).catch(() => undefined);
@@ -216,10 +227,21 @@ class Uploader {
     }
   }
 
+  /** Sends some files that are over once more. */
+  private retry(which: (item: Item) => boolean): void {
+    this.halted = false;
+    for (const item of this.items.filter(which)) {
+      queue.anew(item);
+      this.turn(item, "waiting");
+    }
+    this.look();
+    this.pump();
+  }
+
   /** Starts what may start, and comes back when the next one may. */
   private pump(): void {
     clearTimeout(this.timer);
-    if (!this.halted) {
+    if (!this.halted && !this.away) {
       for (const item of queue.startable(this.items, Date.now())) void this.run(item);
       const wait = queue.pause(this.items, Date.now());
       if (wait !== null) this.timer = setTimeout(() => this.pump(), wait);
@@ -227,9 +249,32 @@ class Uploader {
     this.report();
   }
 
+  /** The way is free: what waits for its time and what was given up for want of an answer goes at once. */
   private hurry(): void {
     for (const item of this.items) item.due = 0;
-    this.pump();
+    this.retry((item) => item.state === "failed" && item.passing === true);
+  }
+
+  /** Whether the server answers at all. */
+  private async reached(): Promise<boolean> {
+    return (await send("GET", "/api/uploads/rules")).status !== 0;
+  }
+
+  /** Looks again and again whether somebody can be reached, and then goes on. */
+  private async wait(): Promise<void> {
+    if (this.away) return;
+    this.away = true;
+    this.report();
+    for (let turn = 1; this.away; turn++) {
+      await new Promise<void>((done) => {
+        this.look = done;
+        setTimeout(done, Math.min(15_000, queue.delay(turn, Math.random())));
+      });
+      this.away = !(await this.reached());
+    }
+    this.look = () => undefined;
+    this.tell("");
+    this.hurry();
   }
 
   private async run(item: Item): Promise<void> {
@@ -243,26 +288,30 @@ class Uploader {
       item.photo = result.photo;
       this.turn(item, result.duplicate ? "duplicate" : "done");
     } catch (error) {
-      if (!stop.signal.aborted) this.failed(item, error);
+      if (!stop.signal.aborted) await this.failed(item, error, stop.signal);
     }
     this.stops.delete(item.id);
     this.pump();
   }
 
-  private failed(item: Item, error: unknown): void {
+  private async failed(item: Item, error: unknown, signal: AbortSignal): Promise<void> {
     const refusal = error instanceof Refusal ? error : new Refusal(0, "unavailable");
     if (refusal.kind === "logged-out") {
       this.halted = true;
       this.turn(item, "waiting");
       return;
     }
-    item.tries += 1;
-    if (refusal.kind === "again" && item.tries < queue.TRIES) {
-      item.due = Date.now() + queue.delay(item.tries, Math.random());
+    const away = refusal.status === 0 && !(await this.reached());
+    // Cancelled in the meantime.
+    if (signal.aborted) return;
+    if (away) void this.wait();
+    if (!queue.note(item, refusal.kind, away)) {
+      item.due = away ? 0 : Date.now() + queue.delay(item.tries, Math.random());
       this.turn(item, "waiting");
       return;
     }
     item.code = refusal.code;
+    item.passing = refusal.kind === "again";
     this.turn(item, "failed");
   }
 
@@ -313,9 +362,10 @@ class Uploader {
 
   private report(): void {
     const sum = queue.tally(this.items);
-    this.clear.hidden = sum.over === 0;
+    this.clear.hidden = !this.items.some(queue.settled);
+    this.again.hidden = this.items.filter(queue.retriable).length < 2;
     if (this.halted) this.tell(this.say("loggedOut"));
-    else if (!navigator.onLine && sum.over < sum.all) this.tell(this.say("offline"));
+    else if (this.away && sum.over < sum.all) this.tell(this.say("offline"));
     else if (sum.all && sum.over === sum.all) {
       this.tell(fill(this.say("finished"), { n: sum.done, d: sum.duplicate, f: sum.failed }));
     } else if (sum.over) this.tell(fill(this.say("progress"), { n: sum.over, m: sum.all }));
@@ -327,7 +377,7 @@ class Uploader {
   }
 
   private forgetFinished(): void {
-    for (const item of this.items.filter(queue.over)) {
+    for (const item of this.items.filter(queue.settled)) {
       this.rows.get(item.id)?.line.remove();
       this.rows.delete(item.id);
       this.files.delete(item.id);

@@ -66,13 +66,35 @@ test("a form is posted again only with a minute to go", () => {
   assert.ok(!queue.usable("never", 0));
 });
 
+test("a connection that is gone costs no try, an answer that says no does", () => {
+  const file = item();
+  for (let i = 0; i < 50; i++) assert.ok(!queue.note(file, "again", true));
+  assert.equal(file.tries, 0);
+  for (let i = 1; i < queue.TRIES; i++) assert.ok(!queue.note(file, "again", false));
+  assert.ok(queue.note(file, "again", false), "a person is asked in the end");
+  assert.ok(queue.note(item(), "refused", false));
+});
+
+test("what may pass another time is tried again with one press, what is wrong with a file is not", () => {
+  const failed = (code) => item({ state: "failed", code, tries: 6, directFailures: 2 });
+  for (const code of ["unavailable", "busy", "csrf", "no_roll"]) assert.ok(queue.retriable(failed(code)), code);
+  for (const code of ["too_large", "unsupported_type", "bad_image"]) assert.ok(!queue.retriable(failed(code)), code);
+  assert.ok(!queue.retriable(item({ state: "done" })));
+  assert.ok(queue.settled(item({ state: "done" })) && queue.settled(failed("bad_image")));
+  assert.ok(!queue.settled(failed("busy")) && !queue.settled(item()));
+  const again = { ...failed("busy"), passing: true };
+  queue.anew(again);
+  assert.deepEqual(again, item());
+});
+
 test("only what other pages left behind is taken over, and starts again", () => {
   const items = [
     item({ id: "mine" }), item({ id: "other", owner: "alive" }), item({ id: "left", owner: "gone", state: "sending", tries: 4 }),
     item({ id: "over", owner: "gone", state: "done" }), item({ id: "bad", owner: "gone", state: "failed", code: "bad_image" }),
+    item({ id: "lost", owner: "gone", state: "failed", code: "busy", passing: true, tries: 6 }),
   ];
   const found = queue.orphans(items, ["here", "alive"]).map((i) => queue.revive(i, "here"));
-  assert.deepEqual(found.map((i) => [i.id, i.state, i.owner, i.tries]), [["left", "waiting", "here", 0], ["bad", "failed", "here", 0]]);
+  assert.deepEqual(found.map((i) => [i.id, i.state, i.owner, i.tries]), [["left", "waiting", "here", 0], ["bad", "failed", "here", 0], ["lost", "waiting", "here", 0]]);
 });
 
 test("the batch is counted without what was cancelled", () => {

@@ -77,6 +77,13 @@ test("a store that fails twice is left for the API, and never without having bee
   assert.equal(script.length, 0);
 });
 
+test("a connection that is gone is not the store's failure", async () => {
+  const [p, i] = [page(), item()];
+  script = [[SIGN, 201, info("pending", { form })], [STORE, 0, null], [COMPLETE, 0, null]];
+  await assert.rejects(go(p, i), { kind: "again", status: 0 });
+  assert.equal(i.directFailures, 0);
+});
+
 test("a lost answer of the store does not send the file again", async () => {
   script = [
     [SIGN, 201, info("pending", { form })], [STORE, 0, null], [COMPLETE, 200, info("done", { photo: { key: "p4" } })],

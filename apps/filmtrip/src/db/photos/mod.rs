@@ -3,16 +3,17 @@
 mod page;
 mod write;
 
-pub(super) use page::effective;
-pub use page::{Order, PageQuery, neighbours, page};
-pub use write::{
-    NewPhoto, add_tags_to, change, change_all, delete, hides, insert, refresh_search, remove_tags, restore,
-    set_object, set_short, trash, trash_all,
-};
-
 use std::collections::HashMap;
 
+pub(super) use page::effective;
+pub use page::{Order, PageQuery, first_frames, neighbours, page};
+pub use write::{
+    NewPhoto, add_tags_to, change, change_all, count_frames, delete, hides, insert, refresh_search,
+    remove_tags, restore, set_object, set_short, trash, trash_all,
+};
+
 use super::in_parts;
+use super::migrations::{self, FILE_NAMES};
 use super::sql::{DbError, DbResult, Row, Sql, Value};
 use crate::images::Sizes;
 use crate::model::{Exif, Roll, Visibility};
@@ -244,6 +245,20 @@ pub fn by_ids(sql: &mut Sql, ids: &[i64]) -> DbResult<Vec<PhotoRow>> {
 /// Those of the database.
 pub fn by_short(sql: &mut Sql, code: &str) -> DbResult<Option<PhotoRow>> {
     find(sql, "p.short = ?1", code.into())
+}
+
+/// What the files of photos (row ids) were called, where it is known.
+///
+/// # Errors
+/// Those of the database.
+pub fn file_names(sql: &mut Sql, ids: &[i64]) -> DbResult<HashMap<i64, String>> {
+    if ids.is_empty() || !migrations::has(sql, FILE_NAMES)? {
+        return Ok(HashMap::new());
+    }
+    let values: Vec<Value> = ids.iter().map(|id| (*id).into()).collect();
+    let wanted = super::placeholders(1, ids.len());
+    let query = format!("SELECT id, file_name FROM photos WHERE id IN ({wanted}) AND file_name <> ''");
+    sql.query(&query, &values)?.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
 }
 
 /// A photo of the account with the same bytes, outside of the trash.

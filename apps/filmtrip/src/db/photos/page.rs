@@ -32,6 +32,8 @@ pub struct PageQuery {
     pub tag: Option<String>,
     /// Only with all these words.
     pub words: Option<String>,
+    /// Whether the words may also be those of the file's name: its owner's own business, and not in old schemas.
+    pub file_names: bool,
     /// Only on this film stock.
     pub film: Option<String>,
     /// Only by this camera.
@@ -73,8 +75,14 @@ impl PageQuery {
             wheres.add("r.scanner = ?", &[scanner.into()]);
         }
         for pattern in search::patterns(self.words.as_deref().unwrap_or_default()) {
-            let either = "(p.search LIKE ? ESCAPE '\\' OR (p.search = '' AND lower(p.title || ' ' || p.caption) LIKE ? ESCAPE '\\'))";
-            wheres.add(either, &[pattern.clone().into(), pattern.into()]);
+            let either = "p.search LIKE ? ESCAPE '\\' OR (p.search = '' AND lower(p.title || ' ' || p.caption) LIKE ? ESCAPE '\\')";
+            let pattern = Value::from(pattern);
+            if self.file_names {
+                let named = format!("({either} OR lower(p.file_name) LIKE ? ESCAPE '\\')");
+                wheres.add(&named, &[pattern.clone(), pattern.clone(), pattern]);
+            } else {
+                wheres.add(&format!("({either})"), &[pattern.clone(), pattern]);
+            }
         }
         wheres
     }
@@ -152,4 +160,28 @@ pub fn neighbours(sql: &mut Sql, query: &PageQuery) -> DbResult<Neighbours> {
         sql.first(&text, &values)?.map(|row| row.get(1)).transpose()
     };
     Ok(Neighbours { previous: key(false)?, next: key(true)? })
+}
+
+/// The first frames of some rolls (row ids) that everybody may list, at most `each` of one; by frame.
+///
+/// # Errors
+/// Those of the database.
+pub fn first_frames(sql: &mut Sql, rolls: &[i64], each: u32) -> DbResult<Vec<PhotoRow>> {
+    if rolls.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut wheres = Wheres::default();
+    Viewer::Anonymous.listed(Scope::Public, &mut wheres);
+    let ids: Vec<Value> = rolls.iter().map(|id| (*id).into()).collect();
+    wheres.add(&format!("p.roll_id IN ({})", vec!["?"; ids.len()].join(", ")), &ids);
+    let place = format!("coalesce(p.frame, {NO_FRAME})");
+    let ranked = format!(
+        "SELECT p.id AS id, row_number() OVER (PARTITION BY p.roll_id ORDER BY {place}, p.id) AS place FROM photos p{}",
+        wheres.sql()
+    );
+    let query = format!(
+        "SELECT {COLUMNS} {FROM} WHERE p.id IN (SELECT ranked.id FROM ({ranked}) AS ranked WHERE ranked.place <= {each})
+         ORDER BY {place}, p.id"
+    );
+    sql.query(&query, &wheres.values)?.iter().map(photo).collect()
 }

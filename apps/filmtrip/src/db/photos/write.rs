@@ -1,8 +1,8 @@
 //! Changes of photos. The callers have checked that they may.
 
-use super::super::search;
+use super::super::migrations::{self, FILE_NAMES};
 use super::super::sql::{DbResult, Sql, Value};
-use super::super::{in_parts, now_ms, placeholders};
+use super::super::{albums, in_parts, now_ms, placeholders};
 use super::{PhotoRow, Variants, by_id, by_ids};
 use crate::images::Sizes;
 use crate::model::{About, Exif, PhotoChange, Visibility};
@@ -48,6 +48,8 @@ pub struct NewPhoto {
     pub location: Option<(f64, f64)>,
     /// What its owner says.
     pub about: About,
+    /// What the file was called.
+    pub file_name: String,
 }
 
 /// Stores a photo and returns its row. A roll or album of somebody else, or an unknown one, is left out.
@@ -95,9 +97,15 @@ pub fn insert(sql: &mut Sql, new: &NewPhoto) -> DbResult<PhotoRow> {
             new.thumbhash.clone(),
         ],
     )?;
+    if !new.file_name.is_empty() && migrations::has(sql, FILE_NAMES)? {
+        sql.execute("UPDATE photos SET file_name = ?2 WHERE id = ?1", params![id, &new.file_name])?;
+    }
     add_tags(sql, id, &new.about.tags)?;
     if let Some(album) = &new.about.album {
-        super::super::albums::append(sql, album, new.owner_id, &[id])?;
+        match new.about.position {
+            Some(position) => albums::place(sql, album, new.owner_id, id, position)?,
+            None => albums::append(sql, album, new.owner_id, &[id])?,
+        };
     }
     finish(sql, id)
 }
@@ -116,6 +124,30 @@ fn finish(sql: &mut Sql, id: i64) -> DbResult<PhotoRow> {
 pub fn change(sql: &mut Sql, row: &PhotoRow, change: &PhotoChange) -> DbResult<PhotoRow> {
     change_all(sql, &[row.id], change)?;
     finish(sql, row.id)
+}
+
+/// Numbers photos in the order that they are in, from `first` on.
+///
+/// # Errors
+/// Those of the database.
+pub fn count_frames(sql: &mut Sql, ids: &[i64], first: u32) -> DbResult<()> {
+    let mut frame = first;
+    in_parts(ids, |ids| {
+        let mut values: Vec<Value> = Vec::new();
+        for id in ids {
+            values.extend([Value::from(*id), i64::from(frame).into()]);
+            frame = frame.saturating_add(1);
+        }
+        let each = (0..ids.len()).map(|n| format!("WHEN ?{} THEN CAST(?{} AS BIGINT)", 2 * n + 1, 2 * n + 2));
+        let each: Vec<String> = each.collect();
+        let named: Vec<String> = (0..ids.len()).map(|n| format!("?{}", 2 * n + 1)).collect();
+        let query = format!(
+            "UPDATE photos SET frame = CASE id {} END WHERE id IN ({})",
+            each.join(" "),
+            named.join(", ")
+        );
+        sql.execute(&query, &values).map(drop)
+    })
 }
 
 /// Changes photos, all in the same way, by as many statements as there are changes. Their search texts are the caller's

@@ -7,8 +7,8 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 
-use super::photos::{own_all, thumb};
-use super::{Api, Change, MaybeSession, Session, Shared, check};
+use super::photos::{others, own_all, thumb};
+use super::{Api, Change, MaybeSession, Shared, check};
 use crate::db::albums::{self, AlbumRow};
 use crate::db::catalogue;
 use crate::db::photos::PhotoRow;
@@ -24,6 +24,10 @@ use crate::storage::new_key;
 
 /// Most photos of an album.
 const MAX_ALBUM: usize = 5000;
+/// Rolls of a page.
+const ROLLS_PAGE: usize = 48;
+/// Frames that show what is on a roll.
+const STRIP: u32 = 4;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Mine {
@@ -41,7 +45,8 @@ fn roll_json(row: RollRow, viewer: Viewer) -> Roll {
     Roll { editable: viewer.may_edit(row.owner_id), ..row.roll }
 }
 
-fn own_roll(sql: &mut Sql, viewer: Viewer, key: &str) -> Result<RollRow, ApiError> {
+/// A roll that the viewer may change.
+pub(super) fn own_roll(sql: &mut Sql, viewer: Viewer, key: &str) -> Result<RollRow, ApiError> {
     let row = rolls::by_key(sql, viewer, key)?.ok_or(ApiError::NotFound)?;
     match viewer.may_edit(row.owner_id) {
         true => Ok(row),
@@ -50,12 +55,55 @@ fn own_roll(sql: &mut Sql, viewer: Viewer, key: &str) -> Result<RollRow, ApiErro
     }
 }
 
-/// `GET /api/rolls`: the account's own; for admins, all.
-pub(super) async fn rolls(State(api): Shared, session: Session) -> Result<Json<RollList>, ApiError> {
-    let viewer = session.viewer();
-    let owner = (session.user.role != UserRole::Admin).then_some(session.user.id);
-    let rows = api.db.call(move |sql| Ok(rolls::list(sql, owner)?)).await?;
-    Ok(Json(RollList { rolls: rows.into_iter().map(|row| roll_json(row, viewer)).collect() }))
+#[derive(Debug, Deserialize)]
+pub(super) struct RollQuery {
+    #[serde(default)]
+    public: bool,
+    before: Option<String>,
+}
+
+/// `GET /api/rolls`: the account's own; for admins, all. With `public=true` those with public photos, page by page.
+pub(super) async fn rolls(
+    State(api): Shared,
+    session: MaybeSession,
+    Query(query): Query<RollQuery>,
+) -> Result<Json<RollList>, ApiError> {
+    if query.public {
+        return public_rolls(&api, session.viewer(), query.before).await.map(Json);
+    }
+    let (viewer, own) = (session.viewer(), session.0.as_ref().ok_or(ApiError::Unauthenticated)?);
+    let owner = (own.user.role != UserRole::Admin).then_some(own.user.id);
+    let read = move |sql: &mut Sql| {
+        let rows = rolls::list(sql, owner)?;
+        Ok((rows, others(sql, &session)?))
+    };
+    let (rows, others) = api.db.call(read).await?;
+    let roll = |row: RollRow| Roll { owner: others.get(&row.owner_id).cloned(), ..roll_json(row, viewer) };
+    Ok(Json(RollList { rolls: rows.into_iter().map(roll).collect(), next: None }))
+}
+
+async fn public_rolls(api: &Api, viewer: Viewer, before: Option<String>) -> Result<RollList, ApiError> {
+    let read = move |sql: &mut Sql| {
+        let all = rolls::public(sql)?;
+        // A roll that is gone has no place any more: the page is then empty, not the first one again.
+        let start = match &before {
+            Some(key) => all.iter().position(|r| r.roll.key == *key).map_or(all.len(), |at| at + 1),
+            None => 0,
+        };
+        let more = all.len() > start + ROLLS_PAGE;
+        let rows: Vec<RollRow> = all.into_iter().skip(start).take(ROLLS_PAGE).collect();
+        let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+        let frames = photos::first_frames(sql, &ids, STRIP)?;
+        Ok((rows, frames, more))
+    };
+    let (rows, frames, more) = api.db.call(read).await?;
+    let next = rows.last().filter(|_| more).map(|row| row.roll.key.clone());
+    let strip = |key: &str| {
+        let of_roll = |photo: &&photos::PhotoRow| photo.roll.as_ref().is_some_and(|roll| roll.key == key);
+        frames.iter().filter(of_roll).map(|photo| thumb(api, photo)).collect()
+    };
+    let roll = |row: RollRow| Roll { strip: strip(&row.roll.key), ..roll_json(row, viewer) };
+    Ok(RollList { rolls: rows.into_iter().map(roll).collect(), next })
 }
 
 /// `GET /api/rolls/{key}`: one without photos that the viewer may see is as if it were not there.
@@ -137,6 +185,7 @@ fn shown(api: &Api, row: AlbumRow, content: &HashMap<i64, (u64, PhotoRow)>, view
         ends_on,
         photos: content.map_or(0, |(photos, _)| *photos),
         cover: content.map(|(_, first)| thumb(api, first)),
+        owner: None,
         editable: viewer.may_edit(row.owner_id),
     }
 }
@@ -161,7 +210,12 @@ pub(super) async fn list(
     let read = move |sql: &mut Sql| {
         let rows = albums::list(sql, viewer, mine)?;
         let content = albums::contents(sql, &rows, viewer)?;
-        Ok(rows.into_iter().map(|row| shown(&state, row, &content, viewer)).collect())
+        let others = if mine { others(sql, &session)? } else { HashMap::new() };
+        let album = |row: AlbumRow| {
+            let owner = others.get(&row.owner_id).cloned();
+            Album { owner, ..shown(&state, row, &content, viewer) }
+        };
+        Ok(rows.into_iter().map(album).collect())
     };
     Ok(Json(AlbumList { albums: api.db.call(read).await? }))
 }

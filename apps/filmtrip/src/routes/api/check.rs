@@ -1,5 +1,7 @@
 //! What texts, days and places may look like. Every refusal names the field.
 
+use crate::db::sql::Sql;
+use crate::db::{albums, rolls};
 use crate::error::ApiError;
 use crate::model::{About, AlbumBody, Location, PhotoChange, RollBody};
 
@@ -10,18 +12,18 @@ const MAX_CAPTION: usize = 4000;
 const MAX_TAGS: usize = 50;
 const IDEMPOTENCY_KEY: std::ops::RangeInclusive<usize> = 16..=64;
 
-fn bad(text: String) -> ApiError {
-    ApiError::BadRequest(text)
+fn bad(field: &'static str, text: String) -> ApiError {
+    ApiError::BadField(field, text)
 }
 
-fn length(field: &str, text: &str, max: usize) -> Result<(), ApiError> {
+fn length(field: &'static str, text: &str, max: usize) -> Result<(), ApiError> {
     if text.chars().count() > max {
-        return Err(bad(format!("{field} has more than {max} characters")));
+        return Err(bad(field, format!("{field} has more than {max} characters")));
     }
     Ok(())
 }
 
-fn lengths(fields: &[(&str, &str)], max: usize) -> Result<(), ApiError> {
+fn lengths(fields: &[(&'static str, &str)], max: usize) -> Result<(), ApiError> {
     fields.iter().try_for_each(|(field, text)| length(field, text, max))
 }
 
@@ -31,25 +33,37 @@ fn lengths(fields: &[(&str, &str)], max: usize) -> Result<(), ApiError> {
 /// Too many, or one that is too long.
 pub(super) fn tags(tags: &[String]) -> Result<(), ApiError> {
     if tags.len() > MAX_TAGS {
-        return Err(bad(format!("more than {MAX_TAGS} tags")));
+        return Err(bad("tags", format!("more than {MAX_TAGS} tags")));
     }
-    tags.iter().try_for_each(|tag| length("tag", tag, MAX_TITLE))
+    tags.iter().try_for_each(|tag| length("tags", tag, MAX_TITLE))
 }
 
-/// `2026-05-01`.
-fn day(field: &str, text: Option<&str>) -> Result<(), ApiError> {
-    if text.is_some_and(|t| t.len() != 10 || t.parse::<jiff::civil::Date>().is_err()) {
-        return Err(bad(format!("{field}: a day such as 2026-05-01")));
+/// The frames of so many photos, counted up from the first.
+///
+/// # Errors
+/// The last would be larger than a frame number can be.
+pub(super) fn frames(from: Option<u32>, count: usize) -> Result<(), ApiError> {
+    let last = from.zip(u32::try_from(count).ok()).map(|(from, count)| from.checked_add(count));
+    if last == Some(None) {
+        return Err(bad("frames_from", "frames_from: too large for so many photos".to_owned()));
     }
     Ok(())
 }
 
-fn moment(field: &str, text: Option<&str>) -> Result<(), ApiError> {
+/// `2026-05-01`.
+fn day(field: &'static str, text: Option<&str>) -> Result<(), ApiError> {
+    if text.is_some_and(|t| t.len() != 10 || t.parse::<jiff::civil::Date>().is_err()) {
+        return Err(bad(field, format!("{field}: a day such as 2026-05-01")));
+    }
+    Ok(())
+}
+
+fn moment(field: &'static str, text: Option<&str>) -> Result<(), ApiError> {
     match text {
         Some(t) if t.len() == 10 => day(field, text),
         Some(t) if t.len() == 19 && t.parse::<jiff::civil::DateTime>().is_ok() => Ok(()),
         Some(_) => {
-            Err(bad(format!("{field}: a day such as 2026-05-01, or with a time, 2026-05-01T18:30:00")))
+            Err(bad(field, format!("{field}: a day such as 2026-05-01, or with a time, 2026-05-01T18:30:00")))
         }
         None => Ok(()),
     }
@@ -57,7 +71,10 @@ fn moment(field: &str, text: Option<&str>) -> Result<(), ApiError> {
 
 fn location(location: Option<Location>) -> Result<(), ApiError> {
     if location.is_some_and(|l| !(-90.0..=90.0).contains(&l.lat) || !(-180.0..=180.0).contains(&l.lon)) {
-        return Err(bad("location: latitude from -90 to 90, longitude from -180 to 180".to_owned()));
+        return Err(bad(
+            "location",
+            "location: latitude from -90 to 90, longitude from -180 to 180".to_owned(),
+        ));
     }
     Ok(())
 }
@@ -74,9 +91,28 @@ pub(super) fn about(about: &About) -> Result<(), ApiError> {
         letters && IDEMPOTENCY_KEY.contains(&key.len())
     };
     if about.idempotency_key.as_ref().is_some_and(|key| !plain(key)) {
-        return Err(bad("idempotency_key: 16 to 64 letters, digits, - or _".to_owned()));
+        return Err(bad("idempotency_key", "idempotency_key: 16 to 64 letters, digits, - or _".to_owned()));
     }
     tags(&about.tags)
+}
+
+/// Whether the roll and the album that a photo shall go to are its owner's. Asked before the photo is sent: afterwards
+/// it would be stored without them, and nobody would know.
+///
+/// # Errors
+/// [`ApiError::NoRoll`], [`ApiError::NoAlbum`], or those of the database.
+pub(super) fn belongs(sql: &mut Sql, owner_id: i64, about: &About) -> Result<(), ApiError> {
+    if let Some(roll) = &about.roll
+        && !rolls::is_of(sql, roll, owner_id)?
+    {
+        return Err(ApiError::NoRoll);
+    }
+    if let Some(album) = &about.album
+        && albums::by_key(sql, album)?.is_none_or(|album| album.owner_id != owner_id)
+    {
+        return Err(ApiError::NoAlbum);
+    }
+    Ok(())
 }
 
 /// A change of a photo.
@@ -102,7 +138,7 @@ pub(super) fn change(change: &PhotoChange) -> Result<(), ApiError> {
 
 fn titled(title: &str) -> Result<(), ApiError> {
     if title.trim().is_empty() {
-        return Err(bad("title: must not be empty".to_owned()));
+        return Err(bad("title", "title: must not be empty".to_owned()));
     }
     length("title", title, MAX_TITLE)
 }
@@ -124,7 +160,7 @@ pub(super) fn roll(body: &RollBody) -> Result<(), ApiError> {
     lengths(&[("developer", &body.developer), ("notes", &body.notes)], MAX_CAPTION)?;
     for (field, iso) in [("box_iso", body.box_iso), ("exposure_index", body.exposure_index)] {
         if iso.is_some_and(|iso| !(1..=102_400).contains(&iso)) {
-            return Err(bad(format!("{field}: from 1 to 102400")));
+            return Err(bad(field, format!("{field}: from 1 to 102400")));
         }
     }
     day("loaded_on", body.loaded_on.as_deref())?;
@@ -144,11 +180,11 @@ pub(super) fn album(body: &AlbumBody) -> Result<(), ApiError> {
     in_order(("starts_on", body.starts_on.as_deref()), ("ends_on", body.ends_on.as_deref()))
 }
 
-fn in_order(first: (&str, Option<&str>), last: (&str, Option<&str>)) -> Result<(), ApiError> {
+fn in_order(first: (&str, Option<&str>), last: (&'static str, Option<&str>)) -> Result<(), ApiError> {
     if let (Some(from), Some(to)) = (first.1, last.1)
         && from > to
     {
-        return Err(bad(format!("{} is after {}", first.0, last.0)));
+        return Err(bad(last.0, format!("{} is after {}", first.0, last.0)));
     }
     Ok(())
 }

@@ -92,6 +92,7 @@ pub(super) async fn sign(
     // The row first: whatever arrives has one.
     let key = row.key.clone();
     let insert = move |sql: &mut Sql| {
+        check::belongs(sql, row.owner_id, &row.about)?;
         uploads::insert(sql, &row)?;
         uploads::by_key(sql, &key)?.ok_or(ApiError::NotFound)
     };

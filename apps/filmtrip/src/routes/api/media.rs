@@ -7,13 +7,34 @@ use axum::response::{IntoResponse, Response};
 
 use super::photos::find;
 use super::{Api, MaybeSession, Session, Shared};
-use crate::db::photos::{PhotoRow, Variants};
+use crate::db::photos::{self, PhotoRow, Variants};
 use crate::error::ApiError;
 use crate::images::{VARIANTS, media_type};
 use crate::model::Visibility;
 use crate::storage::{Backend, Content, ObjectError, names};
+use crate::templates::parts::enc;
 
-fn protect(response: &mut Response, disposition: &str) -> Result<(), ApiError> {
+/// A name that is only a name, whatever a client has sent: no folder, nothing that turns the text around.
+pub(super) fn file_name(name: Option<&str>) -> Option<String> {
+    let odd = |c: &char| {
+        c.is_control()
+            || matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|')
+            || matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+    };
+    let last = name?.rsplit(['/', '\\']).next()?;
+    let name: String = last.chars().filter(|c| !odd(c)).take(200).collect();
+    let name = name.trim().trim_start_matches('.').to_owned();
+    (!name.is_empty()).then_some(name)
+}
+
+/// The header of a file that is to be kept under a name, for browsers of all ages.
+pub(super) fn attachment(name: &str) -> String {
+    let plain: String =
+        name.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '_' }).collect();
+    format!("attachment; filename=\"{}\"; filename*=UTF-8''{}", plain.replace(['"', '\\'], "_"), enc(name))
+}
+
+pub(super) fn protect(response: &mut Response, disposition: &str) -> Result<(), ApiError> {
     let headers = response.headers_mut();
     // An image opened on its own runs nothing and loads nothing, whatever is in it.
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));
@@ -96,7 +117,27 @@ pub(super) async fn original(
     let lost = |e: ObjectError| ApiError::Internal(format!("original of photo {key} cannot be read: {e}"));
     let content = api.storage.read(row.backend, &row.object).await.map_err(lost)?;
     let mut response = send(content, media_type(&row.format));
-    protect(&mut response, &format!("attachment; filename=\"{key}.{}\"", row.format))?;
+    let id = row.id;
+    let name = api.db.call(move |sql| Ok(photos::file_names(sql, &[id])?.remove(&id))).await?;
+    let name = file_name(name.as_deref()).unwrap_or_else(|| format!("{key}.{}", row.format));
+    protect(&mut response, &attachment(&name))?;
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_a_client_calls_its_file_it_is_one_name() {
+        assert_eq!(file_name(Some("R012_07.tif")).as_deref(), Some("R012_07.tif"));
+        assert_eq!(file_name(Some("C:\\scans\\a\u{202E}b.jpg")).as_deref(), Some("ab.jpg"));
+        assert_eq!(file_name(Some("../../etc/..passwd\"")).as_deref(), Some("passwd"));
+        assert_eq!((file_name(Some("..")), file_name(Some("a/")), file_name(None)), (None, None, None));
+        assert_eq!(
+            attachment("京都 1.jpg"),
+            "attachment; filename=\"__ 1.jpg\"; filename*=UTF-8''%E4%BA%AC%E9%83%BD%201.jpg"
+        );
+    }
 }

@@ -2,6 +2,7 @@
 
 mod account;
 pub(crate) mod admin;
+mod archive;
 mod catalogue;
 mod check;
 mod direct;
@@ -104,6 +105,7 @@ pub fn router(api: &Arc<Api>) -> Router {
             "/api/rolls/{key}",
             get(catalogue::roll).put(catalogue::change_roll).delete(catalogue::delete_roll),
         )
+        .route("/api/rolls/{key}/originals", get(archive::originals))
         .route("/api/albums", get(catalogue::list).post(catalogue::new_album))
         .route(
             "/api/albums/{key}",

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::session::client;
 use super::{Api, Change, MaybeSession, Shared, check};
 use crate::auth;
+use crate::db::migrations::{self, FILE_NAMES};
 use crate::db::photos::{self, Order, PageQuery, PhotoRow, Variants};
 use crate::db::sql::Sql;
 use crate::db::visibility::{Scope, Viewer};
@@ -21,8 +22,8 @@ use crate::db::{accounts, albums, now_ms, rfc3339, rolls, search};
 use crate::error::ApiError;
 use crate::images::VARIANTS;
 use crate::model::{
-    BulkAction, BulkBody, BulkDone, Features, Image, Images, Location, Neighbours, Photo, PhotoChange,
-    PhotoPage, ShortLink, Visibility,
+    BulkAction, BulkBody, BulkDone, Features, FrameOrder, Image, Images, Location, Neighbours, Photo,
+    PhotoChange, PhotoPage, ShortLink, Visibility,
 };
 use crate::storage::{Backend, is_code, is_key, new_code};
 use crate::work::{self, Kind};
@@ -90,6 +91,8 @@ pub(super) fn to_json(api: &Api, row: PhotoRow, viewer: Viewer) -> Photo {
         thumbhash: row.thumbhash.map(|hash| STANDARD.encode(hash)),
         short: row.short,
         editable,
+        file_name: None,
+        owner: None,
         backend: editable.then(|| row.backend.as_str().to_owned()),
         deleted_at: row.deleted_at.filter(|_| editable).map(rfc3339),
         duplicate: false,
@@ -110,6 +113,14 @@ pub(super) async fn find(api: &Api, key: &str, viewer: Viewer) -> Result<PhotoRo
 fn own(sql: &mut Sql, key: &str, viewer: Viewer) -> Result<PhotoRow, ApiError> {
     let row = photos::by_key(sql, key)?.filter(|row| viewer.may_see(row)).ok_or(ApiError::NotFound)?;
     if viewer.may_edit(row.owner_id) { Ok(row) } else { Err(ApiError::Forbidden) }
+}
+
+/// Whose what is that is not their own, for admins only.
+pub(super) fn others(sql: &mut Sql, session: &MaybeSession) -> Result<HashMap<i64, String>, ApiError> {
+    match &session.0 {
+        Some(session) if session.viewer() == Viewer::Admin => Ok(accounts::others(sql, session.user.id)?),
+        _ => Ok(HashMap::new()),
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -152,6 +163,7 @@ impl ListQuery {
                 scope = Scope::Collection;
             }
         }
+        let own = matches!(scope, Scope::Own | Scope::Trash);
         Ok(Some(PageQuery {
             viewer,
             scope,
@@ -159,6 +171,7 @@ impl ListQuery {
             roll: self.roll,
             tag: some(self.tag).map(|t| search::tag(&t)),
             words: some(self.q),
+            file_names: own && migrations::has(sql, FILE_NAMES)?,
             film: some(self.film),
             camera: some(self.camera),
             lens: some(self.lens),
@@ -185,13 +198,18 @@ pub(super) async fn list(
     let viewer = session.viewer();
     let read = move |sql: &mut Sql| {
         let features = Features { albums: albums::available(sql)? };
-        let Some(query) = query.resolve(sql, viewer)? else { return Ok((Vec::new(), false, features)) };
+        let Some(query) = query.resolve(sql, viewer)? else {
+            return Ok((Vec::new(), HashMap::new(), false, features));
+        };
         let (rows, more) = photos::page(sql, &query)?;
-        Ok((rows, more, features))
+        let ids: Vec<i64> = rows.iter().filter(|_| query.file_names).map(|row| row.id).collect();
+        let names = photos::file_names(sql, &ids)?;
+        Ok((rows, names, more, features))
     };
-    let (rows, more, features) = api.db.call(read).await?;
+    let (rows, mut names, more, features) = api.db.call(read).await?;
     let next = if more { rows.last().map(|row| row.key.clone()) } else { None };
-    let photos = rows.into_iter().map(|row| to_json(&api, row, viewer)).collect();
+    let photo = |row: PhotoRow| Photo { file_name: names.remove(&row.id), ..to_json(&api, row, viewer) };
+    let photos = rows.into_iter().map(photo).collect();
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(PhotoPage { photos, next, features })))
 }
 
@@ -203,7 +221,15 @@ pub(super) async fn one(
 ) -> Result<impl IntoResponse, ApiError> {
     let viewer = session.viewer();
     let row = find(&api, &key, viewer).await?;
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(to_json(&api, row, viewer))))
+    let (id, owner) = (row.id, row.owner_id);
+    let mut photo = to_json(&api, row, viewer);
+    if photo.editable {
+        let more = move |sql: &mut Sql| {
+            Ok((others(sql, &session)?.remove(&owner), photos::file_names(sql, &[id])?.remove(&id)))
+        };
+        (photo.owner, photo.file_name) = api.db.call(more).await?;
+    }
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(photo)))
 }
 
 /// `GET /api/photos/{key}/neighbours`: with the query of the list that is being looked at.
@@ -265,7 +291,7 @@ fn apply(sql: &mut Sql, row: &PhotoRow, change: &PhotoChange) -> Result<PhotoRow
     if let Some(Some(roll)) = &change.roll
         && !rolls::is_of(sql, roll, row.owner_id)?
     {
-        return Err(ApiError::NotFound);
+        return Err(ApiError::NoRoll);
     }
     if row.backend == Backend::Upyun && photos::hides(row, change) {
         Kind::Relocate.enqueue(sql, &row.key, now_ms())?;
@@ -279,7 +305,7 @@ fn apply_all(sql: &mut Sql, rows: &[PhotoRow], change: &PhotoChange) -> Result<(
         let owners: HashSet<i64> = rows.iter().map(|row| row.owner_id).collect();
         for owner in owners {
             if !rolls::is_of(sql, roll, owner)? {
-                return Err(ApiError::NotFound);
+                return Err(ApiError::NoRoll);
             }
         }
     }
@@ -364,13 +390,20 @@ pub(super) async fn bulk(
     check::change(&body.change)?;
     check::tags(&body.add_tags)?;
     check::tags(&body.remove_tags)?;
+    check::frames(body.frames_from, body.keys.len())?;
     let viewer = session.viewer();
     let write = move |sql: &mut Sql| {
-        let rows = own_all(sql, &body.keys, viewer)?;
+        let mut rows = own_all(sql, &body.keys, viewer)?;
+        if body.frames_from.is_some() && body.frames_order == FrameOrder::Names {
+            by_name(sql, &mut rows)?;
+        }
         match body.action {
             BulkAction::Change => {
                 let ids = ids(&rows);
                 apply_all(sql, &rows, &body.change)?;
+                if let Some(first) = body.frames_from {
+                    photos::count_frames(sql, &ids, first)?;
+                }
                 photos::add_tags_to(sql, &ids, &body.add_tags)?;
                 photos::remove_tags(sql, &ids, &body.remove_tags)?;
                 photos::refresh_search(sql, &ids)?;
@@ -394,6 +427,36 @@ pub(super) async fn bulk(
     let done = api.db.write(write).await?;
     api.queue.wake();
     Ok(Json(done))
+}
+
+/// Puts photos in the order of the names of their files; without names they stay behind in their order.
+fn by_name(sql: &mut Sql, rows: &mut [PhotoRow]) -> Result<(), ApiError> {
+    let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+    let names = photos::file_names(sql, &ids)?;
+    rows.sort_by_cached_key(|row| {
+        let name = names.get(&row.id);
+        (name.is_none(), name.map(|name| natural(name)))
+    });
+    Ok(())
+}
+
+/// A part of a name as people read it: a number counts as one.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Number(u128),
+    Text(String),
+}
+
+/// What a name is sorted by: 2 before 10.
+fn natural(name: &str) -> Vec<Part> {
+    let letters: Vec<char> = name.to_lowercase().chars().collect();
+    letters
+        .chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit())
+        .map(|part| {
+            let text: String = part.iter().collect();
+            text.parse().map_or(Part::Text(text), Part::Number)
+        })
+        .collect()
 }
 
 fn into_album(sql: &mut Sql, key: &str, rows: &[PhotoRow], viewer: Viewer) -> Result<(), ApiError> {
@@ -443,4 +506,16 @@ pub(super) async fn by_short(
         move |sql: &mut Sql| accounts::reserve_attempt(sql, &subject, auth::MAX_DEAD_LINKS, auth::WINDOW_MS);
     api.db.write(count).await?;
     Err(ApiError::NotFound)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_sorted_as_people_read_them() {
+        let mut names = ["R012_10.tif", "r012_2.tif", "R012_02b.tif", "R3_1.tif", "x"];
+        names.sort_by_cached_key(|name| natural(name));
+        assert_eq!(names, ["R3_1.tif", "r012_2.tif", "R012_02b.tif", "R012_10.tif", "x"]);
+    }
 }

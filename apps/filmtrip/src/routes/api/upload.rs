@@ -101,6 +101,7 @@ pub(super) async fn upload(
         // Frames are counted up: a batch is a roll in its order. A file that is refused keeps its number, too: the
         // frames after it are where they are on the film.
         about.frame = about.frame.map(|frame| frame.saturating_add(1));
+        about.position = about.position.map(|position| position.saturating_add(1));
         about.idempotency_key = None;
     }
     match first_error {
@@ -129,6 +130,11 @@ fn set(about: &mut About, name: &str, value: String) -> Result<(), ApiError> {
         "frame" => {
             let number = given.map(|v| v.trim().parse()).transpose();
             about.frame = number.map_err(|_| ApiError::BadRequest("frame: a whole number".to_owned()))?;
+        }
+        "position" => {
+            let number = given.map(|v| v.trim().parse()).transpose();
+            about.position =
+                number.map_err(|_| ApiError::BadRequest("position: a whole number".to_owned()))?;
         }
         "visibility" => {
             about.visibility = Visibility::parse(&value)
@@ -169,10 +175,12 @@ async fn one_file(
     field: Field<'_>,
     about: About,
 ) -> Result<Option<(PhotoRow, bool)>, ApiError> {
+    let (owner_id, asked) = (session.user.id, about.clone());
+    api.db.call(move |sql| check::belongs(sql, owner_id, &asked)).await?;
     let file_name: String = field.file_name().unwrap_or_default().chars().take(200).collect();
     let Some((file, fetched)) = receive(api, field).await? else { return Ok(None) };
     // A task of its own: a client that goes away must not stop it between file and row.
-    let (api, owner_id) = (Arc::clone(api), session.user.id);
+    let api = Arc::clone(api);
     let task = tokio::spawn(async move { store(&api, owner_id, file_name, file, fetched, about).await });
     task.await.map_err(|e| ApiError::Internal(format!("upload task: {e}")))?.map(Some)
 }

@@ -2,33 +2,65 @@
 
 use axum::Form;
 use axum::extract::{Query, State};
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 
-use super::fields::Fields;
-use super::{Failure, Shared, Visit, done, to_login};
+use super::backend::{copy, json};
+use super::fields::{Fields, studio_path};
+use super::{Failure, Shared, Visit, done};
 use crate::i18n::Texts;
-use crate::model::{LoginBody, SetupBody};
+use crate::model::{LoginBody, SessionInfo, SetupBody};
 use crate::templates::account as pages;
+use crate::templates::parts::enc;
 
-/// `GET /login`.
+/// `GET /login?next=`.
 pub(super) async fn login_page(visit: Visit, Query(query): Query<Fields>) -> Response {
+    let next = query.line("next");
+    let next = studio_path(&next).unwrap_or("/admin");
     if visit.session.is_some() {
-        return Redirect::to("/admin").into_response();
+        return Redirect::to(next).into_response();
     }
     let texts = visit.texts();
-    visit.plain(texts.login_title, pages::login(texts, "", visit.notice(&query), None))
+    let kept = pages::Kept { next, fields: &[] };
+    visit.plain(texts.login_title, pages::login(texts, "", visit.notice(&query), None, &kept))
 }
 
-/// `POST /login`.
-pub(super) async fn login(State(web): Shared, visit: Visit, Form(form): Form<LoginBody>) -> Response {
-    match web.backend.call(&visit.caller, Method::POST, "/api/auth/login", None, Some(&form)).await {
-        Ok(answer) => done("/admin", &answer),
-        Err(failure) => {
-            let texts = visit.texts();
-            let body = pages::login(texts, &form.email, None, Some(texts.error(&failure.code)));
-            visit.page(failure.status, texts.login_title, &[], None, body)
+/// `POST /login`: and on to where the person was going, or to the form that they had not sent yet.
+pub(super) async fn login(State(web): Shared, mut visit: Visit, Form(form): Form<Fields>) -> Response {
+    let next = form.line("next");
+    let next = studio_path(&next).unwrap_or("/admin");
+    let fields: Vec<(String, String)> = form
+        .0
+        .iter()
+        .filter_map(|(name, value)| Some((name.strip_prefix(pages::KEPT)?.to_owned(), value.clone())))
+        .collect();
+    let kept = pages::Kept { next, fields: &fields };
+    let texts = visit.texts();
+    let body = LoginBody {
+        email: form.line("email"),
+        password: form.raw("password").unwrap_or_default().to_owned(),
+    };
+    let answer =
+        match web.backend.call(&visit.caller, Method::POST, "/api/auth/login", None, Some(&body)).await {
+            Ok(answer) => answer,
+            Err(failure) => {
+                let body = pages::login(texts, &body.email, None, Some(texts.error(&failure.code)), &kept);
+                return visit.page(failure.status, texts.login_title, &[], None, body);
+            }
+        };
+    if fields.is_empty() {
+        return done(next, &answer);
+    }
+    let cookies = answer.headers().clone();
+    match json::<SessionInfo>(answer).await {
+        Ok(session) => {
+            let body = pages::resend(texts, &session, &kept);
+            visit.session = Some(session);
+            let mut response = visit.plain(texts.resend_title, body);
+            copy(&cookies, response.headers_mut(), &[header::SET_COOKIE]);
+            response
         }
+        Err(failure) => visit.failed(&failure),
     }
 }
 
@@ -45,7 +77,7 @@ pub(super) async fn setup_page(visit: Visit, Query(query): Query<Fields>) -> Res
 }
 
 /// `POST /setup`.
-pub(super) async fn setup(State(web): Shared, visit: Visit, Form(form): Form<SetupBody>) -> Response {
+pub(super) async fn setup(State(web): Shared, mut visit: Visit, Form(form): Form<SetupBody>) -> Response {
     match web.backend.call(&visit.caller, Method::POST, "/api/auth/setup", None, Some(&form)).await {
         Ok(answer) => done("/login?notice=setup", &answer),
         Err(failure) => {
@@ -55,6 +87,8 @@ pub(super) async fn setup(State(web): Shared, visit: Visit, Form(form): Form<Set
                 other => password_problem(texts, other),
             };
             let body = pages::setup(texts, &form.token, Some(problem));
+            // The other language is that of the same link.
+            visit.about(&format!("token={}", enc(&form.token)));
             visit.page(failure.status, texts.setup_title, &[], None, body)
         }
     }
@@ -66,14 +100,14 @@ fn password_problem(texts: &Texts, code: &str) -> &'static str {
 
 /// `GET /admin/account`.
 pub(super) async fn page(visit: Visit, Query(query): Query<Fields>) -> Response {
-    let Some(session) = &visit.session else { return to_login() };
+    let Some(session) = &visit.session else { return visit.to_login() };
     let texts = visit.texts();
     visit.studio(texts.account, pages::own(texts, session, visit.notice(&query), None))
 }
 
 /// `POST /admin/account`.
 pub(super) async fn password(visit: Visit, Form(form): Form<Fields>) -> Response {
-    let Some(session) = &visit.session else { return to_login() };
+    let Some(session) = &visit.session else { return visit.to_login() };
     let raw = |name| form.raw(name).unwrap_or_default();
     let body = serde_json::json!({ "old": raw("old"), "new": raw("new") });
     match visit.change(Method::POST, "/api/auth/password", form.csrf(), Some(&body)).await {

@@ -1,17 +1,20 @@
 //! Albums and trips, for everybody and in the studio.
 
+use std::collections::HashMap;
+
 use axum::Form;
 use axum::extract::{Path, Query};
 use axum::http::Method;
-use axum::response::Response;
+use axum::response::{IntoResponse, Redirect, Response};
+use maud::Markup;
 
 use super::backend::Failure;
-use super::fields::{Fields, bad, is_key};
+use super::fields::{Fields, bad, is_key, wrong};
 use super::lists::card;
 use super::scope::{Scope, before};
-use super::{Visit, done, to_login};
+use super::{Visit, done};
 use crate::error::ApiError;
-use crate::model::{Album, AlbumBody, AlbumKind, AlbumList, Photo, PhotoKeys, Visibility};
+use crate::model::{Album, AlbumBody, AlbumKind, AlbumList, Photo, PhotoKeys, SessionInfo, Visibility};
 use crate::templates::public::List;
 use crate::templates::{Card, albums as pages};
 
@@ -61,38 +64,74 @@ pub(super) async fn page(visit: Visit, Path(key): Path<String>, Query(query): Qu
 
 /// `GET /admin/albums`.
 pub(super) async fn studio(visit: Visit, Query(query): Query<Fields>) -> Response {
-    let Some(session) = &visit.session else { return to_login() };
-    let texts = visit.texts();
-    let answer = visit.ask::<AlbumList>("/api/albums?mine=true").await.map(|list| {
-        visit.studio(texts.albums, pages::studio(texts, session, &list.albums, visit.notice(&query)))
-    });
-    visit.answer(answer)
+    let Some(session) = &visit.session else { return visit.to_login() };
+    let answer = shelf(&visit, session, None, visit.notice(&query), None).await;
+    visit.answer(answer.map(|body| visit.studio(visit.texts().albums, body)))
+}
+
+/// The albums, and the form of a new one.
+async fn shelf(
+    visit: &Visit,
+    session: &SessionInfo,
+    new: Option<&Album>,
+    notice: Option<&str>,
+    problem: Option<&str>,
+) -> Result<Markup, Failure> {
+    let list: AlbumList = visit.ask("/api/albums?mine=true").await?;
+    let view = pages::Shelf { session, albums: &list.albums, new, notice, problem };
+    Ok(pages::studio(visit.texts(), &view))
+}
+
+/// An album as a form has it, right or wrong.
+fn written(form: &Fields) -> Album {
+    Album {
+        title: form.line("title"),
+        description: form.line("description"),
+        kind: kind(form),
+        visibility: Visibility::parse(&form.line("visibility")).unwrap_or_default(),
+        starts_on: form.filled("starts_on"),
+        ends_on: form.filled("ends_on"),
+        ..Album::default()
+    }
+}
+
+fn kind(form: &Fields) -> AlbumKind {
+    match form.line("kind").as_str() {
+        "trip" => AlbumKind::Trip,
+        _ => AlbumKind::Album,
+    }
 }
 
 fn body(form: &Fields) -> Result<AlbumBody, Failure> {
-    let visibility =
-        Visibility::parse(&form.line("visibility")).ok_or_else(|| bad("visibility is not known"))?;
-    let kind = match form.line("kind").as_str() {
-        "trip" => AlbumKind::Trip,
-        _ => AlbumKind::Album,
-    };
-    Ok(AlbumBody {
-        title: form.line("title"),
-        description: form.line("description"),
-        kind,
-        visibility,
-        starts_on: form.filled("starts_on"),
-        ends_on: form.filled("ends_on"),
-    })
+    let visibility = Visibility::parse(&form.line("visibility"));
+    let visibility = visibility.ok_or_else(|| wrong("visibility", "is not known"))?;
+    let Album { title, description, kind, starts_on, ends_on, .. } = written(form);
+    Ok(AlbumBody { title, description, kind, visibility, starts_on, ends_on })
 }
 
 /// `POST /admin/albums`.
 pub(super) async fn create(visit: Visit, Form(form): Form<Fields>) -> Response {
-    let answer = match body(&form) {
+    let made = match body(&form) {
         Ok(body) => visit.change(Method::POST, "/api/albums", form.csrf(), Some(&body)).await,
         Err(failure) => Err(failure),
     };
-    visit.answer(answer.map(|answer| done("/admin/albums?notice=album", &answer)))
+    let failure = match made {
+        Ok(answer) => return done("/admin/albums?notice=album", &answer),
+        Err(failure) => failure,
+    };
+    let (texts, problem) = (visit.texts(), visit.problem(&failure));
+    let again = async {
+        let session = visit.session.as_ref().ok_or(ApiError::Unauthenticated)?;
+        let page = shelf(&visit, session, Some(&written(&form)), None, Some(&problem)).await?;
+        Ok(visit.studio_again(&failure, texts.albums, "/admin/albums", page))
+    };
+    visit.refused(&failure, &form, again).await
+}
+
+/// An album that the visitor may change.
+async fn editable(visit: &Visit, path: &str) -> Result<Album, Failure> {
+    let album: Album = visit.ask(path).await?;
+    if album.editable { Ok(album) } else { Err(ApiError::Forbidden.into()) }
 }
 
 /// `GET /admin/albums/{key}`.
@@ -101,18 +140,15 @@ pub(super) async fn edit_page(
     Path(key): Path<String>,
     Query(query): Query<Fields>,
 ) -> Response {
-    let Some(session) = &visit.session else { return to_login() };
+    let Some(session) = &visit.session else { return visit.to_login() };
     if !is_key(&key) {
         return visit.missing();
     }
     let texts = visit.texts();
     let read = async {
-        let album: Album = visit.ask(&format!("/api/albums/{key}")).await?;
-        if !album.editable {
-            return Err(Failure::from(ApiError::Forbidden));
-        }
+        let album = editable(&visit, &format!("/api/albums/{key}")).await?;
         let photos = all_photos(&visit, &key).await?;
-        let body = pages::edit(texts, session, &album, &photos, visit.notice(&query));
+        let body = pages::edit(texts, session, &album, &photos, visit.notice(&query), None);
         Ok(visit.studio(&album.title, body))
     };
     let answer = read.await;
@@ -140,11 +176,25 @@ pub(super) async fn edit(visit: Visit, Path(key): Path<String>, Form(form): Form
     if !is_key(&key) {
         return visit.missing();
     }
-    let answer = match body(&form) {
-        Ok(body) => visit.change(Method::PUT, &format!("/api/albums/{key}"), form.csrf(), Some(&body)).await,
+    let (page, path) = (format!("/admin/albums/{key}"), format!("/api/albums/{key}"));
+    let saved = match body(&form) {
+        Ok(body) => visit.change(Method::PUT, &path, form.csrf(), Some(&body)).await,
         Err(failure) => Err(failure),
     };
-    visit.answer(answer.map(|answer| done(&format!("/admin/albums/{key}?notice=saved"), &answer)))
+    let failure = match saved {
+        Ok(answer) => return done(&format!("{page}?notice=saved"), &answer),
+        Err(failure) => failure,
+    };
+    let (texts, problem) = (visit.texts(), visit.problem(&failure));
+    let again = async {
+        let session = visit.session.as_ref().ok_or(ApiError::Unauthenticated)?;
+        let album = editable(&visit, &path).await?;
+        let photos = all_photos(&visit, &key).await?;
+        let album = Album { key: album.key, photos: album.photos, editable: true, ..written(&form) };
+        let body = pages::edit(texts, session, &album, &photos, None, Some(&problem));
+        Ok(visit.studio_again(&failure, &album.title, &page, body))
+    };
+    visit.refused(&failure, &form, again).await
 }
 
 /// `POST /admin/albums/{key}/photos`: the numbers say the order, ticked ones are taken out.
@@ -153,9 +203,20 @@ pub(super) async fn order(visit: Visit, Path(key): Path<String>, Form(form): For
         return visit.missing();
     }
     let path = format!("/api/albums/{key}/photos");
-    let body = PhotoKeys { keys: in_order(&form) };
-    let answer = visit.change(Method::PUT, &path, form.csrf(), Some(&body)).await;
-    visit.answer(answer.map(|answer| done(&format!("/admin/albums/{key}?notice=saved"), &answer)))
+    let write = async {
+        let mut keys = in_order(&form);
+        if let Some(sort) = form.filled("sort") {
+            sort_keys(&mut keys, &all_photos(&visit, &key).await?, sort == "date");
+        }
+        visit.change(Method::PUT, &path, form.csrf(), Some(&PhotoKeys { keys })).await
+    };
+    match write.await {
+        Ok(answer) => done(&format!("/admin/albums/{key}?notice=saved"), &answer),
+        Err(failure) => {
+            let again = async { Err(failure.clone()) };
+            visit.refused(&failure, &form, again).await
+        }
+    }
 }
 
 /// Keys by their numbers; equal numbers stay as they are, a wrong number goes to the end.
@@ -170,18 +231,89 @@ fn in_order(form: &Fields) -> Vec<String> {
     keys.into_iter().map(|(_, key)| key).filter(|key| !out.contains(key)).collect()
 }
 
-/// `POST /admin/albums/{key}/delete`.
+/// Puts keys in the order that their photos were taken in: by date where it is known, and by roll and frame. What is
+/// known of neither stays behind the others in its order.
+fn sort_keys(keys: &mut [String], photos: &[Photo], by_date: bool) {
+    // What is not known comes last.
+    fn known<T: Ord>(value: Option<T>) -> (bool, Option<T>) {
+        (value.is_none(), value)
+    }
+    let by_key: HashMap<&str, &Photo> = photos.iter().map(|photo| (photo.key.as_str(), photo)).collect();
+    let place = |key: &String| {
+        let photo = by_key.get(key.as_str());
+        let roll = photo.and_then(|p| p.roll.as_ref());
+        let date = photo.and_then(|p| p.taken_at.as_deref()).filter(|_| by_date);
+        let loaded = roll.and_then(|r| r.loaded_on.as_deref());
+        (
+            known(date),
+            known(loaded),
+            known(roll.map(|r| (r.title.as_str(), r.key.as_str()))),
+            known(photo.and_then(|p| p.frame)),
+        )
+    };
+    keys.sort_by_cached_key(place);
+}
+
+/// `POST /admin/albums/{key}/delete`, with its box ticked: there is no way back.
 pub(super) async fn delete(visit: Visit, Path(key): Path<String>, Form(form): Form<Fields>) -> Response {
     if !is_key(&key) {
         return visit.missing();
     }
-    let answer = visit.change(Method::DELETE, &format!("/api/albums/{key}"), form.csrf(), None::<&()>).await;
-    visit.answer(answer.map(|answer| done("/admin/albums?notice=deleted", &answer)))
+    if visit.session.is_none() {
+        return visit.to_login();
+    }
+    let path = format!("/api/albums/{key}");
+    let write = async {
+        if !form.ticked("sure") {
+            editable(&visit, &path).await?;
+            return Ok(Redirect::to(&format!("/admin/albums/{key}?notice=unsure")).into_response());
+        }
+        let answer = visit.change(Method::DELETE, &path, form.csrf(), None::<&()>).await?;
+        Ok(done("/admin/albums?notice=deleted", &answer))
+    };
+    let answer = write.await;
+    visit.answer(answer)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn photos_are_sorted_by_date_or_along_the_film() {
+        let image = serde_json::json!({ "url": "/x", "width": 3, "height": 2 });
+        let plain = serde_json::json!({
+            "key": "", "title": "", "visibility": "public", "width": 3, "height": 2, "created_at": "",
+            "images": { "thumb": image, "preview": image, "large": image },
+        });
+        let photo = |key: &str, taken: Option<&str>, roll: Option<(&str, &str)>, frame: Option<u32>| Photo {
+            key: key.to_owned(),
+            taken_at: taken.map(str::to_owned),
+            roll: roll.map(|(title, loaded)| crate::model::Roll {
+                key: title.to_owned(),
+                title: title.to_owned(),
+                loaded_on: Some(loaded.to_owned()),
+                ..Default::default()
+            }),
+            frame,
+            ..serde_json::from_value(plain.clone()).expect("a photo")
+        };
+        let (first, second) = (Some(("B", "2026-04-01")), Some(("A", "2026-05-01")));
+        let photos = [
+            photo("none", None, None, None),
+            photo("b12", Some("2026-05-02"), first, Some(12)),
+            photo("a1", Some("2026-05-01T09:00:00"), second, Some(1)),
+            photo("b2", Some("2026-05-02"), first, Some(2)),
+            photo("undated", None, second, Some(3)),
+        ];
+        let sorted = |by_date| {
+            let mut keys: Vec<String> = photos.iter().map(|p| p.key.clone()).collect();
+            sort_keys(&mut keys, &photos, by_date);
+            keys
+        };
+        assert_eq!(sorted(true), ["a1", "b2", "b12", "undated", "none"]);
+        assert_eq!(sorted(false), ["b2", "b12", "a1", "undated", "none"]);
+    }
 
     #[test]
     fn numbers_say_the_order_and_ticked_ones_go() {

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use tower::ServiceExt;
 
 use crate::error::ApiError;
-use crate::model::ErrorBody;
+use crate::model::{ErrorBody, ErrorDetail};
 
 const CONNECT: Duration = Duration::from_secs(2);
 /// Longest wait for the API's answer to begin; image processing of a batch takes long.
@@ -52,6 +52,14 @@ pub struct Failure {
     pub code: String,
     /// Its message.
     pub message: String,
+    /// The field that is wrong, where it is one.
+    pub field: Option<String>,
+}
+
+impl From<(StatusCode, ErrorDetail)> for Failure {
+    fn from((status, error): (StatusCode, ErrorDetail)) -> Self {
+        Self { status, code: error.code, message: error.message, field: error.field }
+    }
 }
 
 impl From<ApiError> for Failure {
@@ -60,7 +68,8 @@ impl From<ApiError> for Failure {
             tracing::error!("api not reachable: {e}");
         }
         let (status, code) = error.parts();
-        Self { status, code: code.to_owned(), message: error.to_string() }
+        let field = error.field().map(str::to_owned);
+        Self { status, code: code.to_owned(), message: error.to_string(), field }
     }
 }
 
@@ -148,8 +157,13 @@ impl Backend {
         let status = response.status();
         let body = to_bytes(response.into_body(), MAX_JSON).await.unwrap_or_default();
         Err(match serde_json::from_slice::<ErrorBody>(&body) {
-            Ok(e) => Failure { status, code: e.error.code, message: e.error.message },
-            Err(_) => Failure { status, code: "upstream".to_owned(), message: format!("status {status}") },
+            Ok(e) => (status, e.error).into(),
+            Err(_) => Failure {
+                status,
+                code: "upstream".to_owned(),
+                message: format!("status {status}"),
+                field: None,
+            },
         })
     }
 }

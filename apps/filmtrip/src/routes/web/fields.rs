@@ -1,6 +1,7 @@
 //! Forms and queries as lists of names and values, as browsers send them.
 
-use axum::http::StatusCode;
+use axum::extract::Query;
+use axum::http::{StatusCode, Uri};
 use serde::Deserialize;
 
 use super::backend::Failure;
@@ -11,6 +12,12 @@ use super::backend::Failure;
 pub(super) struct Fields(pub(super) Vec<(String, String)>);
 
 impl Fields {
+    /// The query of a path.
+    pub(super) fn of_path(path: &str) -> Self {
+        let uri = path.parse::<Uri>().unwrap_or_default();
+        Query::try_from_uri(&uri).map(|Query(fields)| fields).unwrap_or_default()
+    }
+
     /// The first value of a name, as it was sent.
     pub(super) fn raw(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
@@ -43,7 +50,7 @@ impl Fields {
 
     /// A value that must be of a type when it is not empty.
     pub(super) fn parsed<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Failure> {
-        self.filled(name).map(|v| v.parse().map_err(|_| bad(&format!("{name} is not valid")))).transpose()
+        self.filled(name).map(|v| v.parse().map_err(|_| wrong(name, "is not valid"))).transpose()
     }
 
     /// Texts separated by commas, Chinese ones too.
@@ -60,7 +67,21 @@ impl Fields {
 
 /// The form makes no sense.
 pub(super) fn bad(message: &str) -> Failure {
-    Failure { status: StatusCode::BAD_REQUEST, code: "bad_request".to_owned(), message: message.to_owned() }
+    let code = "bad_request".to_owned();
+    Failure { status: StatusCode::BAD_REQUEST, code, message: message.to_owned(), field: None }
+}
+
+/// One field of the form makes no sense.
+pub(super) fn wrong(field: &str, why: &str) -> Failure {
+    Failure { field: Some(field.to_owned()), ..bad(&format!("{field} {why}")) }
+}
+
+/// A way within the studio; nothing else is ever followed, whatever an address or a form says.
+pub(super) fn studio_path(text: &str) -> Option<&str> {
+    let path = text.split('?').next().unwrap_or_default();
+    let plain = text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'\\' | b'#'));
+    let inside = path == "/admin" || path.starts_with("/admin/");
+    (plain && inside && !path.contains("..")).then_some(text)
 }
 
 /// Only what looks like a key or a code ever gets into a path of the API.
@@ -90,6 +111,18 @@ mod tests {
         assert_eq!(form.parsed::<u32>("frame").expect("none"), None);
         assert_eq!(form.parsed::<u32>("iso").expect("number"), Some(400));
         assert_eq!(form.parsed::<f64>("lat").expect_err("refused").status, StatusCode::BAD_REQUEST);
+    }
+
+    #[test]
+    fn no_way_leads_out_of_the_studio() {
+        for right in ["/admin", "/admin?roll=k", "/admin/rolls/k"] {
+            assert_eq!(studio_path(right), Some(right));
+        }
+        let wrong =
+            ["//evil.example", "https://evil.example/admin", "/adminx", "/admin?a\r\nb", "", "/admin/../p"];
+        for wrong in wrong {
+            assert_eq!(studio_path(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

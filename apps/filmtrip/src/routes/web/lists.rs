@@ -8,7 +8,7 @@ use super::Visit;
 use super::backend::Failure;
 use super::fields::{Fields, is_key};
 use super::scope::{Scope, before};
-use crate::model::{Gear, MapPoints, PhotoPage, Roll, TagList};
+use crate::model::{Gear, MapPoints, PhotoPage, Roll, RollList, TagList};
 use crate::templates::feed::absolute;
 use crate::templates::parts::enc;
 use crate::templates::public::{self, List};
@@ -54,6 +54,18 @@ pub(super) async fn home(visit: Visit, Query(query): Query<Fields>) -> Response 
     }
 }
 
+/// `GET /rolls`: rolls with photos for everybody.
+pub(super) async fn rolls(visit: Visit, Query(query): Query<Fields>) -> Response {
+    let texts = visit.texts();
+    let before = before(&query);
+    let page = before.as_deref().map(|b| format!("&before={}", enc(b))).unwrap_or_default();
+    let answer = visit.ask::<RollList>(&format!("/api/rolls?public=true{page}")).await.map(|list| {
+        let card = card(&visit, "/rolls", texts.tagline, None);
+        visit.public(texts.rolls, &card, public::rolls(texts, &list, before.is_some()))
+    });
+    visit.answer(answer)
+}
+
 /// `GET /r/{key}`: the photos of a roll that the visitor may see.
 pub(super) async fn roll(visit: Visit, Path(key): Path<String>, Query(query): Query<Fields>) -> Response {
     if !is_key(&key) {
@@ -64,7 +76,7 @@ pub(super) async fn roll(visit: Visit, Path(key): Path<String>, Query(query): Qu
     let before = before(&query);
     let read = async {
         let roll: Roll = visit.ask(&format!("/api/rolls/{key}")).await?;
-        let page = visit.photos(&scope.api(before.as_deref(), "")).await?;
+        let page = visit.photos(&scope.api(before.as_deref(), scope.limit())).await?;
         let path = format!("/r/{key}");
         let view = List {
             page: &page,

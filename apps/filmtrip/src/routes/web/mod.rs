@@ -90,6 +90,7 @@ fn public() -> Router<Arc<Web>> {
     Router::new()
         .route("/", get(lists::home))
         .route("/p/{key}", get(photo::page))
+        .route("/rolls", get(lists::rolls))
         .route("/r/{key}", get(lists::roll))
         .route("/albums", get(albums::index))
         .route("/a/{key}", get(albums::page))
@@ -213,9 +214,4 @@ fn done(to: &str, api: &Response) -> Response {
     let cookies: [HeaderName; 1] = [header::SET_COOKIE];
     backend::copy(api.headers(), response.headers_mut(), &cookies);
     response
-}
-
-/// To the login page.
-fn to_login() -> Response {
-    Redirect::to("/login").into_response()
 }

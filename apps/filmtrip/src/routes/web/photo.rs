@@ -4,16 +4,17 @@ use axum::Form;
 use axum::extract::{Path, Query};
 use axum::http::Method;
 use axum::response::{IntoResponse, Redirect, Response};
+use maud::Markup;
 use serde::Deserialize;
 
 use super::backend::Failure;
-use super::fields::{Fields, bad, is_key};
+use super::fields::{Fields, is_key, wrong};
 use super::lists::card;
 use super::scope::Scope;
-use super::{Visit, done, to_login};
+use super::{Visit, done};
 use crate::error::ApiError;
 use crate::model::{
-    Gear, Location, Neighbours, Photo, PhotoChange, RollList, SessionInfo, ShortLink, Visibility,
+    Gear, Location, Neighbours, Photo, PhotoChange, Roll, RollList, SessionInfo, ShortLink, Visibility,
 };
 use crate::templates::edit as edit_form;
 use crate::templates::feed::absolute;
@@ -101,28 +102,65 @@ pub(super) async fn edit_page(
     Path(key): Path<String>,
     Query(query): Query<Fields>,
 ) -> Response {
-    let Some(session) = visit.session.clone() else { return to_login() };
+    let Some(session) = visit.session.clone() else { return visit.to_login() };
     if !is_key(&key) {
         return visit.missing();
     }
-    let answer = form_of(&visit, &session, &key, visit.notice(&query)).await;
-    visit.answer(answer)
+    let answer = form_of(&visit, &session, &key, visit.notice(&query), None).await;
+    visit.answer(answer.map(|body| visit.studio(visit.texts().edit, body)))
 }
 
+/// The form of a photo: as it is, or as it was written and refused.
 async fn form_of(
     visit: &Visit,
     session: &SessionInfo,
     key: &str,
     notice: Option<&str>,
-) -> Result<Response, Failure> {
-    let photo: Photo = visit.ask(&format!("/api/photos/{key}")).await?;
+    refused: Option<(&Fields, &str)>,
+) -> Result<Markup, Failure> {
+    let mut photo: Photo = visit.ask(&format!("/api/photos/{key}")).await?;
     if !photo.editable {
         return Err(ApiError::Forbidden.into());
     }
     let rolls: RollList = visit.ask("/api/rolls").await?;
     let gear: Gear = visit.ask("/api/gear?mine=true").await?;
-    let view = edit_form::View { session, photo: &photo, rolls: &rolls.rolls, gear: &gear, notice };
-    Ok(visit.studio(visit.texts().edit, edit_form::page(visit.texts(), &view)))
+    let degrees = photo.location.map(|l| (l.lat.to_string(), l.lon.to_string())).unwrap_or_default();
+    let mut place =
+        edit_form::Place { lat: degrees.0, lon: degrees.1, shown: photo.location.is_some_and(|l| l.shown) };
+    if let Some((form, _)) = refused {
+        write_into(&mut photo, form, &rolls.rolls);
+        place =
+            edit_form::Place { lat: form.line("lat"), lon: form.line("lon"), shown: form.ticked("shown") };
+    }
+    let view = edit_form::View {
+        session,
+        photo: &photo,
+        place: &place,
+        rolls: &rolls.rolls,
+        gear: &gear,
+        notice,
+        problem: refused.map(|(_, problem)| problem),
+    };
+    Ok(edit_form::page(visit.texts(), &view))
+}
+
+/// What a form says of a photo, right or wrong, so that the form can be shown again.
+fn write_into(photo: &mut Photo, form: &Fields, rolls: &[Roll]) {
+    let roll = form.line("roll");
+    photo.roll = rolls.iter().find(|r| r.key == roll).cloned();
+    let own = |name: &str, of_roll: fn(&Roll) -> &String| {
+        form.filled(name).unwrap_or_else(|| photo.roll.as_ref().map(of_roll).cloned().unwrap_or_default())
+    };
+    photo.film_stock = own("film_stock", |r| &r.film_stock);
+    photo.camera = own("camera", |r| &r.camera);
+    photo.lens = own("lens", |r| &r.lens);
+    photo.title = form.line("title");
+    photo.caption = form.line("caption");
+    photo.place = form.line("place");
+    photo.visibility = Visibility::parse(&form.line("visibility")).unwrap_or(photo.visibility);
+    photo.tags = form.list("tags");
+    photo.frame = form.parsed("frame").ok().flatten();
+    photo.taken_at = moment(form);
 }
 
 /// `POST /admin/photos/{key}`.
@@ -130,18 +168,30 @@ pub(super) async fn edit(visit: Visit, Path(key): Path<String>, Form(form): Form
     if !is_key(&key) {
         return visit.missing();
     }
-    let change = match change(&form) {
-        Ok(change) => change,
-        Err(failure) => return visit.failed(&failure),
+    let page = format!("/admin/photos/{key}");
+    let saved = match change(&form) {
+        Ok(change) => {
+            visit.change(Method::PATCH, &format!("/api/photos/{key}"), form.csrf(), Some(&change)).await
+        }
+        Err(failure) => Err(failure),
     };
-    let answer = visit.change(Method::PATCH, &format!("/api/photos/{key}"), form.csrf(), Some(&change)).await;
-    visit.answer(answer.map(|answer| done(&format!("/admin/photos/{key}?notice=saved"), &answer)))
+    let failure = match saved {
+        Ok(answer) => return done(&format!("{page}?notice=saved"), &answer),
+        Err(failure) => failure,
+    };
+    let problem = visit.problem(&failure);
+    let again = async {
+        let session = visit.session.as_ref().ok_or(ApiError::Unauthenticated)?;
+        let body = form_of(&visit, session, &key, None, Some((&form, &problem))).await?;
+        Ok(visit.studio_again(&failure, visit.texts().edit, &page, body))
+    };
+    visit.refused(&failure, &form, again).await
 }
 
 /// Only fields that the form has are changed; an empty one clears.
 fn change(form: &Fields) -> Result<PhotoChange, Failure> {
     let visibility = match form.filled("visibility") {
-        Some(text) => Some(Visibility::parse(&text).ok_or_else(|| bad("visibility is not known"))?),
+        Some(text) => Some(Visibility::parse(&text).ok_or_else(|| wrong("visibility", "is not known"))?),
         None => None,
     };
     let frame = match form.raw("frame") {
@@ -183,7 +233,9 @@ fn location(form: &Fields) -> Result<Option<Option<Location>>, Failure> {
         (Some(lat), Some(lon)) if lat.abs() <= 90.0 && lon.abs() <= 180.0 => {
             Ok(Some(Some(Location { lat, lon, shown: form.ticked("shown") })))
         }
-        _ => Err(bad("a place needs latitude and longitude in degrees")),
+        (Some(_), None) => Err(wrong("lon", "is missing: a place needs latitude and longitude")),
+        (Some(_), Some(lon)) if lon.abs() > 180.0 => Err(wrong("lon", "is no longitude")),
+        _ => Err(wrong("lat", "is missing, or no latitude")),
     }
 }
 

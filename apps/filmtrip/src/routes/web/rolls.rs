@@ -3,41 +3,109 @@
 use axum::Form;
 use axum::extract::{Path, Query};
 use axum::http::Method;
-use axum::response::Response;
+use axum::response::{IntoResponse, Redirect, Response};
+use maud::Markup;
 
-use super::backend::Failure;
-use super::fields::{Fields, bad, is_key};
-use super::{Visit, done, to_login};
+use super::backend::{Failure, json};
+use super::fields::{Fields, is_key, wrong};
+use super::{Visit, done};
 use crate::error::ApiError;
-use crate::model::{FilmFormat, Gear, Roll, RollBody, RollList};
+use crate::model::{FilmFormat, Gear, Roll, RollBody, RollList, SessionInfo};
+use crate::templates::parts::enc;
 use crate::templates::rolls as pages;
 
-/// `GET /admin/rolls`.
+/// `GET /admin/rolls`; with `like=` the form of a new roll begins as that one.
 pub(super) async fn index(visit: Visit, Query(query): Query<Fields>) -> Response {
-    let Some(session) = &visit.session else { return to_login() };
+    let Some(session) = &visit.session else { return visit.to_login() };
     let texts = visit.texts();
     let read = async {
-        let list: RollList = visit.ask("/api/rolls").await?;
-        let gear: Gear = visit.ask("/api/gear?mine=true").await?;
-        let body = pages::index(texts, session, &list.rolls, &gear, visit.notice(&query));
+        let new = match query.filled("like").filter(|key| is_key(key)) {
+            Some(key) => Some(like(visit.ask(&format!("/api/rolls/{key}")).await?)),
+            None => None,
+        };
+        let body = shelf(&visit, session, new.as_ref(), visit.notice(&query), None).await?;
         Ok(visit.studio(texts.rolls, body))
     };
     let answer = read.await;
     visit.answer(answer)
 }
 
-/// `POST /admin/rolls`.
+/// The rolls, and the form of a new one.
+async fn shelf(
+    visit: &Visit,
+    session: &SessionInfo,
+    new: Option<&Roll>,
+    notice: Option<&str>,
+    problem: Option<&str>,
+) -> Result<Markup, Failure> {
+    let list: RollList = visit.ask("/api/rolls").await?;
+    let gear: Gear = visit.ask("/api/gear?mine=true").await?;
+    let view = pages::Shelf { session, rolls: &list.rolls, gear: &gear, new, notice, problem };
+    Ok(pages::index(visit.texts(), &view))
+}
+
+/// What the next roll has in common with one.
+fn like(roll: Roll) -> Roll {
+    Roll {
+        key: String::new(),
+        title: String::new(),
+        loaded_on: None,
+        unloaded_on: None,
+        notes: String::new(),
+        photos: None,
+        ..roll
+    }
+}
+
+/// `POST /admin/rolls`: and on to filling it.
 pub(super) async fn create(visit: Visit, Form(form): Form<Fields>) -> Response {
-    let answer = match body(&form) {
+    let made = match body(&form) {
         Ok(body) => visit.change(Method::POST, "/api/rolls", form.csrf(), Some(&body)).await,
         Err(failure) => Err(failure),
     };
-    visit.answer(answer.map(|answer| done("/admin/rolls?notice=roll", &answer)))
+    let made = match made {
+        Ok(answer) => json::<Roll>(answer).await,
+        Err(failure) => Err(failure),
+    };
+    let failure = match made {
+        Ok(roll) => {
+            return Redirect::to(&format!("/admin?roll={}&notice=roll", enc(&roll.key))).into_response();
+        }
+        Err(failure) => failure,
+    };
+    let (texts, problem) = (visit.texts(), visit.problem(&failure));
+    let again = async {
+        let session = visit.session.as_ref().ok_or(ApiError::Unauthenticated)?;
+        let page = shelf(&visit, session, Some(&written(&form)), None, Some(&problem)).await?;
+        Ok(visit.studio_again(&failure, texts.rolls, "/admin/rolls", page))
+    };
+    visit.refused(&failure, &form, again).await
+}
+
+/// A roll as a form has it, right or wrong.
+fn written(form: &Fields) -> Roll {
+    let number = |name| form.parsed(name).ok().flatten();
+    Roll {
+        title: form.line("title"),
+        film_stock: form.line("film_stock"),
+        format: FilmFormat::parse(&form.line("format")).unwrap_or_default(),
+        box_iso: number("box_iso"),
+        exposure_index: number("exposure_index"),
+        camera: form.line("camera"),
+        lens: form.line("lens"),
+        scanner: form.line("scanner"),
+        lab: form.line("lab"),
+        developer: form.line("developer"),
+        loaded_on: form.filled("loaded_on"),
+        unloaded_on: form.filled("unloaded_on"),
+        notes: form.line("notes"),
+        ..Roll::default()
+    }
 }
 
 fn body(form: &Fields) -> Result<RollBody, Failure> {
     let format = match form.filled("format") {
-        Some(text) => FilmFormat::parse(&text).ok_or_else(|| bad("the format is not known"))?,
+        Some(text) => FilmFormat::parse(&text).ok_or_else(|| wrong("format", "is not known"))?,
         None => FilmFormat::default(),
     };
     Ok(RollBody {
@@ -57,24 +125,27 @@ fn body(form: &Fields) -> Result<RollBody, Failure> {
     })
 }
 
+/// A roll that the visitor may change.
+async fn editable(visit: &Visit, path: &str) -> Result<Roll, Failure> {
+    let roll: Roll = visit.ask(path).await?;
+    if roll.editable { Ok(roll) } else { Err(ApiError::Forbidden.into()) }
+}
+
 /// `GET /admin/rolls/{key}`.
 pub(super) async fn edit_page(
     visit: Visit,
     Path(key): Path<String>,
     Query(query): Query<Fields>,
 ) -> Response {
-    let Some(session) = &visit.session else { return to_login() };
+    let Some(session) = &visit.session else { return visit.to_login() };
     if !is_key(&key) {
         return visit.missing();
     }
     let texts = visit.texts();
     let read = async {
-        let roll: Roll = visit.ask(&format!("/api/rolls/{key}")).await?;
-        if !roll.editable {
-            return Err(Failure::from(ApiError::Forbidden));
-        }
+        let roll = editable(&visit, &format!("/api/rolls/{key}")).await?;
         let gear: Gear = visit.ask("/api/gear?mine=true").await?;
-        let body = pages::edit(texts, session, &roll, &gear, visit.notice(&query));
+        let body = pages::edit(texts, session, &roll, &gear, visit.notice(&query), None);
         Ok(visit.studio(&roll.title, body))
     };
     let answer = read.await;
@@ -86,18 +157,44 @@ pub(super) async fn edit(visit: Visit, Path(key): Path<String>, Form(form): Form
     if !is_key(&key) {
         return visit.missing();
     }
-    let answer = match body(&form) {
-        Ok(body) => visit.change(Method::PUT, &format!("/api/rolls/{key}"), form.csrf(), Some(&body)).await,
+    let (page, path) = (format!("/admin/rolls/{key}"), format!("/api/rolls/{key}"));
+    let saved = match body(&form) {
+        Ok(body) => visit.change(Method::PUT, &path, form.csrf(), Some(&body)).await,
         Err(failure) => Err(failure),
     };
-    visit.answer(answer.map(|answer| done(&format!("/admin/rolls/{key}?notice=saved"), &answer)))
+    let failure = match saved {
+        Ok(answer) => return done(&format!("{page}?notice=saved"), &answer),
+        Err(failure) => failure,
+    };
+    let (texts, problem) = (visit.texts(), visit.problem(&failure));
+    let again = async {
+        let session = visit.session.as_ref().ok_or(ApiError::Unauthenticated)?;
+        let roll = editable(&visit, &path).await?;
+        let gear: Gear = visit.ask("/api/gear?mine=true").await?;
+        let roll = Roll { key: roll.key, photos: roll.photos, editable: true, ..written(&form) };
+        let body = pages::edit(texts, session, &roll, &gear, None, Some(&problem));
+        Ok(visit.studio_again(&failure, &roll.title, &page, body))
+    };
+    visit.refused(&failure, &form, again).await
 }
 
-/// `POST /admin/rolls/{key}/delete`.
+/// `POST /admin/rolls/{key}/delete`, with its box ticked: there is no way back.
 pub(super) async fn delete(visit: Visit, Path(key): Path<String>, Form(form): Form<Fields>) -> Response {
     if !is_key(&key) {
         return visit.missing();
     }
-    let answer = visit.change(Method::DELETE, &format!("/api/rolls/{key}"), form.csrf(), None::<&()>).await;
-    visit.answer(answer.map(|answer| done("/admin/rolls?notice=deleted", &answer)))
+    if visit.session.is_none() {
+        return visit.to_login();
+    }
+    let path = format!("/api/rolls/{key}");
+    let write = async {
+        if !form.ticked("sure") {
+            editable(&visit, &path).await?;
+            return Ok(Redirect::to(&format!("/admin/rolls/{key}?notice=unsure")).into_response());
+        }
+        let answer = visit.change(Method::DELETE, &path, form.csrf(), None::<&()>).await?;
+        Ok(done("/admin/rolls?notice=deleted", &answer))
+    };
+    let answer = write.await;
+    visit.answer(answer)
 }

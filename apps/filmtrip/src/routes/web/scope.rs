@@ -44,6 +44,12 @@ impl Scope {
         &self.0
     }
 
+    /// How many photos a page of the list has, as a parameter of the API: a roll is looked at and edited as a whole, and
+    /// half frames make 72 of it.
+    pub(super) fn limit(&self) -> &'static str {
+        if self.0.split('&').any(|part| part.starts_with("roll=")) { "limit=100" } else { "" }
+    }
+
     /// The list in the API. `more` are further parameters.
     pub(super) fn api(&self, before: Option<&str>, more: &str) -> String {
         let before = before.map(|b| format!("before={}", enc(b)));
@@ -79,5 +85,7 @@ mod tests {
             "/api/photos?tag=rain%20%26%20night&album=Ab1&before=k%201&limit=3"
         );
         assert_eq!(Scope::default().api(None, ""), "/api/photos");
+        assert_eq!((Scope::default().limit(), scope.limit()), ("", ""));
+        assert_eq!(Scope::one("roll", "Ab1").limit(), "limit=100");
     }
 }

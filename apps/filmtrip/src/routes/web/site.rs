@@ -7,7 +7,7 @@ use axum::response::Response;
 
 use super::backend::{Failure, json};
 use super::fields::{Fields, bad};
-use super::{Visit, done, to_login};
+use super::{Visit, done};
 use crate::model::{
     AccountChange, AccountList, Integrity, JobList, NewAccount, Overview, SessionInfo, SetupLink, UserRole,
 };
@@ -15,7 +15,7 @@ use crate::templates::{Script, site as pages};
 
 /// `GET /admin/site`.
 pub(super) async fn page(visit: Visit, Query(query): Query<Fields>) -> Response {
-    let Some(session) = &visit.session else { return to_login() };
+    let Some(session) = &visit.session else { return visit.to_login() };
     let texts = visit.texts();
     let read = async {
         let (overview, jobs, integrity) = tokio::try_join!(
@@ -51,7 +51,7 @@ pub(super) async fn retry(visit: Visit, Path(id): Path<i64>, Form(form): Form<Fi
 
 /// `GET /admin/users`.
 pub(super) async fn people(visit: Visit, Query(query): Query<Fields>) -> Response {
-    let Some(session) = &visit.session else { return to_login() };
+    let Some(session) = &visit.session else { return visit.to_login() };
     let answer = list(&visit, session, None, visit.notice(&query), None).await;
     visit.answer(answer)
 }
@@ -74,7 +74,7 @@ async fn list(
 
 /// `POST /admin/users`: the answer shows the link, this once.
 pub(super) async fn invite(visit: Visit, Form(form): Form<Fields>) -> Response {
-    let Some(session) = &visit.session else { return to_login() };
+    let Some(session) = &visit.session else { return visit.to_login() };
     let body = match role(&form) {
         Some(role) => NewAccount { email: form.line("email"), role },
         None => return visit.failed(&bad("the role is not known")),
@@ -85,7 +85,7 @@ pub(super) async fn invite(visit: Visit, Form(form): Form<Fields>) -> Response {
 
 /// `POST /admin/users/{id}/link`.
 pub(super) async fn link(visit: Visit, Path(id): Path<i64>, Form(form): Form<Fields>) -> Response {
-    let Some(session) = &visit.session else { return to_login() };
+    let Some(session) = &visit.session else { return visit.to_login() };
     let path = format!("/api/admin/accounts/{id}/setup-link");
     let made = visit.change(Method::POST, &path, form.csrf(), None::<&()>).await;
     show_link(&visit, session, made).await

@@ -4,34 +4,46 @@ use std::net::SocketAddr;
 
 use axum::Form;
 use axum::extract::{ConnectInfo, Query, Request, State};
-use axum::http::{Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
+use maud::Markup;
 
 use super::backend::{copy, forwarded, json};
 use super::fields::{Fields, bad};
 use super::scope::{Scope, before};
-use super::{Failure, Shared, Visit, done, to_login};
+use super::{Failure, Shared, Visit, done};
+use crate::auth::session;
+use crate::error::ApiError;
 use crate::model::{
-    AlbumList, BulkAction, BulkBody, ErrorBody, PhotoChange, RollList, SessionInfo, UploadRules, Uploaded,
-    Visibility,
+    AlbumList, BulkAction, BulkBody, ErrorBody, FrameOrder, Gear, PhotoChange, RollList, SessionInfo,
+    UploadRules, Uploaded, Visibility,
 };
+use crate::templates::parts::enc;
 use crate::templates::studio as pages;
 
 /// `GET /admin`.
 pub(super) async fn page(visit: Visit, Query(query): Query<Fields>) -> Response {
-    let Some(session) = visit.session.clone() else { return to_login() };
-    let answer = show(&visit, &session, &query).await;
-    visit.answer(answer)
+    let Some(session) = visit.session.clone() else { return visit.to_login() };
+    let answer = show(&visit, &session, &query, None).await;
+    visit.answer(answer.map(|body| visit.studio(visit.texts().back_office, body)))
 }
 
-async fn show(visit: &Visit, session: &SessionInfo, query: &Fields) -> Result<Response, Failure> {
+/// The studio; with the form for many photos as it was written, when it was refused.
+async fn show(
+    visit: &Visit,
+    session: &SessionInfo,
+    query: &Fields,
+    refused: Option<(&Fields, &str)>,
+) -> Result<Markup, Failure> {
     let texts = visit.texts();
     let scope = Scope::of(query);
     let before = before(query);
-    let path = scope.api(before.as_deref(), "mine=true");
-    let (page, rolls, rules) = tokio::try_join!(
+    let more = ["mine=true", scope.limit()].into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>();
+    let path = scope.api(before.as_deref(), &more.join("&"));
+    let (page, rolls, gear, rules) = tokio::try_join!(
         visit.photos(&path),
         visit.ask::<RollList>("/api/rolls"),
+        visit.ask::<Gear>("/api/gear?mine=true"),
         visit.ask::<UploadRules>("/api/uploads/rules"),
     )?;
     let albums = match page.features.albums {
@@ -40,21 +52,59 @@ async fn show(visit: &Visit, session: &SessionInfo, query: &Fields) -> Result<Re
     };
     let path =
         if scope.query().is_empty() { "/admin".to_owned() } else { format!("/admin?{}", scope.query()) };
+    // After a change one is back on the same page of the list.
+    let back = match &before {
+        Some(before) => join(&path, &format!("before={}", enc(before))),
+        None => path.clone(),
+    };
     let roll = query.filled("roll");
     let view = pages::Studio {
         session,
         page: &page,
         rolls: &rolls.rolls,
         albums: albums.as_deref(),
+        gear: &gear,
         rules: &rules,
+        visibility: remembered(visit),
+        bulk: refused.map(|(form, _)| written(form)).unwrap_or_default(),
         roll: roll.as_deref(),
         words: &query.line("q"),
         path: &path,
+        back: &back,
         paged: before.is_some(),
         notice: visit.notice(query),
+        problem: refused.map(|(_, problem)| problem),
     };
-    Ok(visit.studio(texts.back_office, pages::page(texts, &view)))
+    Ok(pages::page(texts, &view))
 }
+
+/// The form for many photos as it was written.
+fn written(form: &Fields) -> pages::Bulk {
+    pages::Bulk {
+        keys: form.all("key"),
+        add_tags: form.line("add_tags"),
+        remove_tags: form.line("remove_tags"),
+        roll: form.line("roll"),
+        album: form.line("album"),
+        visibility: Visibility::parse(&form.line("visibility")),
+        day: form.filled("day"),
+        place: form.line("place"),
+        film_stock: form.line("film_stock"),
+        camera: form.line("camera"),
+        lens: form.line("lens"),
+        frames_from: form.line("frames_from"),
+        frames_order: form.line("frames_order"),
+    }
+}
+
+/// Who could see what was uploaded last from this browser: the next batch is most often for the same people.
+fn remembered(visit: &Visit) -> Visibility {
+    let cookie = session::cookie(&visit.caller.headers, VISIBILITY_COOKIE);
+    cookie.and_then(Visibility::parse).unwrap_or_default()
+}
+
+/// The upload's script writes it, too.
+const VISIBILITY_COOKIE: &str = "filmtrip_visibility";
 
 /// `POST /admin/upload`: the form goes to the API as it is, streaming.
 pub(super) async fn upload(
@@ -81,12 +131,21 @@ pub(super) async fn upload(
                 (_, true) => "uploaded",
                 (_, false) => "partly",
             };
-            Redirect::to(&format!("/admin?notice={notice}")).into_response()
+            let mut response = Redirect::to(&format!("/admin?notice={notice}")).into_response();
+            let chosen = uploaded.photos.iter().find(|p| !p.duplicate).map(|p| p.visibility.as_str());
+            let cookie = chosen.and_then(|v| {
+                let cookie = format!("{VISIBILITY_COOKIE}={v}; Path=/admin; Max-Age=31536000; SameSite=Lax");
+                HeaderValue::from_str(&cookie).ok()
+            });
+            if let Some(cookie) = cookie {
+                response.headers_mut().append(header::SET_COOKIE, cookie);
+            }
+            response
         });
         return visit.answer(answer);
     }
     match json::<ErrorBody>(answer).await {
-        Ok(e) => visit.failed(&Failure { status, code: e.error.code, message: e.error.message }),
+        Ok(e) => visit.failed(&(status, e.error).into()),
         Err(failure) => visit.failed(&failure),
     }
 }
@@ -109,23 +168,57 @@ pub(super) async fn bulk(visit: Visit, Form(form): Form<Fields>) -> Response {
         Some("change") | None => (BulkAction::Change, "saved"),
         Some(_) => return visit.failed(&bad("the action is not known")),
     };
-    let mut body = BulkBody {
+    let sent = match bulk_body(&form, keys, action) {
+        Ok(body) => visit.change(Method::POST, "/api/photos/bulk", form.csrf(), Some(&body)).await,
+        Err(failure) => Err(failure),
+    };
+    let failure = match sent {
+        Ok(answer) => return done(&noticed(&back, notice), &answer),
+        Err(failure) => failure,
+    };
+    let problem = visit.problem(&failure);
+    let again = async {
+        let session = visit.session.as_ref().ok_or(ApiError::Unauthenticated)?;
+        let query = Fields::of_path(&back);
+        let page = show(&visit, session, &query, Some((&form, &problem))).await?;
+        Ok(visit.studio_again(&failure, visit.texts().back_office, "/admin/bulk", page))
+    };
+    visit.refused(&failure, &form, again).await
+}
+
+/// What a form asks for. An empty field changes nothing.
+fn bulk_body(form: &Fields, mut keys: Vec<String>, action: BulkAction) -> Result<BulkBody, Failure> {
+    let change = action == BulkAction::Change;
+    let filled = |name: &str| form.filled(name).filter(|_| change);
+    let frames_from = if change { form.parsed("frames_from")? } else { None };
+    let frames_order = match form.line("frames_order").as_str() {
+        _ if frames_from.is_none() => FrameOrder::Keys,
+        "names" => FrameOrder::Names,
+        "reversed" => {
+            keys.reverse();
+            FrameOrder::Keys
+        }
+        _ => FrameOrder::Keys,
+    };
+    Ok(BulkBody {
         keys,
         action,
-        change: PhotoChange::default(),
-        add_tags: Vec::new(),
-        remove_tags: Vec::new(),
-        album: None,
-    };
-    if action == BulkAction::Change {
-        body.change.roll = form.filled("roll").map(|roll| Some(roll).filter(|r| r != "none"));
-        body.change.visibility = form.filled("visibility").and_then(|v| Visibility::parse(&v));
-        body.add_tags = form.list("add_tags");
-        body.remove_tags = form.list("remove_tags");
-        body.album = form.filled("album");
-    }
-    let answer = visit.change(Method::POST, "/api/photos/bulk", form.csrf(), Some(&body)).await;
-    visit.answer(answer.map(|answer| done(&noticed(&back, notice), &answer)))
+        change: PhotoChange {
+            roll: filled("roll").map(|roll| Some(roll).filter(|r| r != "none")),
+            visibility: filled("visibility").and_then(|v| Visibility::parse(&v)),
+            taken_at: filled("day").map(Some),
+            place: filled("place"),
+            film_stock: filled("film_stock"),
+            camera: filled("camera"),
+            lens: filled("lens"),
+            ..PhotoChange::default()
+        },
+        add_tags: if change { form.list("add_tags") } else { Vec::new() },
+        remove_tags: if change { form.list("remove_tags") } else { Vec::new() },
+        album: filled("album"),
+        frames_from,
+        frames_order,
+    })
 }
 
 /// Back to the list that the form was on; only ever to the studio.
@@ -137,13 +230,17 @@ fn way_back(form: &Fields) -> String {
 }
 
 fn noticed(path: &str, notice: &str) -> String {
+    join(path, &format!("notice={notice}"))
+}
+
+fn join(path: &str, parameter: &str) -> String {
     let join = if path.contains('?') { '&' } else { '?' };
-    format!("{path}{join}notice={notice}")
+    format!("{path}{join}{parameter}")
 }
 
 /// `GET /admin/trash`.
 pub(super) async fn trash(visit: Visit, Query(query): Query<Fields>) -> Response {
-    let Some(session) = &visit.session else { return to_login() };
+    let Some(session) = &visit.session else { return visit.to_login() };
     let texts = visit.texts();
     let before = before(&query);
     let path = Scope::default().api(before.as_deref(), "mine=true&trash=true");

@@ -6,17 +6,19 @@ use std::sync::atomic::Ordering;
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use maud::Markup;
 use serde::Serialize;
 
 use super::Web;
 use super::backend::{Caller, Failure};
+use super::fields::{Fields, studio_path};
 use crate::auth::session;
 use crate::i18n::{Lang, Texts};
 use crate::model::{PhotoPage, SessionInfo};
-use crate::templates::{self, Card, Page, Script};
+use crate::templates::parts::enc;
+use crate::templates::{self, Card, Page, Script, account};
 
 const LANG_COOKIE: &str = "filmtrip_lang";
 
@@ -26,6 +28,8 @@ pub(crate) struct Visit {
     pub(crate) caller: Caller,
     pub(crate) session: Option<SessionInfo>,
     path: String,
+    /// Where to come back to after a login; none when something was sent.
+    here: Option<String>,
     other: String,
     remember: bool,
     pub(super) web: Arc<Web>,
@@ -51,6 +55,7 @@ impl FromRequestParts<Arc<Web>> for Visit {
             caller,
             session: None,
             path: parts.uri.path().to_owned(),
+            here: (parts.method == Method::GET).then(|| here(parts.uri.path(), query)),
             other: in_language(parts.uri.path(), query, if lang == Lang::En { Lang::Zh } else { Lang::En }),
             remember: asked.is_some(),
             web: Arc::clone(web),
@@ -73,18 +78,30 @@ impl FromRequestParts<Arc<Web>> for Visit {
     }
 }
 
-/// The same address in another language; what was just done is not said again.
+/// The parameters that say what a page is about; what was just done is not said again, and nobody's token is passed on
+/// but by the page that it is for.
+fn about<'a>(path: &str, query: &'a str) -> Vec<&'a str> {
+    let token = path == "/setup";
+    let kept = |p: &&str| {
+        let aside = p.is_empty() || p.starts_with("lang=") || p.starts_with("notice=");
+        !aside && (token || !p.starts_with("token="))
+    };
+    query.split('&').filter(kept).collect()
+}
+
+/// The same address in another language.
 fn in_language(path: &str, query: &str, lang: Lang) -> String {
-    let mut parts: Vec<String> = query
-        .split('&')
-        .filter(|p| {
-            !p.is_empty() && !p.starts_with("lang=") && !p.starts_with("notice=") && !p.starts_with("token=")
-        })
-        .map(str::to_owned)
-        .collect();
-    parts.push(format!("lang={}", lang.tag()));
+    let tag = format!("lang={}", lang.tag());
+    let mut parts = about(path, query);
+    parts.push(&tag);
     // Two slashes in front would make the next part a host.
     format!("/{}?{}", path.trim_start_matches('/'), parts.join("&"))
+}
+
+/// The address of a page, to come back to.
+fn here(path: &str, query: &str) -> String {
+    let parts = about(path, query);
+    if parts.is_empty() { path.to_owned() } else { format!("{path}?{}", parts.join("&")) }
 }
 
 impl Visit {
@@ -94,13 +111,19 @@ impl Visit {
     }
 
     /// What was just done, by the code in the address.
-    pub(super) fn notice(&self, query: &super::fields::Fields) -> Option<&'static str> {
+    pub(super) fn notice(&self, query: &Fields) -> Option<&'static str> {
         query.raw("notice").and_then(|code| self.texts().notice(code))
     }
 
     /// Path of the page.
     pub(super) fn path(&self) -> &str {
         &self.path
+    }
+
+    /// Says what the page is about, where its address does not: for the link to the other language.
+    pub(super) fn about(&mut self, query: &str) {
+        let other = if self.lang == Lang::En { Lang::Zh } else { Lang::En };
+        self.other = in_language(&self.path, query, other);
     }
 
     /// The site's origin for absolute addresses: as configured, else as the browser asked for it.
@@ -132,7 +155,7 @@ impl Visit {
     /// Makes a change on behalf of this visitor.
     pub(super) async fn change(
         &self,
-        method: axum::http::Method,
+        method: Method,
         path: &str,
         csrf: &str,
         body: Option<&impl Serialize>,
@@ -187,10 +210,58 @@ impl Visit {
         self.page(StatusCode::OK, title, &[], None, body)
     }
 
+    /// To the login page, and from there back to here.
+    pub(super) fn to_login(&self) -> Response {
+        let next = self.here.as_deref().and_then(studio_path).filter(|here| *here != "/admin");
+        let to = next.map_or_else(|| "/login".to_owned(), |here| format!("/login?next={}", enc(here)));
+        Redirect::to(&to).into_response()
+    }
+
+    /// A form that was not taken. It is shown again with what was written in it, by `again`; when the session has ended,
+    /// the login page keeps it.
+    pub(super) async fn refused(
+        &self,
+        failure: &Failure,
+        form: &Fields,
+        again: impl Future<Output = Result<Response, Failure>>,
+    ) -> Response {
+        match failure.status {
+            StatusCode::UNAUTHORIZED if !form.csrf().is_empty() => {
+                let texts = self.texts();
+                let kept = account::Kept { next: &self.path, fields: &form.0 };
+                let body = account::login(texts, "", Some(texts.login_keeps), None, &kept);
+                self.page(failure.status, texts.login_title, &[], None, body)
+            }
+            StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND => self.failed(failure),
+            StatusCode::FORBIDDEN if failure.code != "csrf" => self.failed(failure),
+            _ => again.await.unwrap_or_else(|_| self.failed(failure)),
+        }
+    }
+
+    /// What is said above a form that was not taken.
+    pub(super) fn problem(&self, failure: &Failure) -> String {
+        self.texts().refusal(&failure.code, failure.field.as_deref())
+    }
+
+    /// A page of the studio whose form, sent to `action`, was not taken; the field that is wrong is marked.
+    pub(super) fn studio_again(
+        &self,
+        failure: &Failure,
+        title: &str,
+        action: &str,
+        body: Markup,
+    ) -> Response {
+        let body = match failure.field.as_deref() {
+            Some(field) => templates::parts::mark(&body, action, field),
+            None => body,
+        };
+        self.page(failure.status, title, &[Script::Site, Script::Studio], None, body)
+    }
+
     /// The page that says what went wrong; to the login page when nobody is logged in.
     pub(super) fn failed(&self, failure: &Failure) -> Response {
         if failure.status == StatusCode::UNAUTHORIZED {
-            return Redirect::to("/login").into_response();
+            return self.to_login();
         }
         let texts = self.texts();
         let body = templates::problem(texts, texts.error(&failure.code), self.session.is_some());
@@ -223,5 +294,8 @@ mod tests {
         assert_eq!(in_language("/search", "q=rain&lang=en", Lang::Zh), "/search?q=rain&lang=zh-CN");
         assert_eq!(in_language("/admin", "notice=saved", Lang::En), "/admin?lang=en");
         assert_eq!(in_language("/", "", Lang::En), "/?lang=en");
+        assert_eq!(in_language("/", "token=t", Lang::En), "/?lang=en");
+        // Without its token the page of a set-up link is of no use.
+        assert_eq!(in_language("/setup", "token=t&lang=en", Lang::Zh), "/setup?token=t&lang=zh-CN");
     }
 }

@@ -178,6 +178,17 @@ fn all_eight_orientations_come_out_upright() {
 }
 
 #[test]
+fn the_hour_of_the_scan_is_not_when_a_photo_was_taken() {
+    let scanned = [(Tag::DateTimeDigitized, "2026:05:01 10:00:00"), (Tag::DateTime, "2026:05:01 10:00:01")];
+    let scanner = scanned.map(|(tag, text)| (tag, ascii(text)));
+    let done = process(&jpeg_with(&exif_block(&scanner)));
+    assert_eq!(done.exif.taken_at, None);
+    let both = [scanner.as_slice(), &[(Tag::DateTimeOriginal, ascii("2026:04:01 08:00:00"))]].concat();
+    let done = process(&jpeg_with(&exif_block(&both)));
+    assert_eq!(done.exif.taken_at.as_deref(), Some("2026-04-01T08:00:00"));
+}
+
+#[test]
 fn tiff_has_its_own_tags_as_exif() {
     let mut out = std::io::Cursor::new(Vec::new());
     let mut tiff = tiff::encoder::TiffEncoder::new(&mut out).expect("starts");
