@@ -21,7 +21,7 @@ fn healthy_service_tells_its_parts_schema_and_release() {
     assert_eq!(body["database"]["status"], "ok");
     assert_eq!(body["storage"]["status"], "ok");
     assert_eq!(body["queue_depth"], 0);
-    assert_eq!(body["schema"], 7);
+    assert_eq!(body["schema"], filmtrip::db::migrations::NEWEST);
     assert_eq!(body["release"], "2026.11.23-abc");
     assert_eq!(body["version"], filmtrip::VERSION);
 }
