@@ -120,4 +120,5 @@ test("a refusal says why", async () => {
 
 test("only what is known is told with a file", () => {
   assert.deepEqual(fields(about), [["visibility", "public"], ["frame", "3"], ["tags", "a,b"]]);
+  assert.deepEqual(fields({ ...about, tags: [], position: 7 }), [["visibility", "public"], ["frame", "3"], ["position", "7"]]);
 });
