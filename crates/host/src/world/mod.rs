@@ -2,6 +2,7 @@
 
 mod assess;
 mod database;
+mod health;
 mod processes;
 mod rehearsal;
 mod resources;
