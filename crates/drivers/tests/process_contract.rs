@@ -50,6 +50,7 @@ contract! {
     an_app_that_exits_at_once_is_seen
     an_app_that_ignores_sigterm_is_killed_after_its_time
     children_of_the_app_end_with_it
+    all_its_processes_are_told_and_no_others
     apps_outlive_the_manager_and_are_found_again
     a_missing_program_is_an_error_and_leaves_nothing
     dangerous_names_are_refused
@@ -222,6 +223,23 @@ async fn children_of_the_app_end_with_it(rig: Rig) {
     until("the child runs", async || (children() == 1).then_some(())).await;
     rig.manager.stop(&spec.name, Duration::from_secs(2)).await.unwrap();
     until("the child has ended", async || (children() == 0).then_some(())).await;
+}
+
+async fn all_its_processes_are_told_and_no_others(rig: Rig) {
+    let spec = rig.spec("app.web.r1", "with-child");
+    let other = rig.spec("app.web.r2", "");
+    assert!(rig.manager.pids(&spec.name).await.unwrap().is_empty());
+    let (pid, stranger) = (start(&rig, &spec).await, start(&rig, &other).await);
+    let child = until("the child runs", async || {
+        let all = rig.processes();
+        all.iter().find(|(_, c)| c.starts_with("sleep\x001000")).map(|(pid, _)| *pid)
+    })
+    .await;
+    let pids = rig.manager.pids(&spec.name).await.unwrap();
+    assert!(pids.contains(&pid) && pids.contains(&child) && !pids.contains(&stranger), "{pids:?}");
+    assert!(!pids.contains(&std::process::id()), "the manager is everybody's");
+    rig.manager.stop(&spec.name, Duration::from_secs(1)).await.unwrap();
+    assert!(rig.manager.pids(&spec.name).await.unwrap().is_empty());
 }
 
 async fn apps_outlive_the_manager_and_are_found_again(mut rig: Rig) {

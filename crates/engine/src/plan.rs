@@ -295,10 +295,7 @@ impl Plan {
                 b.add(
                     Phase::Rehearse,
                     Action::Rehearse,
-                    crate::text!(
-                        "migrate the scratch database, then run the new release and after it the old one, {old}, on it, with the journeys",
-                        "在临时库上迁移，再让新版本与旧版本 {old} 先后在其上运行并执行用户路径"
-                    ),
+                    rehearsal(c, input.env, old),
                     vec![migrate.display()],
                     UndoPlan::NothingToDo,
                 );
@@ -317,6 +314,10 @@ impl Plan {
                     let u = u.display();
                     UndoPlan::Automatic(crate::text!("run `{u}`", "运行 `{u}`"))
                 }
+                (None, Some(_)) if !c.rehearsal_proves(input.env) => UndoPlan::Automatic(Text::new(
+                    "the schema stays, and the rehearsal does not prove that the old release runs on it; the backup is kept",
+                    "保留新表结构，但演练未证明旧版本可在其上运行；备份会保留",
+                )),
                 (None, Some(_)) => UndoPlan::Automatic(Text::new(
                     "the schema stays: the rehearsal has proven that the old release runs on it; the backup is kept",
                     "保留新表结构：演练已证明旧版本可在其上运行；备份会保留",
@@ -424,6 +425,28 @@ fn close_what_ends(b: &mut Builder, c: &Config, input: &PlanInput<'_>) {
             UndoPlan::Automatic(Text::new("open it on the old release again", "在旧版本上重新开放")),
         );
     }
+}
+
+/// What the rehearsal will do, and what it will not.
+fn rehearsal(c: &Config, env: &Environment, old: &str) -> Text {
+    if c.rehearsal_proves(env) {
+        return crate::text!(
+            "migrate the scratch database, then run the new release and after it the old one, {old}, on it, with the journeys",
+            "在临时库上迁移，再让新版本与旧版本 {old} 先后在其上运行并执行用户路径"
+        );
+    }
+    let bound = c.bound_services();
+    if bound.is_empty() {
+        return crate::text!(
+            "migrate the scratch database, then start the new release and after it the old one, {old}, on it; no journey can be run there, so the way back is not proven",
+            "在临时库上迁移，再让新版本与旧版本 {old} 先后在其上启动；无法在其上运行用户路径，因此回滚路径未经证明"
+        );
+    }
+    let names = bound.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", ");
+    crate::text!(
+        "migrate the scratch database; {names} cannot run beside {old} on one port and is left out, so the way back is not proven",
+        "在临时库上迁移；{names} 只能使用一个端口，无法与 {old} 并行，不参与演练，因此回滚路径未经证明"
+    )
 }
 
 fn start_and_promote(b: &mut Builder, c: &Config, input: &PlanInput<'_>) {

@@ -407,6 +407,7 @@ impl Journeys for HurlJourneys {
                 steps: outcome.steps.len(),
                 requests: outcome.steps.iter().map(|s| u64::from(s.attempts) + s.redirects as u64).sum(),
                 millis: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+                answered: outcome.steps.last().is_some_and(|s| s.status.is_some()),
                 failure,
             });
         }

@@ -184,8 +184,13 @@ impl Context {
         let releases = self.store.releases(self.app(), &self.env_name)?;
         let (current, previous) = self.store.serving(self.app(), &self.env_name)?;
         let find = |id: Option<String>| id.and_then(|id| releases.iter().find(|r| r.id == id).cloned());
-        let mut own_pids = vec![std::process::id()];
-        own_pids.extend(self.processes().await.iter().filter_map(|(_, p)| p.pid));
+        // Of this app in this environment alone. The daemon is everybody's parent: what descends from it may be another
+        // app, or this one in another environment.
+        let mut own_pids = Vec::new();
+        for (manager, p) in self.processes().await {
+            own_pids.extend(manager.pids(&p.name).await.unwrap_or_default());
+            own_pids.extend(p.pid);
+        }
         Ok(HostState {
             current: find(current),
             previous: find(previous),

@@ -1,10 +1,11 @@
 //! An app that fails on demand. `APP_MODE` says how, and `APP_REHEARSAL_MODE` in a rehearsal; a release's environment
 //! file selects it.
 //!
-//! `safelight-test-app serve` answers on 127.0.0.1 at `PORT`: `/health`, `/notes` (rows of its database; POST adds one),
-//! `/client` (who asks, as it is told) and everything else with the release's version and label.
-//! `safelight-test-app migrate N [--fail-after M]` brings the database at `DATABASE_URL` to schema N, one step at a time;
-//! `unmigrate` takes the newest step back, `unmigrate N` all those after N.
+//! `safelight-test-app serve` answers on 127.0.0.1 at `PORT` (at `APP_FIXED_PORT` when that is set, as an app does whose
+//! port is written into its code): `/health`, `/notes` (rows of its database; POST adds one), `/client` (who asks, as it
+//! is told) and everything else with the release's version and label. `safelight-test-app migrate N [--fail-after M]`
+//! brings the database at `DATABASE_URL` to schema N, one step at a time; `unmigrate` takes the newest step back,
+//! `unmigrate N` all those after N.
 
 use http_body_util::Full;
 use hyper::{Method, Request, Response, body::Bytes, server::conn::http1, service::service_fn};
@@ -145,7 +146,10 @@ async fn run(app: App) -> Result<(), String> {
         term.recv().await;
         return Ok(());
     }
-    let port: u16 = var("PORT").and_then(|p| p.parse().ok()).ok_or("PORT is not set")?;
+    let port: u16 = var("APP_FIXED_PORT")
+        .or_else(|| var("PORT"))
+        .and_then(|p| p.parse().ok())
+        .ok_or("PORT is not set")?;
     let listener =
         TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|e| format!("port {port}: {e}"))?;
     println!("listening on 127.0.0.1:{port}");

@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 use safelight_testkit::{
-    bed::{Bed, PATIENCE, Release},
+    bed::{Bed, HOST, PATIENCE, Release},
     processes,
 };
 use std::{
@@ -11,15 +11,79 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A bed whose two services can use one port each.
+/// A bed whose two services can use one port each, written into their code.
 fn bed_with_fixed_ports() -> Bed {
     let mut bed = Bed::new();
     let ports: Vec<TcpListener> = (0..2).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     for (path, l) in ["/api", "/"].iter().zip(&ports) {
         let port = l.local_addr().unwrap().port();
-        bed.configure(&format!("path = \"{path}\""), &format!("path = \"{path}\"\nfixed-port = {port}"));
+        let mut wanted = format!("path = \"{path}\"\nfixed-port = {port}");
+        if *path == "/" {
+            let env = "{ SHOP_API_URL = \"{api.url}\" }";
+            let more = format!("{{ SHOP_API_URL = \"{{api.url}}\", APP_FIXED_PORT = \"{port}\" }}");
+            bed.configure(env, &more);
+        } else {
+            wanted.push_str(&format!("\nenv = {{ APP_FIXED_PORT = \"{port}\" }}"));
+        }
+        bed.configure(&format!("path = \"{path}\""), &wanted);
     }
     bed
+}
+
+#[test]
+fn an_app_whose_port_is_in_its_code_migrates_and_nothing_is_said_to_be_proven() {
+    let mut bed = bed_with_fixed_ports();
+    bed.deploy(&Release::new("v1", 1)).ended(0);
+    bed.traffic_begins();
+    bed.prepare(&Release::new("v2", 2));
+    bed.safelight(&["plan"]).ended(0).says(&["is left out, so the way back is not proven"]);
+    let said = bed.safelight(&["deploy"]).ended(0).says(&[
+        "api is left out of the rehearsal",
+        "web is left out of the rehearsal",
+        "the way back is not proven",
+        "schema 1 -> 2",
+    ]);
+    assert!(!said.err.contains("is proven"), "{}", said.err);
+    bed.serves_exactly("v2");
+    // Undone after its migration, it does not say so either.
+    bed.configure("start-timeout = \"8s\"", "start-timeout = \"2s\"");
+    let said = bed.deploy(&Release::new("v3", 3).with_env(&["APP_MODE=500"])).ended(3);
+    said.says(&["that the old release runs on it was not proven"]);
+    bed.serves_exactly("v2");
+    bed.nobody_was_failed();
+}
+
+#[test]
+fn another_environment_on_the_same_port_is_a_conflict_and_its_answers_are_not_taken_for_the_release() {
+    let mut bed = bed_with_fixed_ports();
+    let port = bed.addr().port();
+    bed.configure(
+        "required = [\"APP_REQUIRED\"]",
+        &format!(
+            "required = [\"APP_REQUIRED\"]\n\n[env.staging]\nurl = \"http://staging.shop.localhost:{port}\"\nenv-file = \".env.production\"\n"
+        ),
+    );
+    bed.prepare(&Release::new("v1", 1));
+    bed.safelight(&["--env", "staging", "deploy"]).ended(0);
+    let words =
+        ["P6", "is taken by 127.0.0.1:", "apps/shop.staging/releases/r1", "stopped before anything changed"];
+    bed.safelight(&["deploy"]).ended(1).says(&words);
+    // Somebody takes responsibility for that. The answers of staging are still no proof of health.
+    bed.configure(
+        "[env.production]",
+        "[[waiver]]\ncheck = \"P6\"\nreason = \"we move\"\nwho = \"tester\"\nuntil = \"2099-01-01T00:00:00Z\"\n\n[env.production]",
+    );
+    bed.configure("start-timeout = \"8s\"", "start-timeout = \"3s\"");
+    bed.safelight(&["deploy"]).ended(3).says(&[
+        "api was not healthy",
+        "answers at 127.0.0.1:",
+        "Address already in use",
+    ]);
+    assert_eq!(bed.get(HOST, "/").map(|(status, _)| status), Some(421), "nothing serves in production");
+    for path in ["/", "/api"] {
+        let (status, body) = bed.get("staging.shop.localhost", path).unwrap();
+        assert_eq!((status, body.split(' ').next()), (200, Some("v1")), "{path}: {body}");
+    }
 }
 
 #[test]

@@ -5,4 +5,5 @@
 
 mod bed;
 mod notes;
+mod one_port;
 mod verdaccio;

@@ -154,8 +154,6 @@ async fn fixed(spec: &CheckSpec, ctx: &CheckContext, service: &Service, port: u1
     }
     let processes = ctx.host.processes().await.unwrap_or_default();
     let parents: HashMap<u32, u32> = processes.iter().map(|p| (p.pid, p.parent)).collect();
-    let recorded =
-        ctx.state.current.as_ref().is_some_and(|r| r.ports.contains(&(service.name.clone(), port)));
     let mut holders = Vec::new();
     for l in in_the_way {
         let at = std::net::SocketAddr::new(l.addr, l.port);
@@ -178,8 +176,10 @@ async fn fixed(spec: &CheckSpec, ctx: &CheckContext, service: &Service, port: u1
         let below = ctx.state.data_dir.as_path();
         let released =
             !below.as_os_str().is_empty() && owner.cwd.as_deref().is_some_and(|c| c.starts_with(below));
-        let own = is_own(owner.pid, &ctx.state.own_pids, &parents) || (recorded && released);
-        let shown = format!("{at}: {} (pid {}, {})", owner.command, owner.pid, owner.user);
+        let own =
+            is_own(owner.pid, &ctx.state.own_pids, &parents) || (ctx.state.current.is_some() && released);
+        let place = owner.cwd.as_ref().map(|c| format!(", in {}", c.display())).unwrap_or_default();
+        let shown = format!("{at}: {} (pid {}, {}{place})", owner.command, owner.pid, owner.user);
         holders.push(Holder { shown, own });
     }
     let table = |mut f: Finding| {

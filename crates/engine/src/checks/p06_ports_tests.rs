@@ -60,7 +60,7 @@ async fn a_free_port_passes_and_one_of_another_app_fails_with_its_owner() {
     assert_eq!(world(vec![]).one(Ports).await.outcome, Outcome::Pass);
     let f = world(vec![listener("::", Some(false), Some(70))]).one(Ports).await;
     assert_eq!(f.outcome, Outcome::Fail);
-    assert!(f.summary.en.contains("node /srv/blog/index.js (pid 70, www)"), "{}", f.summary.en);
+    assert!(f.summary.en.contains("node /srv/blog/index.js (pid 70, www, in /srv/film)"), "{}", f.summary.en);
 }
 
 #[tokio::test]
@@ -82,15 +82,31 @@ async fn the_apps_own_process_and_its_children_are_no_conflict() {
     assert_eq!(w.one(Ports).await.outcome, Outcome::Pass);
 }
 
-#[tokio::test]
-async fn the_recorded_release_started_again_under_another_pid_is_no_conflict() {
-    let mut w = world(vec![]).deployed();
+fn held_from(cwd: &str, deployed: bool) -> World {
     let mut owner = process(70, 1, "node", "node server.js");
-    owner.cwd = Some("/var/lib/safelight/film/releases/r12".into());
-    w.host.listeners = Ok(vec![Listener { owner: Some(owner), ..listener("0.0.0.0", None, None) }]);
-    assert_eq!(w.one(Ports).await.outcome, Outcome::Fail, "not on record: could be another app's");
-    w.state.current.as_mut().unwrap().ports = vec![("web".into(), 3001)];
-    assert_eq!(w.one(Ports).await.outcome, Outcome::Pass);
+    owner.cwd = Some(cwd.into());
+    let mut w = world(vec![Listener { owner: Some(owner), ..listener("0.0.0.0", None, None) }]);
+    w.state.data_dir = "/var/lib/safelight/apps/film.production".into();
+    if deployed { w.deployed() } else { w }
+}
+
+#[tokio::test]
+async fn the_release_that_serves_started_again_under_another_pid_is_no_conflict() {
+    let at = "/var/lib/safelight/apps/film.production/releases/r12";
+    assert_eq!(held_from(at, true).one(Ports).await.outcome, Outcome::Pass);
+    assert_eq!(held_from(at, false).one(Ports).await.outcome, Outcome::Fail, "nothing of ours serves");
+}
+
+#[tokio::test]
+async fn the_same_app_of_another_environment_is_a_conflict_and_named_with_its_place() {
+    let at = "/var/lib/safelight/apps/film.staging/releases/r12";
+    let f = held_from(at, true).one(Ports).await;
+    assert_eq!(f.outcome, Outcome::Fail);
+    assert!(
+        f.summary.en.contains("in /var/lib/safelight/apps/film.staging/releases/r12"),
+        "{}",
+        f.summary.en
+    );
 }
 
 #[tokio::test]

@@ -139,7 +139,8 @@ pub struct Service {
     #[serde(default = "thirty_seconds")]
     pub drain_timeout: Span,
     /// The one port this app can listen on. Old and new cannot run side by side then: the proxy holds requests while
-    /// one is exchanged for the other.
+    /// one is exchanged for the other, and a rehearsal leaves the service out, unless `{port}` in `command` or `env` lets
+    /// it run on another port there.
     pub fixed_port: Option<u16>,
     /// Path prefix under which users reach it; none when only other services do.
     pub path: Option<String>,
@@ -470,6 +471,35 @@ impl Config {
         hosts
     }
 
+    /// Services that cannot run beside the release that serves, as a rehearsal would have to: they know one port only and
+    /// that is taken (a `fixed-port`, and no `{port}` in the command or its variables); and those that would call one of
+    /// them, and so reach production.
+    #[must_use]
+    pub fn bound_services(&self) -> Vec<&Service> {
+        let says = |s: &Service, what: &str| {
+            s.command.argv().iter().chain(s.env.values()).any(|text| text.contains(what))
+        };
+        let mut bound: Vec<&Service> =
+            self.services.iter().filter(|s| s.fixed_port.is_some() && !says(s, "{port}")).collect();
+        loop {
+            let calls = |s: &&Service| bound.iter().any(|b| says(s, &format!("{{{}.url}}", b.name)));
+            let free = |s: &&Service| !bound.iter().any(|b| b.name == s.name);
+            let more: Vec<&Service> = self.services.iter().filter(free).filter(calls).collect();
+            if more.is_empty() {
+                return bound;
+            }
+            bound.extend(more);
+        }
+    }
+
+    /// Will a rehearsal do what users do, and so prove the way back? Otherwise it only starts what it can.
+    #[must_use]
+    pub fn rehearsal_proves(&self, env: &Environment) -> bool {
+        let journeys = self.journeys.files.iter().any(|f| !self.journeys.skip_in_rehearsal.contains(f));
+        let routed = self.services.iter().filter(|s| s.path.is_some()).count();
+        journeys && self.bound_services().is_empty() && (routed == 1 || env.test_host.is_some())
+    }
+
     /// Hosts of an environment whose plain requests are sent on to https, with the port of their address.
     #[must_use]
     pub fn https_ports(env: &Environment) -> BTreeMap<String, u16> {
@@ -504,6 +534,34 @@ pub fn window_open(window: &Window, now: Timestamp) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn services_on_their_one_port_and_those_that_call_them_cannot_be_rehearsed() {
+        let config = |api: &str, test_host: &str| {
+            let text = format!(
+                "[app]\nname = \"a\"\n[[service]]\nname = \"api\"\npath = \"/api\"\n{api}\n\
+                 [[service]]\nname = \"web\"\npath = \"/\"\ncommand = \"web\"\nenv = {{ API = \"{{api.url}}\" }}\n\
+                 [[service]]\nname = \"jobs\"\ncommand = \"jobs --web {{web.url}}\"\n\
+                 [[service]]\nname = \"mail\"\ncommand = \"mail\"\n\
+                 [journeys]\nfiles = [\"a.hurl\"]\n[env.production]\nurl = \"http://a.example\"\n{test_host}"
+            );
+            load::parse("f", &text).unwrap()
+        };
+        let bound = |c: &Config| c.bound_services().iter().map(|s| s.name.clone()).collect::<Vec<_>>();
+        let c = config("command = \"node api.js\"\nfixed-port = 3001", "test-host = \"t.example\"\n");
+        assert_eq!(bound(&c), ["api", "web", "jobs"]);
+        assert!(!c.rehearsal_proves(&c.environments["production"]));
+        for api in ["command = \"node api.js --port {port}\"\nfixed-port = 3001", "command = \"node api.js\""]
+        {
+            let c = config(api, "test-host = \"t.example\"\n");
+            assert!(bound(&c).is_empty() && c.rehearsal_proves(&c.environments["production"]));
+            let c = config(api, "");
+            assert!(
+                !c.rehearsal_proves(&c.environments["production"]),
+                "two services, and no way to reach both"
+            );
+        }
+    }
 
     #[test]
     fn the_window_is_read_in_its_own_zone_and_may_cross_midnight() {

@@ -36,6 +36,9 @@ pub struct JourneyResult {
     pub requests: u64,
     /// Milliseconds in all.
     pub millis: u64,
+    /// The step that failed got an answer, and that was wrong. False when there was none.
+    #[serde(default)]
+    pub answered: bool,
     /// `file:line`, what was expected and what came, when it failed.
     pub failure: Option<String>,
 }

@@ -36,7 +36,7 @@ pub struct HostState {
     pub previous: Option<ReleaseRecord>,
     /// All releases on disk, newest first.
     pub releases: Vec<ReleaseRecord>,
-    /// Process ids of Safelight and of everything it runs for this app: no conflict of theirs is a conflict.
+    /// Process ids of everything that runs for this app in this environment: no conflict of theirs is a conflict.
     pub own_pids: Vec<u32>,
     /// The newest database backup and what was proven of it.
     pub last_backup: Option<Backup>,

@@ -148,10 +148,15 @@ impl HostWorld {
     pub(super) async fn undo_migrate(&self, run: &RunState, step: &Step) -> Result<Text, StepError> {
         let (config, db) = self.database()?;
         let Some(unmigrate) = &config.unmigrate else {
-            return Ok(if run.plan.from.is_some() {
+            return Ok(if Self::way_back_proven(run) {
                 Text::new(
                     "the new schema stays; the old release was proven on it",
                     "保留新表结构；已验证旧版本可在其上运行",
+                )
+            } else if run.plan.from.is_some() {
+                Text::new(
+                    "the new schema stays; that the old release runs on it was not proven",
+                    "保留新表结构；未证明旧版本可在其上运行",
                 )
             } else {
                 Text::new(

@@ -3,6 +3,7 @@
 mod assess;
 mod database;
 mod explain;
+mod health;
 mod patience;
 mod processes;
 mod rehearsal;

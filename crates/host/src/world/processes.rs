@@ -50,9 +50,9 @@ impl HostWorld {
     }
 
     pub(super) fn addr_of(&self, release: &ReleaseRecord, service: &Service) -> Option<SocketAddr> {
-        let port = service
-            .fixed_port
-            .or_else(|| release.ports.iter().find(|(s, _)| *s == service.name).map(|(_, p)| *p));
+        // The port it was started on comes first: a rehearsal gives one to a service with a fixed port, too.
+        let port = release.ports.iter().find(|(s, _)| *s == service.name).map(|(_, p)| *p);
+        let port = port.or(service.fixed_port);
         port.map(|p| SocketAddr::new(LOOPBACK, p))
     }
 
@@ -230,11 +230,17 @@ impl HostWorld {
         let mut told = Instant::now();
         let mut last;
         loop {
+            let before = self.ctx.manager.status(&spec.name).await.map_err(failed)?;
             last = match self.ctx.net.get(&url, None, Duration::from_secs(5).min(limit)).await {
-                Ok(a) if (200..300).contains(&a.status) => return Ok(started.elapsed().as_millis()),
-                Ok(a) => format!("HTTP {}", a.status),
-                Err(NetError::Refused) => "nothing listens there".to_owned(),
-                Err(e) => e.to_string(),
+                Ok(a) if (200..300).contains(&a.status) => {
+                    match self.not_its_own(&spec.name, addr, before.as_ref()).await? {
+                        None => return Ok(started.elapsed().as_millis()),
+                        Some(why) => why,
+                    }
+                }
+                Ok(a) => Text::same(format!("HTTP {}", a.status)),
+                Err(NetError::Refused) => Text::new("nothing listens there", "无人监听"),
+                Err(e) => Text::same(e.to_string()),
             };
             let status = self.ctx.manager.status(&spec.name).await.map_err(failed)?;
             let (ended, restarts) =
@@ -246,9 +252,10 @@ impl HostWorld {
             }
             if told.elapsed() > Duration::from_millis(1500) {
                 let s = started.elapsed().as_secs();
+                let (en, zh) = (&last.en, &last.zh);
                 self.progress(
                     step,
-                    safelight_engine::text!("GET {url}: {last} ({s} s)", "GET {url}：{last}（{s} 秒）"),
+                    safelight_engine::text!("GET {url}: {en} ({s} s)", "GET {url}：{zh}（{s} 秒）"),
                 );
                 told = Instant::now();
             }
@@ -261,20 +268,21 @@ impl HostWorld {
         spec: &ProcessSpec,
         service: &Service,
         url: &str,
-        last: &str,
+        last: &Text,
         exit: &str,
         waited: Duration,
     ) -> StepError {
         let tail = self.log_tail(&spec.name, spec).await;
         let (name, s) = (&service.name, waited.as_secs());
         let exit = if exit.is_empty() { String::new() } else { format!(", {exit}") };
+        let (en, zh) = (&last.en, &last.zh);
         StepError::new(safelight_engine::text!(
-            "{name} was not healthy within {s} s: GET {url}: {last}{exit}\n{tail}",
-            "{name} 在 {s} 秒内未健康：GET {url}：{last}{exit}\n{tail}"
+            "{name} was not healthy within {s} s: GET {url}: {en}{exit}\n{tail}",
+            "{name} 在 {s} 秒内未健康：GET {url}：{zh}{exit}\n{tail}"
         ))
         .with_help(Text::new(
-            "the service must listen on 127.0.0.1 at the port in the variable PORT and answer `health` with 2xx; its last log lines stand above",
-            "服务须监听 127.0.0.1 上变量 PORT 指定的端口，且 `health` 返回 2xx；上面是它最后几行日志",
+            "the service itself must listen on 127.0.0.1 at the port in the variable PORT and answer `health` with 2xx; its last log lines stand above",
+            "服务须由其自身进程监听 127.0.0.1 上变量 PORT 指定的端口，且 `health` 返回 2xx；上面是它最后几行日志",
         ))
     }
 

@@ -404,14 +404,20 @@ impl HostWorld {
         for s in &new.ctx.config.services {
             let target = new.target(&release, s)?;
             let url = format!("http://{}{}", target.addr, s.health);
-            let answer = self.ctx.net.get(&url, None, Duration::from_secs(10)).await;
-            let ok = matches!(&answer, Ok(a) if (200..300).contains(&a.status));
-            if !ok {
-                let got = answer.map_or_else(|e| e.to_string(), |a| format!("HTTP {}", a.status));
-                let name = &s.name;
+            let process = self.ctx.process_name(&s.name, &release.id);
+            let before = self.ctx.manager.status(&process).await.map_err(failed)?;
+            let wrong = match self.ctx.net.get(&url, None, Duration::from_secs(10)).await {
+                Ok(a) if (200..300).contains(&a.status) => {
+                    self.not_its_own(&process, target.addr, before.as_ref()).await?
+                }
+                Ok(a) => Some(Text::same(format!("HTTP {}", a.status))),
+                Err(e) => Some(Text::same(e.to_string())),
+            };
+            if let Some(got) = wrong {
+                let (name, en, zh) = (&s.name, got.en, got.zh);
                 return Err(StepError::new(safelight_engine::text!(
-                    "{name} is not healthy after the switch: GET {url}: {got}",
-                    "{name} 切换后不健康：GET {url}：{got}"
+                    "{name} is not healthy after the switch: GET {url}: {en}",
+                    "{name} 切换后不健康：GET {url}：{zh}"
                 )));
             }
         }
