@@ -194,9 +194,11 @@ fn an_app_that_dies_for_good_during_the_watch_is_left_for_the_old_release() {
     bed.wait_until("users are back on v1", |b| {
         b.get(HOST, "/").is_some_and(|(s, body)| s == 200 && body.starts_with("v1"))
     });
-    bed.mark("after");
     cli.end().ended(3).says(&["web"]);
     bed.serves_exactly("v1");
+    // Whoever asked before the way back was done has had an answer by now.
+    bed.mark("after");
+    bed.wait_until("users go on", |b| b.counts().iter().any(|(m, c)| m == "after" && c.sent > 20));
     for (mark, c) in bed.traffic_ends() {
         assert!(mark == "killed" || c.failed == 0, "{mark}: {:#?}", c.samples);
     }
