@@ -192,6 +192,45 @@ fn a_service_with_a_new_name_takes_the_place_of_the_old_one_and_gives_it_back() 
 }
 
 #[test]
+fn a_kill_while_a_service_is_closed_or_replaced_is_finished_or_taken_back() {
+    let mut bed = bed_with_a_script();
+    add_help(&mut bed);
+    bed.deploy(&Release::new("v1", 1)).ended(0);
+    let before = routes(&bed);
+    bed.configure("name = \"web\"", "name = \"site\"");
+    bed.configure("name = \"help\"", "name = \"shelf\"");
+    bed.configure("path = \"/help\"", "path = \"/shelf\"");
+    bed.write("help.hurl", "GET {{base_url}}/shelf\nHTTP 200\n[Asserts]\nbody contains \"helper\"\n");
+    bed.traffic_begins();
+    for (point, command) in [
+        ("applied:promote:site", "abort"),
+        ("intent:close:help", "abort"),
+        ("applied:close:help", "abort"),
+        ("applied:close:web", "resume"),
+    ] {
+        bed.restart_daemon();
+        bed.mark(point);
+        bed.prepare(&Release::new("v2", 1));
+        bed.order(point, "kill");
+        let mut cli = bed.background(&["deploy"]);
+        let until = Instant::now() + PATIENCE;
+        while !bed.daemon_died() {
+            assert!(Instant::now() < until, "{point}: {}", cli.so_far());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        cli.kill();
+        bed.reap_daemon();
+        bed.safelight(&[command]).ended(0);
+        if command == "abort" {
+            bed.serves_with("v1", &["api", "help", "web"]);
+            assert_eq!(routes(&bed), before, "{point}");
+        }
+    }
+    bed.serves_with("v2", &["api", "shelf", "site"]);
+    bed.nobody_was_failed();
+}
+
+#[test]
 fn what_ends_is_answered_by_what_takes_its_path_in_the_dark_test_already() {
     let mut bed = Bed::new();
     bed.deploy(&Release::new("v1", 1)).ended(0);

@@ -51,7 +51,7 @@ impl HostWorld {
                 kept.push(r.clone());
                 continue;
             }
-            let side = self.of(&r.id)?;
+            let side = self.leaving(&r.id)?;
             for s in &side.ctx.config.services {
                 side.stop_release_service(&r.id, &s.name).await?;
             }

@@ -21,8 +21,14 @@ impl HostWorld {
     /// # Errors
     /// When the host's memory cannot be read.
     pub fn of(&self, release: &str) -> Result<Self, StepError> {
+        let side = self.leaving(release)?;
+        self.tell_origin(release, side.ctx.own.as_ref().map_or(Origin::Present, |o| o.origin));
+        Ok(side)
+    }
+
+    /// The same for a release that is only cleared away: nobody needs to know how old it is.
+    pub(super) fn leaving(&self, release: &str) -> Result<Self, StepError> {
         let ctx = self.ctx.of(release).map_err(store_failed)?;
-        self.tell_origin(release, ctx.own.as_ref().map_or(Origin::Present, |o| o.origin));
         let (emit, revision, told) = (self.emit.clone(), self.revision.clone(), self.told.clone());
         Ok(Self { ctx, emit, revision, told })
     }

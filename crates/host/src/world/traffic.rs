@@ -341,6 +341,10 @@ impl HostWorld {
         for s in &back {
             millis += self.swap_in_place(step, Some((&new, &release)), (side, old), s, true).await?;
         }
+        // One that only had its route in another's place has not been stopped for it.
+        if !back.iter().flat_map(|s| new.in_place_of(s)).any(|n| n.name == service) {
+            new.stop_release_service(&release.id, service).await?;
+        }
         if back.iter().all(|s| s.path.is_none()) {
             self.ctx.traffic.remove(&self.ctx.route_name(), service).await.map_err(failed)?;
         }
