@@ -230,8 +230,12 @@ impl HostWorld {
         let id = &run.plan.to.id;
         let (release, ready) = (self.ctx.dirs.release(id), self.ctx.dirs.ready(id));
         remove_file(&ready).map_err(failed)?;
-        blocking(move || remove_tree(&release)).await?.map_err(failed)?;
+        let half_made = self.ctx.dirs.releases().join(format!("{id}.tmp"));
+        blocking(move || remove_tree(&release).and_then(|()| remove_tree(&half_made)))
+            .await?
+            .map_err(failed)?;
         self.ctx.store.remove_release(self.ctx.app(), &self.ctx.env_name, id).map_err(super::store_failed)?;
+        self.prune_environments()?;
         Ok(safelight_engine::text!("{id} is removed", "{id} 已删除"))
     }
 }
@@ -252,17 +256,26 @@ impl Ready {
 pub(super) async fn blocking<T: Send + 'static>(
     f: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, StepError> {
-    tokio::task::spawn_blocking(f)
+    safelight_drivers::blocking::blocking(f)
         .await
         .map_err(|e| StepError::new(safelight_engine::text!("a task crashed: {e}", "任务崩溃：{e}")))
 }
 
+/// A command that was just killed may have children that go on writing for a moment.
 pub(super) fn remove_tree(path: &Path) -> Result<(), HostError> {
-    match std::fs::remove_dir_all(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(HostError::io(format!("remove {}", path.display()), &e))
+    use std::io::ErrorKind as K;
+    let mut tries = 0;
+    loop {
+        match std::fs::remove_dir_all(path) {
+            Err(e) if e.kind() == K::DirectoryNotEmpty && tries < 40 => {
+                tries += 1;
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Err(e) if e.kind() != K::NotFound => {
+                return Err(HostError::io(format!("remove {}", path.display()), &e));
+            }
+            _ => return Ok(()),
         }
-        _ => Ok(()),
     }
 }
 
