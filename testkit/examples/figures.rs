@@ -175,6 +175,7 @@ async fn safelight(dir: &Path, proxy: &Path, exchanges: usize) {
         timeouts: Timeouts::default(),
         split_cookie: None,
         certificates: Vec::new(),
+        replaces: Vec::new(),
         drain: Drain::default(),
     };
     control.put("app", "web", &put).await.unwrap();

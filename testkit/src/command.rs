@@ -117,6 +117,13 @@ impl Background {
         fs::read_to_string(&self.err).unwrap_or_default()
     }
 
+    /// The JSON lines of standard output so far.
+    #[must_use]
+    pub fn events(&self) -> Vec<Value> {
+        let text = fs::read_to_string(&self.out).unwrap_or_default();
+        text.lines().filter_map(|l| serde_json::from_str(l).ok()).collect()
+    }
+
     /// Waits for its end.
     ///
     /// # Panics

@@ -2,5 +2,9 @@
 
 pub mod bed;
 pub mod command;
+pub mod machine;
+mod not_run;
 pub mod processes;
 pub mod traffic;
+
+pub use not_run::not_run;

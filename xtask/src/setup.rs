@@ -16,6 +16,8 @@ const TESTS: &[(&str, &str)] = &[
     ("mount", "mount"),
     ("chromium", "chromium"),
     ("pg_createcluster", "postgresql"),
+    ("systemctl", "systemd"),
+    ("systemd-nspawn", "systemd-container"),
 ];
 /// For FilmTrip's scripts: bundler and types.
 const WEB: &[&str] = &["esbuild@0.28.2", "typescript@7.0.2"];
@@ -31,7 +33,7 @@ pub(crate) fn for_build() -> Outcome {
 pub(crate) fn for_tests() -> Outcome {
     apt(BUILD)?;
     apt(TESTS)?;
-    npm(&["pm2@7.0.4", "upyun@3.4.6", "playwright-core@1.65.1"])?;
+    npm(&["pm2@7.0.4", "upyun@3.4.6", "playwright-core@1.65.1", "axe-core@4.14.1"])?;
     for_web()?;
     pip("python", "upyun", "2.5.5")?;
     // An S3 server that checks signatures: one static program, where moto is 290 MB and checks none, and s3s would

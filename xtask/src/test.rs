@@ -1,6 +1,6 @@
 //! `cargo xtask test` and `cargo xtask check`.
 
-use crate::{Outcome, cargo, run, setup, web};
+use crate::{Outcome, cargo, run, setup, target, web};
 
 /// Every test of the workspace. Programs that tests start are built first.
 pub(crate) fn all(extra: &[String]) -> Outcome {
@@ -19,7 +19,27 @@ pub(crate) fn all(extra: &[String]) -> Outcome {
         "flaky",
     ]);
     nextest.args(extra);
-    run(&mut nextest)
+    let list = target().join("not-run.txt");
+    // Of the run before; there may be none.
+    let _ = std::fs::remove_file(&list);
+    nextest.env("SAFELIGHT_NOT_RUN", &list);
+    let outcome = run(&mut nextest);
+    tell_not_run(&std::fs::read_to_string(&list).unwrap_or_default());
+    outcome
+}
+
+/// Tests that this machine cannot run pass without having looked at anything: that is said, and counted.
+fn tell_not_run(list: &str) {
+    let mut lines: Vec<&str> = list.lines().collect();
+    // One that was tried twice is one test.
+    lines.sort_unstable();
+    lines.dedup();
+    for line in &lines {
+        println!("NOT RUN: {line}");
+    }
+    if !lines.is_empty() {
+        println!("{} tests were not run", lines.len());
+    }
 }
 
 /// Formatting, lints, licences and bans, documentation, FilmTrip's scripts.

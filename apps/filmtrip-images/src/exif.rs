@@ -1,9 +1,7 @@
 //! What EXIF says of how a photo was taken. It is hostile until read: a broken block is an empty one.
 
-use std::fs::File;
-use std::io::BufReader;
+use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 
 use exif::{Context, In, Reader, Tag, Value};
 use jiff::civil::DateTime;
@@ -60,18 +58,70 @@ pub(super) fn from_block(block: Option<Vec<u8>>) -> (Exif, u16) {
     block.and_then(|b| catch_unwind(AssertUnwindSafe(|| read(b))).ok()?).unwrap_or_default()
 }
 
-/// Picks what is of use out of a block.
-/// What a file says, without decoding its pixels; nothing when it cannot be read.
-#[must_use]
-pub fn read_exif(path: &Path) -> Exif {
+/// Tags that say how a photo was taken and how it is stored, and nothing of who, where and for whom.
+const HARMLESS: &[(Context, &[RangeInclusive<u16>])] = &[
+    (
+        Context::Tiff,
+        &[
+            0x0100..=0x0103, // size, bits, compression
+            0x0106..=0x0106, // kind of pixels
+            0x010F..=0x0110, // make, model
+            0x0112..=0x0112, // orientation
+            0x0115..=0x0115, // samples
+            0x011A..=0x011C, // resolution, planes
+            0x0128..=0x0128, // its unit
+            0x012D..=0x012D, // transfer
+            0x0131..=0x0132, // software, moment of the file
+            0x013E..=0x013F, // white, primaries
+            0x0211..=0x0214, // YCbCr
+        ],
+    ),
+    (
+        Context::Exif,
+        &[
+            0x829A..=0x829D, // exposure, aperture
+            0x8822..=0x8822, // programme
+            0x8827..=0x8835, // sensitivity
+            0x9000..=0x9004, // version, moments
+            0x9101..=0x9102, // components, bits
+            0x9201..=0x9205, // shutter, aperture, brightness, bias
+            0x9207..=0x920A, // metering, light, flash, focal length
+            0x9290..=0x9292, // parts of the seconds
+            0xA000..=0xA003, // version, colours, size
+            0xA20E..=0xA210, // resolution of the film's plane
+            0xA217..=0xA217, // sensing
+            0xA300..=0xA301, // source
+            0xA401..=0xA406, // rendering
+            0xA408..=0xA40A,
+            0xA432..=0xA434, // lens, without its number
+        ],
+    ),
+    (Context::Interop, &[0x0001..=0x0002]),
+];
+
+/// Reads a block that says nothing but what [`HARMLESS`] lists. One broken tag counts against it: another reader may
+/// make more of it than this one.
+///
+/// # Errors
+/// What else it says.
+pub(super) fn harmless(block: Vec<u8>) -> Result<(Exif, u16), String> {
     let read = || {
-        let mut file = BufReader::new(File::open(path).ok()?);
-        let mut fields = Reader::new().read_from_container(&mut file).ok()?;
-        Some(from_tags(&mut fields).0)
+        let mut parsed = Reader::new().read_raw(block).map_err(|e| format!("EXIF that is broken ({e})"))?;
+        let known = |tag: Tag| {
+            let ranges = HARMLESS.iter().find(|(context, _)| *context == tag.context());
+            ranges.is_some_and(|(_, ranges)| ranges.iter().any(|range| range.contains(&tag.number())))
+        };
+        // A thumbnail may show what was cut off since.
+        let other = parsed.fields().find(|field| field.ifd_num != In::PRIMARY || !known(field.tag));
+        if let Some(tag) = other.map(|field| field.tag) {
+            return Err(format!("EXIF {tag}"));
+        }
+        Ok(from_tags(&mut parsed))
     };
-    catch_unwind(AssertUnwindSafe(read)).ok().flatten().unwrap_or_default()
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err("EXIF that is broken".to_owned()))
 }
 
+/// Picks what is of use out of a block.
 pub(super) fn from_tags(tags: &mut dyn Tags) -> (Exif, u16) {
     let mut text = |ifd, tag| tags.text(ifd, tag).and_then(|t| clean(&t));
     let (make, model, lens) = (text(Ifd::Main, 0x010F), text(Ifd::Main, 0x0110), text(Ifd::Exif, 0xA434));

@@ -116,7 +116,7 @@ fn samples_of_four(components: &[u8]) -> Result<u64, ImageError> {
 }
 
 /// The next marker with what belongs to it.
-fn segment(input: &mut dyn Input) -> Result<(u8, Vec<u8>), ImageError> {
+pub(super) fn segment(input: &mut dyn Input) -> Result<(u8, Vec<u8>), ImageError> {
     let mut byte = [0; 1];
     input.read_exact(&mut byte).map_err(broken)?;
     if byte[0] != 0xFF {

@@ -9,6 +9,7 @@ mod encode;
 mod exif;
 mod format;
 mod jpeg;
+mod plain;
 mod png;
 pub mod sample;
 mod shrink;
@@ -23,8 +24,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use self::exif::{Exif, read_exif};
+pub use self::exif::Exif;
 pub use self::format::{Format, media_type};
+pub use self::plain::plain;
 use self::watermark::Watermark;
 
 /// Longest side of an image, in pixels.

@@ -14,7 +14,7 @@ use crate::config::{Config, Fault, Role, environment};
 use crate::db::migrations::{self, NEWEST, SchemaError};
 use crate::db::sql::{DbError, Sql};
 use crate::db::{self, BUSY_TIMEOUT, DatabaseUrl, Db, accounts, now_ms, photos, uploads};
-use crate::images::{sample, worker};
+use crate::images::{sample, watermark, worker};
 use crate::model::UserRole;
 use crate::routes::api::{self, Api, admin};
 use crate::routes::web::{self, backend::Backend};
@@ -199,8 +199,8 @@ fn migrate(args: &MigrateArgs) -> Result<(), CliError> {
 fn serve(role: Role) -> Result<(), CliError> {
     let config = read_config(role)?;
     log::init(config.log_json);
-    for variable in &config.unknown {
-        tracing::warn!("{variable} is not known to this version and has no effect");
+    for doubt in config.doubts() {
+        tracing::warn!("{doubt}");
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed("runtime"))?;
@@ -239,6 +239,9 @@ async fn run(role: Role, config: Config) -> Result<(), CliError> {
 
 /// Checks database and storage before anything listens.
 fn open_api(config: Config) -> Result<Arc<Api>, CliError> {
+    if let Some(path) = &config.watermark {
+        watermark::check(path).map_err(|e| CliError::Usage(format!("FILMTRIP_WATERMARK: {e}")))?;
+    }
     let mut sql = open_database(&config.database, config.auto_migrate)?;
     if config.auto_migrate {
         for migration in migrations::migrate_forward(&mut sql)? {

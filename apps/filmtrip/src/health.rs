@@ -21,7 +21,7 @@ const FRESH: Duration = Duration::from_millis(200);
 pub struct Part {
     /// `ok` or `failed`.
     pub status: &'static str,
-    /// What failed.
+    /// What failed; told to who asks from this machine, and logged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// How long the check took, in ms.
@@ -52,6 +52,15 @@ impl Report {
     #[must_use]
     pub fn healthy(&self) -> bool {
         self.status == "ok"
+    }
+
+    /// The same without the reasons, which name folders, hosts and what a database said: not for strangers.
+    #[must_use]
+    pub fn for_strangers(mut self) -> Self {
+        for part in [&mut self.database, &mut self.storage] {
+            part.error = None;
+        }
+        self
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::db::photos::{self, NewPhoto, PhotoRow, Variants};
-use crate::db::sql::Sql;
+use crate::db::sql::{DbResult, Sql};
 use crate::db::uploads::{self, UploadRow};
 use crate::error::ApiError;
 use crate::images::{self, Header, ImageError, Options, Processed, Sizes, VARIANTS};
@@ -92,12 +92,15 @@ struct Picture {
 async fn picture(api: &Api, upload: &UploadRow, path: &Path, header: Header) -> Result<Picture, ApiError> {
     let styles =
         api.storage.upyun.as_ref().filter(|u| upload.object.backend == Backend::Upyun && u.processing);
-    if let Some(upyun) = styles {
-        match styled(api, upyun, upload, path, header).await {
-            Ok(picture) => return Ok(picture),
+    if let Some(upyun) = styles
+        && let Some((exif, orientation)) = tells_nothing(upload, path, header).await?
+    {
+        match styled(api, upyun, upload, header, orientation).await {
+            Ok(picture) => return Ok(Picture { exif, ..picture }),
             // A style that was never made, or a CDN that is down: visitors see the photo all the same.
             Err(e) => {
-                tracing::warn!("upload {}: the CDN's sizes cannot be used, making them here: {e}", upload.key)
+                let (key, why) = (&upload.key, e.detail());
+                tracing::warn!("upload {key}: the CDN's sizes cannot be used, making them here: {why}");
             }
         }
     }
@@ -121,24 +124,42 @@ async fn picture(api: &Api, upload: &UploadRow, path: &Path, header: Header) -> 
     })
 }
 
-/// The smallest size from the CDN proves that domain, object and style fit together, and gives the placeholder.
+/// Whoever has a style's address can ask the same domain for the file's EXIF, XMP and IPTC. So the CDN makes the sizes
+/// only of a file that says nothing there but what is shown with the photo.
+async fn tells_nothing(
+    upload: &UploadRow,
+    path: &Path,
+    header: Header,
+) -> Result<Option<(images::Exif, u16)>, ApiError> {
+    let original = path.to_owned();
+    let told = blocking(move || images::plain(&original, header.format)).await?;
+    let said =
+        |what: &String| tracing::info!("upload {} carries {what}: its sizes are made here", upload.key);
+    Ok(told.inspect_err(said).ok())
+}
+
+/// Whether the CDN shows a photo upright, of which this thumb is what it makes. Styles turn by EXIF only where somebody
+/// has set them up so.
+fn upright(orientation: u16, header: Header, thumb: (u32, u32)) -> bool {
+    let wide = |(width, height): (u32, u32)| width > height;
+    match orientation {
+        // Upside down or mirrored: no size tells.
+        2..=4 => false,
+        // Of a square it does not either.
+        5..=8 => thumb.0 != thumb.1 && wide(thumb) != wide((header.width, header.height)),
+        _ => thumb.0 == thumb.1 || wide(thumb) == wide((header.width, header.height)),
+    }
+}
+
+/// The smallest size from the CDN proves that domain, object and style fit together, and gives the placeholder. Of the
+/// EXIF nothing is known here.
 async fn styled(
     api: &Api,
     upyun: &crate::storage::Upyun,
     upload: &UploadRow,
-    path: &Path,
     header: Header,
+    orientation: u16,
 ) -> Result<Picture, ApiError> {
-    let exif = if header.format == images::Format::Tiff {
-        images::Exif::default()
-    } else {
-        let original = path.to_owned();
-        blocking(move || images::read_exif(&original)).await?
-    };
-    // Whoever has a style's address can ask the same domain for the EXIF: then it must not be known.
-    if exif.gps.is_some() {
-        return Err(ApiError::Internal("the file tells where it was taken".to_owned()));
-    }
     let scratch = api.storage.local.scratch()?;
     let thumb = scratch.path().join("thumb");
     for index in (0..VARIANTS.len()).rev() {
@@ -152,8 +173,13 @@ async fn styled(
             move || images::worker::process(&thumb, small, &Options::default(), scratch.path(), timeout);
         blocking(work).await?.map_err(refusal)?
     };
-    // The style turns by EXIF, the header does not: the thumb tells which way up the photo is.
-    let turned = (done.width > done.height) != (header.width > header.height) && done.width != done.height;
+    if !upright(orientation, header, (done.width, done.height)) {
+        let size = format!("{} x {}", done.width, done.height);
+        return Err(ApiError::Store(format!(
+            "a thumb of {size} does not show orientation {orientation} upright"
+        )));
+    }
+    let turned = (5..=8).contains(&orientation);
     let (width, height) = if turned { (header.height, header.width) } else { (header.width, header.height) };
     Ok(Picture {
         width,
@@ -162,7 +188,7 @@ async fn styled(
         variants: Variants::Style,
         webp: true,
         thumbhash: done.thumbhash,
-        exif,
+        exif: images::Exif::default(),
     })
 }
 
@@ -170,6 +196,29 @@ async fn styled(
 /// deleted.
 fn given_up(in_time: bool) -> Result<(), ApiError> {
     if in_time { Ok(()) } else { Err(ApiError::GivenUp) }
+}
+
+/// The photo that a file is already, and whether its owner is to be told that it was there before: not of one that this
+/// very sending of it became, whose answer was lost.
+///
+/// # Errors
+/// Those of the database.
+pub fn before(
+    sql: &mut Sql,
+    owner_id: i64,
+    sha256: &[u8; 32],
+    about: &model::About,
+) -> DbResult<Option<(PhotoRow, bool)>> {
+    if let Some(key) = &about.idempotency_key
+        && let Some((photo_id, duplicate)) = uploads::became(sql, owner_id, key)?
+        && let Some(row) = photos::by_id(sql, photo_id)?
+    {
+        return Ok(Some((row, duplicate)));
+    }
+    if about.keep_duplicate {
+        return Ok(None);
+    }
+    Ok(photos::same_file(sql, owner_id, sha256)?.map(|row| (row, true)))
 }
 
 /// A file that has arrived: a local copy of it, and what is known of its bytes.
@@ -249,12 +298,10 @@ pub async fn accept(
     let upload = upload.clone();
     let insert = move |sql: &mut Sql| {
         // The same file may have come in at the same moment: only here, where nobody else writes, it is decided.
-        if !new.about.keep_duplicate
-            && let Some(before) = photos::same_file(sql, new.owner_id, &new.sha256)?
-        {
-            given_up(uploads::done(sql, upload.id, before.id, true, new.md5.as_deref())?)?;
+        if let Some((photo, duplicate)) = before(sql, new.owner_id, &new.sha256, &new.about)? {
+            given_up(uploads::done(sql, upload.id, photo.id, duplicate, new.md5.as_deref())?)?;
             work::discard_upload(sql, &upload, &stored, new.variants)?;
-            return Ok((before, true));
+            return Ok((photo, duplicate));
         }
         let row = photos::insert(sql, &new)?;
         given_up(uploads::done(sql, upload.id, row.id, false, new.md5.as_deref())?)?;

@@ -16,7 +16,7 @@ use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tower_http::timeout::RequestBodyTimeoutLayer;
+use tower_http::timeout::TimeoutBody;
 
 use crate::error::ApiError;
 
@@ -55,7 +55,7 @@ pub async fn run<F: Future<Output = ()>>(
     });
 
     // Inside of the shedding: who sends a part of a request and then nothing holds no place for ever.
-    let router = router.layer(RequestBodyTimeoutLayer::new(STALL));
+    let router = stall(router, STALL);
     let router = shed(router, max_in_flight);
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let wait = |mut stopped: watch::Receiver<bool>| async move {
@@ -80,6 +80,17 @@ pub async fn run<F: Future<Output = ()>>(
             Ok(())
         }
     }
+}
+
+/// Breaks a request off whose body pauses for longer than `limit`. Not one that brings files: it is read in steps with
+/// work between them, and the layer's clock goes on while nobody reads. Its steps are timed where they are read.
+fn stall(router: Router, limit: Duration) -> Router {
+    let timed = move |request: Request, next: Next| async move {
+        let files = matches!(request.uri().path(), "/api/photos" | "/admin/upload");
+        next.run(if files { request } else { request.map(|body| Body::new(TimeoutBody::new(limit, body))) })
+            .await
+    };
+    router.layer(middleware::from_fn(timed))
 }
 
 /// Answers 503 with Retry-After at once when `max` requests are being served. Health is exempt:
@@ -122,5 +133,66 @@ impl HttpBody for Counted {
 
     fn size_hint(&self) -> http_body::SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::post;
+    use futures_util::{FutureExt, StreamExt};
+    use http_body_util::BodyExt;
+    use tokio::sync::mpsc;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_millis(50);
+
+    /// Reads until it would have to wait, as the reader of forms does, works for longer than the limit, and reads on.
+    async fn work(body: Body) -> String {
+        let mut pieces = StreamExt::fuse(body.into_data_stream());
+        let mut read = String::new();
+        while let Some(first) = pieces.next().await {
+            let mut next = Some(first);
+            while let Some(piece) = next {
+                match piece {
+                    Ok(piece) => read.push_str(&String::from_utf8_lossy(&piece)),
+                    Err(_) => return "broke off".to_owned(),
+                }
+                next = pieces.next().now_or_never().flatten();
+            }
+            tokio::time::sleep(4 * LIMIT).await;
+        }
+        read
+    }
+
+    /// What comes of a body whose pieces come `after` the reader waits for them.
+    async fn read(path: &str, after: Duration) -> String {
+        let router = Router::new().route("/api/photos", post(work)).route("/admin/photos/x", post(work));
+        let (send, pieces) = mpsc::channel::<Bytes>(1);
+        tokio::spawn(async move {
+            for piece in ["one", "two"] {
+                // After the reader has begun to wait, which starts the clock.
+                tokio::time::sleep(after).await;
+                let _the_reader_has_given_up = send.send(Bytes::from(piece)).await.is_err();
+            }
+        });
+        let pieces = futures_util::stream::unfold(pieces, |mut pieces| async move {
+            pieces.recv().await.map(|piece| (Ok::<_, std::io::Error>(piece), pieces))
+        });
+        let request = Request::post(path).body(Body::from_stream(pieces)).expect("request");
+        let answer = stall(router, LIMIT).oneshot(request).await.expect("answer");
+        let bytes = answer.into_body().collect().await.expect("body").to_bytes();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    #[tokio::test]
+    async fn work_between_two_files_of_a_batch_is_no_stall_of_the_client() {
+        assert_eq!(read("/api/photos", LIMIT / 5).await, "onetwo");
+    }
+
+    #[tokio::test]
+    async fn whoever_sends_a_part_of_a_form_and_then_nothing_is_cut_off() {
+        assert_eq!(read("/admin/photos/x", 10 * LIMIT).await, "broke off");
     }
 }

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/not_run.rs"]
+mod not_run;
+
 use safelight_drivers::{
     host::LocalHost,
     source::{Dir, Git, Store},
@@ -425,7 +428,10 @@ async fn a_full_disk_is_told_and_the_next_try_succeeds() {
     };
     let mounted = tmpfs("size=400k").unwrap();
     if !mounted.status.success() {
-        println!("NOT RUN: no right to mount a tmpfs here: {}", String::from_utf8_lossy(&mounted.stderr));
+        not_run::not_run(&format!(
+            "no right to mount a tmpfs: {}",
+            String::from_utf8_lossy(&mounted.stderr).trim()
+        ));
         return;
     }
     let revision = repo.source().resolve(None).await.unwrap();

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/not_run.rs"]
+mod not_run;
+
 use rusqlite::Connection;
 use safelight_drivers::database::Sqlite;
 use safelight_engine::driver::database::{BackupLevel, Database as _, DatabaseErrorKind as Kind, Kept};
@@ -97,7 +100,10 @@ impl Mount {
         let output =
             Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at).output().unwrap();
         if !output.status.success() {
-            println!("NOT RUN: no right to mount a tmpfs here: {}", String::from_utf8_lossy(&output.stderr));
+            not_run::not_run(&format!(
+                "no right to mount a tmpfs: {}",
+                String::from_utf8_lossy(&output.stderr).trim()
+            ));
             return None;
         }
         Some(Self(at.to_owned()))

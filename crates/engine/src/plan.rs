@@ -2,7 +2,7 @@
 //! Deciding is done here; doing is the host's.
 
 use crate::{
-    config::{Config, Environment, ProcessKind},
+    config::{Config, Environment, ProcessKind, Service},
     text::Text,
 };
 use jiff::Timestamp;
@@ -108,6 +108,11 @@ pub enum Action {
         /// Name of the service.
         service: String,
     },
+    /// Takes a service out of routing that the release before has and this one does not.
+    Close {
+        /// Name of the service.
+        service: String,
+    },
     /// Runs the journeys through the address that users use.
     Verify,
     /// Lets requests wait, stops the release that serves, and puts `backup` in the place of the live database.
@@ -210,7 +215,7 @@ pub struct Plan {
 
 /// What a plan is made from, besides the configuration.
 pub struct PlanInput<'a> {
-    /// The configuration.
+    /// The configuration of the release that will serve: the present one for a deploy, its own for a rollback.
     pub config: &'a Config,
     /// Name of the environment.
     pub env_name: &'a str,
@@ -224,6 +229,8 @@ pub struct PlanInput<'a> {
     pub who: String,
     /// The release that serves now.
     pub from: Option<ReleaseRef>,
+    /// Its services.
+    pub serving: &'a [Service],
     /// The release to deploy or to go back to.
     pub to: ReleaseRef,
     /// The time.
@@ -327,7 +334,7 @@ impl Plan {
                 undo,
             );
         }
-        start_and_promote(&mut b, c, input.env, &input.to.id, input.from.is_some());
+        start_and_promote(&mut b, c, &input);
         Self::finish(input, PlanKind::Deploy, b)
     }
 
@@ -362,7 +369,7 @@ impl Plan {
                 )),
             );
         }
-        start_and_promote(&mut b, input.config, input.env, &input.to.id, input.from.is_some());
+        start_and_promote(&mut b, input.config, &input);
         // After a rollback the good old release serves: there is nothing new to watch. While requests wait, nobody
         // takes the time for a dark test.
         b.steps.retain(|s| s.action != Action::Watch && !(database && s.action == Action::DarkTest));
@@ -401,7 +408,26 @@ impl Plan {
     }
 }
 
-fn start_and_promote(b: &mut Builder, c: &Config, env: &Environment, release: &str, old_serves: bool) {
+/// A service that users reach and that the new release does not have would answer them with the old release for ever.
+fn close_what_ends(b: &mut Builder, c: &Config, input: &PlanInput<'_>) {
+    let routed = |name: &str| c.services.iter().any(|s| s.name == name && s.path.is_some());
+    for s in input.serving.iter().filter(|s| s.path.is_some() && !routed(&s.name)) {
+        let (name, release) = (&s.name, &input.to.id);
+        b.add(
+            Phase::Promote,
+            Action::Close { service: name.clone() },
+            crate::text!(
+                "close {name}: {release} serves none of that name",
+                "关闭 {name}：{release} 不再对外提供该服务"
+            ),
+            Vec::new(),
+            UndoPlan::Automatic(Text::new("open it on the old release again", "在旧版本上重新开放")),
+        );
+    }
+}
+
+fn start_and_promote(b: &mut Builder, c: &Config, input: &PlanInput<'_>) {
+    let (env, release, old_serves) = (input.env, &input.to.id, input.from.is_some());
     let manager = match env.process {
         ProcessKind::Detached => "detached",
         ProcessKind::Pm2 => "pm2",
@@ -453,7 +479,8 @@ fn start_and_promote(b: &mut Builder, c: &Config, env: &Environment, release: &s
                 ),
             )
         };
-        let undo = if old_serves {
+        let served = input.serving.iter().any(|o| o.name == s.name);
+        let undo = if old_serves && served {
             UndoPlan::Automatic(Text::new("move them back to the old release", "切回旧版本"))
         } else {
             UndoPlan::Automatic(Text::new(
@@ -463,6 +490,7 @@ fn start_and_promote(b: &mut Builder, c: &Config, env: &Environment, release: &s
         };
         b.add(Phase::Promote, action, title, Vec::new(), undo);
     }
+    close_what_ends(b, c, input);
     let n = c.journeys.files.len();
     let url = &env.url;
     b.add(

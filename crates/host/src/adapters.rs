@@ -2,15 +2,17 @@
 
 use async_trait::async_trait;
 use safelight_engine::driver::{
-    host::{HostError, HostErrorKind},
+    host::{Cmd, HostError, HostErrorKind},
     journey::{JourneyResult, JourneyRun, Journeys},
-    traffic::{RouteRules, ServiceCounts, ServiceRoute, Switched, Target, Traffic, VersionCounts},
+    traffic::{
+        PlannedChange, RouteRules, ServiceCounts, ServiceRoute, Switched, Target, Traffic, VersionCounts,
+    },
 };
 use safelight_journeys::{Journey, RunOptions, Secret, Value};
 use safelight_proxy::{
     Candidate, CertificateFiles, ControlClient, ControlError, Release,
-    protocol::{Drain, Hold, PutService, RouteMatch, ServiceState, SetCandidate, Switch},
-    table::Timeouts,
+    protocol::{ChangeReport, Drain, Hold, PutService, RouteMatch, ServiceState, SetCandidate, Switch},
+    table::{Timeouts, normal_host},
 };
 use std::{
     net::SocketAddr,
@@ -18,10 +20,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The proxy, through its control socket.
+/// The proxy, through its control socket. A change waits for a proxy that is just being started again.
 pub struct ProxyTraffic {
     client: ControlClient,
 }
+
+/// How long a change waits for the proxy. Its supervisor starts a dead one within a second, and tries again within five.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(50);
 
 impl ProxyTraffic {
     /// Speaks to the proxy at `socket`, which need not be up yet.
@@ -31,18 +37,37 @@ impl ProxyTraffic {
     }
 
     async fn find(&self, app: &str, service: &str) -> Result<Option<ServiceState>, HostError> {
-        let state = self.client.state().await.map_err(|e| trouble("ask the proxy for its routes", &e))?;
+        let state = patiently("ask the proxy for its routes", || self.client.state()).await?;
         Ok(state.services.into_iter().find(|s| s.app == app && s.service == service))
     }
 }
 
 fn trouble(op: &str, e: &ControlError) -> HostError {
-    let kind = if matches!(e, ControlError::Unreachable { .. }) {
-        HostErrorKind::Unreachable
-    } else {
-        HostErrorKind::Other
-    };
+    let kind = if passes(e) { HostErrorKind::Unreachable } else { HostErrorKind::Other };
     HostError::new(kind, op, e)
+}
+
+/// Nothing is wrong with what was asked for: the proxy is away, or being exchanged for another program.
+fn passes(e: &ControlError) -> bool {
+    match e {
+        ControlError::Unreachable { .. } | ControlError::Broken { .. } => true,
+        ControlError::Refused { body, .. } => body.code == "upgrading",
+        _ => false,
+    }
+}
+
+/// Asks again while the proxy is away. Every change may be repeated: what is there already changes nothing.
+async fn patiently<T, F>(op: &str, ask: impl Fn() -> F) -> Result<T, HostError>
+where
+    F: Future<Output = Result<T, ControlError>> + Send,
+{
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match ask().await {
+            Err(e) if passes(&e) && Instant::now() < until => tokio::time::sleep(PAUSE).await,
+            answer => return answer.map_err(|e| trouble(op, &e)),
+        }
+    }
 }
 
 fn release(t: &Target) -> Release {
@@ -54,15 +79,23 @@ fn target(r: &Release) -> Option<Target> {
 }
 
 fn routes(hosts: &[String], path: &str) -> Vec<RouteMatch> {
-    let route = |host: &str| RouteMatch::new(host, path);
-    if hosts.is_empty() { vec![route("*")] } else { hosts.iter().map(|h| route(h)).collect() }
+    let mut all: Vec<RouteMatch> = Vec::new();
+    for host in hosts {
+        let route = RouteMatch::new(host, path);
+        // Two spellings of one host are one route; the proxy would refuse the second.
+        if !all.contains(&route) {
+            all.push(route);
+        }
+    }
+    if all.is_empty() { vec![RouteMatch::new("*", path)] } else { all }
 }
 
 /// The routes of users.
 fn user_routes(rules: &RouteRules) -> Vec<RouteMatch> {
     let mut all = routes(&rules.hosts, &rules.path);
     for route in &mut all {
-        route.https_port = rules.https_ports.get(&route.host).copied();
+        let mut ports = rules.https_ports.iter();
+        route.https_port = ports.find(|(host, _)| normal_host(host) == route.host).map(|(_, port)| *port);
     }
     all
 }
@@ -76,9 +109,73 @@ fn drain(limit: Duration) -> Drain {
     Drain { timeout_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX), ..Drain::default() }
 }
 
+fn switched(report: &ChangeReport) -> Switched {
+    let d = &report.drained;
+    Switched {
+        in_flight: d.in_flight,
+        drained: d.finished + d.upgraded_closed,
+        cut: d.cut,
+        switch_micros: report.swap_us,
+    }
+}
+
 /// A service that only test hosts reach: how a first release is tried before anybody else can meet it.
 fn is_test_only(s: &ServiceState, rules: &RouteRules) -> bool {
     !s.routes.is_empty() && s.routes == routes(&rules.test_hosts, &rules.path) && !rules.test_hosts.is_empty()
+}
+
+/// Does it answer where `rules` say?
+fn is_routed(s: &ServiceState, rules: &RouteRules) -> bool {
+    s.routes == user_routes(rules) && s.certificates == certificates(rules)
+}
+
+fn candidate_body(rules: &RouteRules, to: &Target) -> SetCandidate {
+    let candidate = Candidate {
+        release: release(to),
+        test_hosts: rules.test_hosts.clone(),
+        share: 0.0,
+        salt: String::new(),
+    };
+    SetCandidate { candidate: Some(candidate), probe: None, drain: Drain::default() }
+}
+
+fn put_body(rules: &RouteRules, to: &Target, limit: Duration) -> PutService {
+    PutService {
+        routes: user_routes(rules),
+        stable: release(to),
+        token: None,
+        timeouts: Timeouts::default(),
+        split_cookie: None,
+        certificates: certificates(rules),
+        replaces: Vec::new(),
+        drain: drain(limit),
+    }
+}
+
+/// The certificates too: the test host may be reached over TLS only.
+fn test_only_body(rules: &RouteRules, to: &Target) -> PutService {
+    let routes = routes(&rules.test_hosts, &rules.path);
+    PutService { routes, drain: Drain::default(), ..put_body(rules, to, Duration::ZERO) }
+}
+
+fn switch_body(to: &Target, limit: Duration) -> Switch {
+    Switch { to: release(to), then_candidate: None, probe: None, drain: drain(limit) }
+}
+
+fn hold_body(limit: Duration, queue: u32) -> Hold {
+    let max_wait_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+    Hold { max_wait_ms, queue_cap: queue as usize, ..Hold::default() }
+}
+
+/// Writes `at` where the body of a planned change has the release's address: its port may not be known yet.
+fn with_target(body: &impl serde::Serialize, at: &str) -> serde_json::Value {
+    let mut body = serde_json::to_value(body).unwrap_or_default();
+    for release in ["/to", "/stable", "/candidate/release"] {
+        if let Some(targets) = body.pointer_mut(&format!("{release}/targets")) {
+            *targets = serde_json::json!([at]);
+        }
+    }
+    body
 }
 
 #[async_trait]
@@ -104,31 +201,17 @@ impl Traffic for ProxyTraffic {
             (Some(s), None) if is_test_only(&s, rules) => self.remove(app, service).await,
             (None, None) => Ok(()),
             (Some(s), Some(t)) if !is_test_only(&s, rules) => {
-                let candidate = Candidate {
-                    release: release(t),
-                    test_hosts: rules.test_hosts.clone(),
-                    share: 0.0,
-                    salt: String::new(),
-                };
-                let body = SetCandidate { candidate: Some(candidate), probe: None, drain: Drain::default() };
-                self.client.candidate(app, service, &body).await.map(drop).map_err(|e| trouble(op, &e))
+                let body = candidate_body(rules, t);
+                patiently(op, || self.client.candidate(app, service, &body)).await.map(drop)
             }
             (Some(_), None) => {
                 let body =
                     SetCandidate { candidate: None, probe: None, drain: drain(Duration::from_secs(5)) };
-                self.client.candidate(app, service, &body).await.map(drop).map_err(|e| trouble(op, &e))
+                patiently(op, || self.client.candidate(app, service, &body)).await.map(drop)
             }
             (_, Some(t)) => {
-                let body = PutService {
-                    routes: routes(&rules.test_hosts, &rules.path),
-                    stable: release(t),
-                    token: None,
-                    timeouts: Timeouts::default(),
-                    split_cookie: None,
-                    certificates: Vec::new(),
-                    drain: Drain::default(),
-                };
-                self.client.put(app, service, &body).await.map(drop).map_err(|e| trouble(op, &e))
+                let body = test_only_body(rules, t);
+                patiently(op, || self.client.put(app, service, &body)).await.map(drop)
             }
         }
     }
@@ -142,50 +225,51 @@ impl Traffic for ProxyTraffic {
         limit: Duration,
     ) -> Result<Switched, HostError> {
         let op = "switch users in the proxy";
-        let (wanted, certificates) = (user_routes(rules), certificates(rules));
-        let same = |s: ServiceState| s.routes == wanted && s.certificates == certificates;
-        let report = if self.find(app, service).await?.is_some_and(same) {
-            let body = Switch { to: release(to), then_candidate: None, probe: None, drain: drain(limit) };
-            self.client.switch(app, service, &body).await
+        let report = if self.find(app, service).await?.is_some_and(|s| is_routed(&s, rules)) {
+            let body = switch_body(to, limit);
+            patiently(op, || self.client.switch(app, service, &body)).await?
         } else {
-            let body = PutService {
-                routes: wanted,
-                stable: release(to),
-                token: None,
-                timeouts: Timeouts::default(),
-                split_cookie: None,
-                certificates,
-                drain: drain(limit),
-            };
-            self.client.put(app, service, &body).await
-        }
-        .map_err(|e| trouble(op, &e))?;
-        let d = report.drained;
-        Ok(Switched {
-            in_flight: d.in_flight,
-            drained: d.finished + d.upgraded_closed,
-            cut: d.cut,
-            switch_micros: report.swap_us,
-        })
+            let body = put_body(rules, to, limit);
+            patiently(op, || self.client.put(app, service, &body)).await?
+        };
+        Ok(switched(&report))
+    }
+
+    async fn take_over(
+        &self,
+        app: &str,
+        service: &str,
+        rules: &RouteRules,
+        to: &Target,
+        limit: Duration,
+        from: &[String],
+    ) -> Result<Switched, HostError> {
+        let body = PutService { replaces: from.to_vec(), ..put_body(rules, to, limit) };
+        let op = "switch users in the proxy";
+        patiently(op, || self.client.put(app, service, &body)).await.map(|report| switched(&report))
+    }
+
+    async fn services(&self, app: &str) -> Result<Vec<String>, HostError> {
+        let state = patiently("ask the proxy for its routes", || self.client.state()).await?;
+        Ok(state.services.into_iter().filter(|s| s.app == app).map(|s| s.service).collect())
     }
 
     async fn remove(&self, app: &str, service: &str) -> Result<(), HostError> {
         if self.find(app, service).await?.is_none() {
             return Ok(());
         }
-        self.client
-            .delete_service(app, service)
-            .await
-            .map(drop)
-            .map_err(|e| trouble("take the service out of the proxy", &e))
+        let remove = || async {
+            match self.client.delete_service(app, service).await {
+                // The proxy went away after it had done it.
+                Err(ControlError::Refused { status: 404, .. }) => Ok(()),
+                done => done.map(drop),
+            }
+        };
+        patiently("take the service out of the proxy", remove).await
     }
 
     async fn hold(&self, app: &str, service: &str, limit: Duration, queue: u32) -> Result<(), HostError> {
-        let body = Hold {
-            max_wait_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
-            queue_cap: queue as usize,
-            ..Hold::default()
-        };
+        let body = hold_body(limit, queue);
         self.client
             .hold(app, service, &body)
             .await
@@ -197,11 +281,50 @@ impl Traffic for ProxyTraffic {
         if self.find(app, service).await?.is_none() {
             return Ok(());
         }
-        self.client
-            .release(app, service)
-            .await
-            .map(drop)
-            .map_err(|e| trouble("release held requests in the proxy", &e))
+        patiently("release held requests in the proxy", || self.client.release(app, service)).await.map(drop)
+    }
+
+    async fn explain(&self, app: &str, service: &str, change: PlannedChange<'_>) -> String {
+        let somewhere = |version: &str| Target {
+            version: version.to_owned(),
+            addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+        };
+        // A plan waits for nobody: without a proxy nothing is routed.
+        let state = self.client.state().await.ok();
+        let known = state.and_then(|s| s.services.into_iter().find(|s| s.app == app && s.service == service));
+        let (method, verb, body) = match change {
+            PlannedChange::Try { rules, version, at } => {
+                if known.is_some_and(|s| !is_test_only(&s, rules)) {
+                    ("POST", "/candidate", with_target(&candidate_body(rules, &somewhere(version)), at))
+                } else {
+                    ("PUT", "", with_target(&test_only_body(rules, &somewhere(version)), at))
+                }
+            }
+            PlannedChange::Move { rules, version, at, drain } => {
+                if known.is_some_and(|s| is_routed(&s, rules)) {
+                    ("POST", "/switch", with_target(&switch_body(&somewhere(version), drain), at))
+                } else {
+                    ("PUT", "", with_target(&put_body(rules, &somewhere(version), drain), at))
+                }
+            }
+            PlannedChange::Hold { limit, queue } => {
+                ("POST", "/hold", with_target(&hold_body(limit, queue), ""))
+            }
+            PlannedChange::Release => ("POST", "/release", serde_json::json!({})),
+        };
+        Cmd::new([
+            "curl",
+            "--unix-socket",
+            &self.client.socket().to_string_lossy(),
+            "-X",
+            method,
+            "-H",
+            "content-type: application/json",
+            "-d",
+            &body.to_string(),
+            &format!("http://localhost/v1/services/{app}/{service}{verb}"),
+        ])
+        .display()
     }
 
     async fn counts(&self, app: &str, service: &str) -> Result<ServiceCounts, HostError> {
@@ -282,6 +405,7 @@ impl Journeys for HurlJourneys {
                 name: stem(&outcome.name),
                 ok: outcome.success,
                 steps: outcome.steps.len(),
+                requests: outcome.steps.iter().map(|s| u64::from(s.attempts) + s.redirects as u64).sum(),
                 millis: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
                 failure,
             });
@@ -313,7 +437,23 @@ fn stem(file: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::excerpt;
+    use super::{excerpt, user_routes};
+    use safelight_engine::driver::traffic::RouteRules;
+
+    #[test]
+    fn routes_are_compared_in_the_proxys_own_spelling() {
+        let rules = RouteRules {
+            hosts: vec!["Shop.Example.com".into(), "shop.example.com.".into(), "other.example.com".into()],
+            path: "/api/".into(),
+            test_hosts: Vec::new(),
+            https_ports: [("Shop.Example.com".to_owned(), 443)].into(),
+            certificates: Vec::new(),
+        };
+        let shown: Vec<_> =
+            user_routes(&rules).into_iter().map(|r| (r.host, r.prefix, r.https_port)).collect();
+        let route = |host: &str, port| (host.to_owned(), "/api".to_owned(), port);
+        assert_eq!(shown, [route("shop.example.com", Some(443)), route("other.example.com", None)]);
+    }
 
     #[test]
     fn a_page_that_came_instead_is_shown_as_one_short_line() {

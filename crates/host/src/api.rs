@@ -117,6 +117,9 @@ pub struct ProxyStatus {
     /// Where it listens with TLS.
     #[serde(default)]
     pub listen_tls: Vec<SocketAddr>,
+    /// Proxies in front of it whose `X-Forwarded-*` headers it believes.
+    #[serde(default)]
+    pub trusted: Vec<safelight_proxy::Network>,
     /// Certificates that it serves, and those that it cannot.
     #[serde(default)]
     pub certificates: Vec<safelight_proxy::protocol::CertificateState>,

@@ -2,6 +2,7 @@
 
 use crate::{
     adapters::{HurlJourneys, ProxyTraffic},
+    own::Own,
     paths::{AppDirs, Home, private_dir},
     store::{Store, StoreError},
 };
@@ -14,14 +15,14 @@ use safelight_drivers::{
 };
 use safelight_engine::{
     check::CheckContext,
-    config::{Config, DatabaseKind, Environment, ProcessKind, value},
+    config::{self, Config, DatabaseKind, Environment, ProcessKind, value},
     driver::{
         database::Database,
         env::EnvFile,
         host::{Host, HostError, HostErrorKind},
         journey::Journeys,
         net::Net,
-        process::ProcessManager,
+        process::{ProcessManager, ProcessStatus},
         source::Source,
         state::{HostState, ReleaseRecord},
         traffic::Traffic,
@@ -68,6 +69,10 @@ pub struct Context {
     pub journeys: Arc<dyn Journeys>,
     /// The host's memory.
     pub store: Arc<Store>,
+    /// The release whose own configuration this is; `None`: that of the working directory, or of the run.
+    pub own: Option<Own>,
+    /// Program and arguments of the embedded process manager's shim.
+    pub(crate) shim: Vec<String>,
 }
 
 /// Why a context could not be made.
@@ -101,30 +106,8 @@ impl Context {
             ContextError(safelight_engine::text!("{dir} could not be made: {e}", "无法创建 {dir}：{e}"))
         })?;
         let host: Arc<dyn Host> = Arc::new(LocalHost::new());
-        let manager: Arc<dyn ProcessManager> = match env.process {
-            ProcessKind::Detached => Arc::new(Detached::new(dirs.run(), shim)),
-            ProcessKind::Pm2 => {
-                let program = env.pm2.as_ref().map_or_else(
-                    || PathBuf::from("pm2"),
-                    |p| if p.components().count() > 1 { project.join(p) } else { p.clone() },
-                );
-                let home = env.pm2_home.as_ref().map(|p| project.join(p));
-                Arc::new(Pm2::new(LocalHost::new(), program.to_string_lossy(), home))
-            }
-        };
-        let database = config.database.as_ref().map(|d| match d.kind {
-            DatabaseKind::Sqlite => {
-                let path = dirs.shared().join(&d.path);
-                // The app makes the file; the directory has to be there.
-                if let Some(Err(e)) = path.parent().map(private_dir) {
-                    tracing::warn!("{}: {e}", path.display());
-                }
-                let live = d.url.replace("{path}", &path.to_string_lossy());
-                let sqlite =
-                    Sqlite::new(path, d.schema_query.clone(), d.proof_queries.clone()).with_url(live);
-                Arc::new(sqlite) as Arc<dyn Database>
-            }
-        });
+        let manager = manager(&env, project, &dirs, &shim);
+        let database = config.database.as_ref().map(|d| database(d, &dirs));
         let source: Arc<dyn Source> = match &config.source.dir {
             Some(dir) => Arc::new(Dir::new(project.join(dir), &config.source.exclude)),
             None => {
@@ -152,6 +135,8 @@ impl Context {
             traffic: Arc::new(ProxyTraffic::new(home.proxy_socket())),
             journeys: Arc::new(HurlJourneys),
             store,
+            own: None,
+            shim,
         })
     }
 
@@ -200,9 +185,7 @@ impl Context {
         let (current, previous) = self.store.serving(self.app(), &self.env_name)?;
         let find = |id: Option<String>| id.and_then(|id| releases.iter().find(|r| r.id == id).cloned());
         let mut own_pids = vec![std::process::id()];
-        if let Ok(list) = self.manager.list(&format!("{}.{}.", self.app(), self.env_name)).await {
-            own_pids.extend(list.iter().filter_map(|p| p.pid));
-        }
+        own_pids.extend(self.processes().await.iter().filter_map(|(_, p)| p.pid));
         Ok(HostState {
             current: find(current),
             previous: find(previous),
@@ -211,8 +194,30 @@ impl Context {
             proxy_listen: self.traffic.listen().await.unwrap_or_default(),
             proxy_listen_tls: self.traffic.listen_tls().await.unwrap_or_default(),
             data_dir: self.dirs.root.clone(),
+            env_dir: self.dirs.env(),
             releases,
         })
+    }
+
+    /// All processes of the app with their managers. The release that serves and the one before it may run under another
+    /// manager than the next one will.
+    pub async fn processes(&self) -> Vec<(Arc<dyn ProcessManager>, ProcessStatus)> {
+        let mut managers = vec![self.manager.clone()];
+        let (current, previous) = self.store.serving(self.app(), &self.env_name).unwrap_or_default();
+        for id in current.iter().chain(&previous) {
+            let own = self.of(id).map(|c| c.manager).ok();
+            managers.extend(own.filter(|m| !managers.iter().any(|known| Arc::ptr_eq(known, m))));
+        }
+        let prefix = format!("{}.{}.", self.app(), self.env_name);
+        let mut all: Vec<(Arc<dyn ProcessManager>, ProcessStatus)> = Vec::new();
+        for manager in managers {
+            for p in manager.list(&prefix).await.unwrap_or_default() {
+                if !all.iter().any(|(m, known)| m.kind() == manager.kind() && known.name == p.name) {
+                    all.push((manager.clone(), p));
+                }
+            }
+        }
+        all
     }
 
     /// The context of checks.
@@ -231,6 +236,41 @@ impl Context {
             revision,
             now: jiff::Timestamp::now(),
         })
+    }
+}
+
+/// What runs the processes of an environment.
+pub(crate) fn manager(
+    env: &Environment,
+    project: &Path,
+    dirs: &AppDirs,
+    shim: &[String],
+) -> Arc<dyn ProcessManager> {
+    match env.process {
+        ProcessKind::Detached => Arc::new(Detached::new(dirs.run(), shim.to_vec())),
+        ProcessKind::Pm2 => {
+            let program = env.pm2.as_ref().map_or_else(
+                || PathBuf::from("pm2"),
+                |p| if p.components().count() > 1 { project.join(p) } else { p.clone() },
+            );
+            let home = env.pm2_home.as_ref().map(|p| project.join(p));
+            Arc::new(Pm2::new(LocalHost::new(), program.to_string_lossy(), home))
+        }
+    }
+}
+
+/// The driver of a database.
+pub(crate) fn database(d: &config::Database, dirs: &AppDirs) -> Arc<dyn Database> {
+    match d.kind {
+        DatabaseKind::Sqlite => {
+            let path = dirs.shared().join(&d.path);
+            // The app makes the file; the directory has to be there.
+            if let Some(Err(e)) = path.parent().map(private_dir) {
+                tracing::warn!("{}: {e}", path.display());
+            }
+            let live = d.url.replace("{path}", &path.to_string_lossy());
+            Arc::new(Sqlite::new(path, d.schema_query.clone(), d.proof_queries.clone()).with_url(live))
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What must be so before a run begins: the request comes from the directory that the app was deployed from, the
-//! certificates that it is to serve can be served, and a migration can be taken back only when it can be seen.
+//! certificates that it is to serve can be served, its journeys can be run, and a migration can be taken back only when
+//! it can be seen.
 
 use crate::{
     api::{ApiError, ErrorKind, RunRequest},
@@ -44,8 +45,7 @@ pub(crate) async fn certificates(ctx: &Context, source: &str) -> Result<(), ApiE
         let Err(t) = ctx.net.certificate_files(&files.below(&ctx.project)).await else { continue };
         let key = if t.key { "key" } else { "certificate" };
         let path = format!("env.{}.tls.certificates.{i}.{key}", ctx.env_name);
-        let e = problem_at("safelight.toml", source, &path, t.what, Some(t.help));
-        return Err(ApiError::new(ErrorKind::Config, Text::new(e.render(Lang::En), e.render(Lang::Zh))));
+        return Err(misconfigured(source, &path, t.what, Some(t.help)));
     }
     Ok(())
 }
@@ -62,6 +62,41 @@ pub(crate) fn unmigrate(ctx: &Context, source: &str) -> Result<(), ApiError> {
         "it is run only when the schema is another one than before the migration",
         "只有表结构与迁移前不同时才会运行它",
     );
-    let e = problem_at("safelight.toml", source, "database.unmigrate", what, Some(help));
-    Err(ApiError::new(ErrorKind::Config, Text::new(e.render(Lang::En), e.render(Lang::Zh))))
+    Err(misconfigured(source, "database.unmigrate", what, Some(help)))
+}
+
+fn misconfigured(source: &str, path: &str, what: Text, help: Option<Text>) -> ApiError {
+    let e = problem_at("safelight.toml", source, path, what, help);
+    ApiError::new(ErrorKind::Config, Text::new(e.render(Lang::En), e.render(Lang::Zh)))
+}
+
+/// A journey that cannot be read or understood is an error of the configuration: else it would be found when users have
+/// been moved already.
+pub(crate) fn journeys(ctx: &Context, source: &str) -> Result<(), ApiError> {
+    let mut wrong = Vec::new();
+    for (i, file) in ctx.config.journeys.files.iter().enumerate() {
+        let shown = file.display().to_string();
+        let text = match std::fs::read(ctx.project.join(file)) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(e) => {
+                return Err(misconfigured(
+                    source,
+                    &format!("journeys.files.{i}"),
+                    safelight_engine::text!(
+                        "the journey {shown} cannot be read: {e}",
+                        "无法读取用户路径 {shown}：{e}"
+                    ),
+                    Some(Text::new("paths are relative to safelight.toml", "路径相对于 safelight.toml")),
+                ));
+            }
+        };
+        if let Err(e) = safelight_journeys::Journey::parse(&shown, &text) {
+            wrong.push(e.to_string());
+        }
+    }
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(ApiError::new(ErrorKind::Config, Text::same(wrong.join("\n"))))
+    }
 }

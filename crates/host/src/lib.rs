@@ -3,16 +3,19 @@
 
 pub mod adapters;
 pub mod api;
+pub mod backup;
 pub mod client;
 pub mod context;
 mod fault;
 mod going_back;
 mod guard;
 pub mod logs;
+pub mod own;
 pub mod paths;
 mod revive;
 pub mod runs;
 pub mod server;
+mod status;
 pub mod store;
 pub mod supervise;
 pub mod watching;

@@ -38,23 +38,29 @@ impl Follower {
         std::fs::metadata(path).map_or_else(|_| Self::default(), |m| Self { inode: m.ino(), offset: m.len() })
     }
 
-    /// Whole lines written since. A file that was replaced or became shorter is read from its start.
-    pub fn new_lines(&mut self, path: &Path) -> Vec<String> {
-        let Ok(mut f) = File::open(path) else { return Vec::new() };
-        let Ok(meta) = f.metadata() else { return Vec::new() };
+    /// Whole lines written since. A file that was replaced or became shorter is read from its start; one that is not
+    /// there holds none.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn new_lines(&mut self, path: &Path) -> io::Result<Vec<String>> {
+        let mut f = match File::open(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            f => f?,
+        };
+        let meta = f.metadata()?;
         if meta.ino() != self.inode || meta.len() < self.offset {
             *self = Self { inode: meta.ino(), offset: 0 };
         }
         // Far behind: the newest part is what matters.
         self.offset = self.offset.max(meta.len().saturating_sub(MOST));
         let mut buf = Vec::new();
-        if f.seek(SeekFrom::Start(self.offset)).is_err() || f.take(MOST).read_to_end(&mut buf).is_err() {
-            return Vec::new();
-        }
+        f.seek(SeekFrom::Start(self.offset))?;
+        f.take(MOST).read_to_end(&mut buf)?;
         // The last line may still be being written; it is read whole the next time.
-        let Some(end) = buf.iter().rposition(|b| *b == b'\n') else { return Vec::new() };
+        let Some(end) = buf.iter().rposition(|b| *b == b'\n') else { return Ok(Vec::new()) };
         self.offset += end as u64 + 1;
-        String::from_utf8_lossy(&buf[..end]).lines().map(str::to_owned).collect()
+        Ok(String::from_utf8_lossy(&buf[..end]).lines().map(str::to_owned).collect())
     }
 }
 
@@ -71,14 +77,16 @@ mod tests {
         let mut f = Follower::at_end(&path);
         let mut w = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
         write!(w, "one\ntw").unwrap();
-        assert_eq!(f.new_lines(&path), ["one"]);
+        assert_eq!(f.new_lines(&path).unwrap(), ["one"]);
         writeln!(w, "o").unwrap();
-        assert_eq!(f.new_lines(&path), ["two"]);
+        assert_eq!(f.new_lines(&path).unwrap(), ["two"]);
         std::fs::rename(&path, dir.path().join("out.log.1")).unwrap();
         std::fs::write(&path, "fresh\n").unwrap();
-        assert_eq!(f.new_lines(&path), ["fresh"]);
+        assert_eq!(f.new_lines(&path).unwrap(), ["fresh"]);
         std::fs::write(&path, "x\n").unwrap();
-        assert_eq!(f.new_lines(&path), ["x"], "copied and truncated");
-        assert!(Follower::at_end(Path::new("/nonexistent")).new_lines(Path::new("/nonexistent")).is_empty());
+        assert_eq!(f.new_lines(&path).unwrap(), ["x"], "copied and truncated");
+        let nowhere = Path::new("/nonexistent");
+        assert!(Follower::at_end(nowhere).new_lines(nowhere).unwrap().is_empty());
+        assert!(f.new_lines(dir.path()).is_err(), "what cannot be read is not silent");
     }
 }

@@ -140,6 +140,12 @@ impl AppDirs {
     pub fn ready(&self, id: &str) -> PathBuf {
         self.releases().join(format!("{id}.ready.json"))
     }
+    /// What a release keeps of its own: its configuration and its journeys. Beside its files, not among them: they are
+    /// known by their content, and an app may serve all of them.
+    #[must_use]
+    pub fn own(&self, id: &str) -> PathBuf {
+        self.releases().join(format!("{id}.own"))
+    }
     /// Content-addressed files and dependency trees.
     #[must_use]
     pub fn store(&self) -> PathBuf {

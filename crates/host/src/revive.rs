@@ -7,29 +7,49 @@ use std::sync::Arc;
 
 impl Runs {
     /// Brings back what served before the host was rebooted or the route table was mended: every process of every
-    /// current release, and the routes to them. Routes of an app with an open run are that run's business.
+    /// current release, and the routes to them, as its own configuration says. Routes of an app with an open run are that
+    /// run's business, and so are holds as long as it is being worked on: one that a dead run left is ended.
     pub async fn revive(self: &Arc<Self>) {
         let Ok(apps) = self.store().apps() else { return };
-        let rows = self.store().runs(false, 10_000).unwrap_or_default();
         for (app, env) in apps {
-            let Some(row) = rows.iter().find(|r| r.plan.app == app && r.plan.env == env && r.ended.is_some())
-            else {
-                continue;
-            };
             // A run that is being worked on may have stopped a process on purpose.
             if self.open_run(&app, &env).is_ok_and(|r| r.is_some_and(|r| self.has_stopped(&r.id))) {
                 continue;
             }
-            let Ok(config) = config::load::parse("safelight.toml", &row.config) else { continue };
-            let Ok(ctx) = self.context(config, &env, &row.project) else { continue };
-            let emit: Emit = Arc::new(|_| {});
-            let world = HostWorld { ctx, emit, revision: None };
+            let Some(world) = self.world_of_what_serves(&app, &env) else { continue };
             if let Err(e) = world.revive().await {
                 tracing::error!(app, env, "what served before could not be started: {e}");
             }
             let open = || self.open_run(&app, &env).map_or(true, |r| r.is_some());
             if let Err(e) = world.mend_routes(open).await {
                 tracing::error!(app, env, "users could not be led to what serves: {e}");
+            }
+            if let Err(e) = world.end_holds(|| self.works_on(&app, &env)).await {
+                tracing::error!(app, env, "held requests could not be let go: {e}");
+            }
+        }
+    }
+
+    fn works_on(&self, app: &str, env: &str) -> bool {
+        self.open_run(app, env).is_ok_and(|r| r.is_some_and(|r| self.is_active(&r.id)))
+    }
+
+    /// A run that failed has another configuration than the release that it left in place. The directory is that of the
+    /// newest run: the app may have moved.
+    fn world_of_what_serves(&self, app: &str, env: &str) -> Option<HostWorld> {
+        let (current, _) = self.store().serving(app, env).ok()?;
+        let current = current?;
+        let last = self.store().last_run(app, env).ok()??;
+        let deploy = self.store().deploy_of(app, env, &current).ok()?;
+        let rows = deploy.iter().chain([&last]);
+        let config = rows.filter_map(|r| config::load::parse_stored(&r.config).ok()).next()?;
+        let ctx = self.context(config, env, &last.project).ok()?;
+        let emit: Emit = Arc::new(|_| {});
+        match HostWorld::new(ctx, emit, None).of(&current) {
+            Ok(world) => Some(world),
+            Err(e) => {
+                tracing::error!(app, env, "the configuration of {current} could not be read: {e}");
+                None
             }
         }
     }

@@ -2,7 +2,7 @@
 //! is the lock, so a crash leaves none behind.
 
 use crate::{
-    api::{ApiError, AppStatus, ErrorKind, RunRequest, RunStarted, RunSummary},
+    api::{ApiError, ErrorKind, RunRequest, RunStarted, RunSummary},
     context::{Context, Emit},
     fault, going_back, guard,
     paths::Home,
@@ -91,7 +91,7 @@ fn busy(row: &RunRow) -> ApiError {
     ))
 }
 
-fn store_error(e: StoreError) -> ApiError {
+pub(crate) fn store_error(e: StoreError) -> ApiError {
     ApiError::failed(e)
 }
 
@@ -158,12 +158,23 @@ impl Runs {
         self.context(load_config(project)?.0, env, project)
     }
 
+    /// The same, when its journeys can be run.
+    ///
+    /// # Errors
+    /// When its configuration or a journey is wrong.
+    pub fn open_sound(&self, project: &Path, env: &str) -> Result<Context, ApiError> {
+        let (config, text) = load_config(project)?;
+        let ctx = self.context(config, env, project)?;
+        guard::journeys(&ctx, &text)?;
+        Ok(ctx)
+    }
+
     /// The context that a run was begun with.
     ///
     /// # Errors
     /// When its configuration can no longer be read.
     pub fn open_row(&self, row: &RunRow) -> Result<Context, ApiError> {
-        let config = config::load::parse("safelight.toml", &row.config).map_err(ApiError::failed)?;
+        let config = config::load::parse_stored(&row.config).map_err(ApiError::failed)?;
         self.context(config, &row.plan.env, &row.project)
     }
 
@@ -178,6 +189,7 @@ impl Runs {
         if req.kind == PlanKind::Deploy {
             guard::certificates(&ctx, &text).await?;
             guard::unmigrate(&ctx, &text)?;
+            guard::journeys(&ctx, &text)?;
         }
         let state = ctx.state().await.map_err(store_error)?;
         let reference = |r: &safelight_engine::driver::state::ReleaseRecord| ReleaseRef {
@@ -204,21 +216,28 @@ impl Runs {
             None
         };
         let now = Timestamp::now();
+        let own = match req.kind {
+            PlanKind::Deploy => ctx.clone(),
+            PlanKind::Rollback => ctx.of(&to.id).map_err(store_error)?,
+        };
+        let serving = state.current.as_ref().map(|c| ctx.of(&c.id)).transpose().map_err(store_error)?;
         let input = PlanInput {
-            config: &ctx.config,
+            config: &own.config,
             env_name: &req.env,
-            env: &ctx.env,
+            env: &own.env,
             run: run_id(now),
             host: ctx.host.name().to_owned(),
             who: req.who.clone(),
             from: state.current.as_ref().map(reference),
+            serving: serving.as_ref().map_or(&[], |s| &s.config.services),
             to,
             now,
         };
-        let plan = match req.kind {
+        let mut plan = match req.kind {
             PlanKind::Deploy => Plan::deploy(input),
             PlanKind::Rollback => Plan::rollback(input, backup),
         };
+        HostWorld::new(own, Arc::new(|_| {}), None).explain(&mut plan).await;
         Ok((plan, text))
     }
 
@@ -253,7 +272,7 @@ impl Runs {
         Ok(RunStarted { run: plan.run.clone(), plan })
     }
 
-    fn last_run(&self, app: &str, env: &str) -> Result<Option<RunRow>, ApiError> {
+    pub(crate) fn last_run(&self, app: &str, env: &str) -> Result<Option<RunRow>, ApiError> {
         self.store.last_run(app, env).map_err(store_error)
     }
 
@@ -357,7 +376,7 @@ impl Runs {
         abort: Option<Text>,
         revision: Option<String>,
     ) -> Result<(), ApiError> {
-        let config = config::load::parse("safelight.toml", &row.config).map_err(|e| {
+        let config = config::load::parse_stored(&row.config).map_err(|e| {
             ApiError::new(ErrorKind::Config, Text::new(e.render(Lang::En), e.render(Lang::Zh)))
         })?;
         let ctx = self.context(config, &row.plan.env, &row.project)?;
@@ -392,7 +411,7 @@ impl Runs {
         };
         // Whatever was asked for at the start is in the plan; a resumed deploy takes the same commit.
         let revision = revision.or_else(|| row.plan.to.commit.clone());
-        let world = HostWorld { ctx, emit: emit.clone(), revision };
+        let world = HostWorld::new(ctx, emit.clone(), revision);
         let runs = self.clone();
         if let Some(lease) = row.lease_s {
             tokio::spawn(lease_watch(active.clone(), Duration::from_secs(lease)));
@@ -498,30 +517,6 @@ impl Runs {
             active: self.is_active(&row.id),
             at,
         }
-    }
-
-    /// Every app and environment with what runs there.
-    ///
-    /// # Errors
-    /// When the host's memory cannot be read.
-    pub async fn apps(&self) -> Result<Vec<AppStatus>, ApiError> {
-        let mut out = Vec::new();
-        for (app, env) in self.store.apps().map_err(store_error)? {
-            let Some(row) = self.last_run(&app, &env)? else { continue };
-            let Ok(config) = config::load::parse("safelight.toml", &row.config) else { continue };
-            let ctx = self.context(config, &env, &row.project)?;
-            let state = ctx.state().await.map_err(store_error)?;
-            let processes = ctx.manager.list(&format!("{app}.{env}.")).await.unwrap_or_default();
-            out.push(AppStatus {
-                run: row.ended.is_none().then(|| self.summary(&row)),
-                current: state.current,
-                previous: state.previous,
-                processes,
-                app,
-                env,
-            });
-        }
-        Ok(out)
     }
 }
 

@@ -222,18 +222,14 @@ async fn events(
             b.push(b'\n');
             Bytes::from(b)
         };
-        let mut ended = false;
         for e in &stored {
             last = e.seq;
-            ended = matches!(e.kind, EventKind::RunEnded { .. });
             if tx.send(Ok(line(e))).await.is_err() {
                 return;
             }
         }
+        // A stored end of a run that is being worked on is that of an undo that was stuck: more comes.
         let Some((mut rx, _attached)) = live else { return };
-        if ended {
-            return;
-        }
         let mut beat = tokio::time::interval(Duration::from_secs(1));
         loop {
             tokio::select! {
@@ -258,7 +254,9 @@ async fn events(
                     Err(RecvError::Closed) => return,
                 },
                 _ = beat.tick() => {
-                    if tx.send(Ok(Bytes::from_static(b"\n"))).await.is_err() {
+                    // It may have ended before this began to listen.
+                    let over = !d.runs.is_active(&id) && rx.is_empty();
+                    if over || tx.send(Ok(Bytes::from_static(b"\n"))).await.is_err() {
                         return;
                     }
                 }
@@ -282,8 +280,8 @@ async fn app_detail(
     let ctx = d.runs.open_row(&row)?;
     let state = ctx.state().await.map_err(ApiError::failed)?;
     let mut logs = Vec::new();
-    for p in ctx.manager.list(&format!("{app}.{env}.")).await.unwrap_or_default() {
-        if let Ok(Some(f)) = ctx.manager.logs(&p.name).await {
+    for (manager, p) in ctx.processes().await {
+        if let Ok(Some(f)) = manager.logs(&p.name).await {
             logs.push((p.name.clone(), f.stdout));
             logs.push((p.name, f.stderr));
         }

@@ -224,6 +224,21 @@ impl Store {
         })
     }
 
+    /// The run that deployed a release. Numbers of releases are never used twice, so there is one at most.
+    pub fn deploy_of(&self, app: &str, env: &str, release: &str) -> Result<Option<RunRow>> {
+        self.with(|db| {
+            let mut st = db
+                .prepare_cached(
+                    "SELECT body FROM runs WHERE app = ?1 AND env = ?2 AND json_extract(body, '$.plan.to.id') = ?3
+                         AND json_extract(body, '$.plan.kind') = 'deploy'",
+                )
+                .map_err(reading)?;
+            let body =
+                st.query_row([app, env, release], |r| r.get::<_, String>(0)).optional().map_err(reading)?;
+            body.map(|b| serde_json::from_str(&b).map_err(reading)).transpose()
+        })
+    }
+
     /// The state of a run, from its journal.
     pub fn run_state(&self, id: &str) -> std::result::Result<RunState, JournalError> {
         RunState::replay(id, &self.load(id)?)

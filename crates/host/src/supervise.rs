@@ -1,7 +1,7 @@
 //! Keeps the proxy alive: finds the one that runs, or starts one, and starts it again within a second when it dies.
 
 use crate::{api::ProxyStatus, paths::Home};
-use safelight_proxy::ControlClient;
+use safelight_proxy::{ControlClient, Network};
 use std::{
     net::SocketAddr,
     os::unix::process::CommandExt as _,
@@ -26,23 +26,25 @@ pub struct Supervisor {
     fresh: tokio::sync::Notify,
 }
 
-/// Where a proxy takes requests.
+/// Where a proxy takes requests, and whom it believes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listen {
     /// In plain HTTP.
     pub plain: Vec<SocketAddr>,
     /// Over TLS.
     pub tls: Vec<SocketAddr>,
+    /// Proxies in front of it whose `X-Forwarded-*` headers are believed.
+    pub trusted: Vec<Network>,
 }
 
 impl Listen {
     /// The arguments of `safelight proxy run` that say so.
     #[must_use]
     pub fn arguments(&self) -> Vec<String> {
-        let one = |option: &'static str, list: &[SocketAddr]| {
-            list.iter().flat_map(|a| [option.to_owned(), a.to_string()]).collect::<Vec<_>>()
-        };
-        [one("--listen", &self.plain), one("--listen-tls", &self.tls)].concat()
+        let plain = self.plain.iter().map(|a| ("--listen", a.to_string()));
+        let tls = self.tls.iter().map(|a| ("--listen-tls", a.to_string()));
+        let trusted = self.trusted.iter().map(|n| ("--trust-proxy", n.to_string()));
+        plain.chain(tls).chain(trusted).flat_map(|(option, value)| [option.to_owned(), value]).collect()
     }
 }
 
@@ -175,6 +177,7 @@ impl Supervisor {
                 pid: Some(s.pid),
                 listen: s.listen,
                 listen_tls: s.listen_tls,
+                trusted: s.trusted_proxies,
                 certificates: s.certificates,
                 trouble: None,
                 restarts,
@@ -183,6 +186,7 @@ impl Supervisor {
                 pid: None,
                 listen: self.listen.plain.clone(),
                 listen_tls: self.listen.tls.clone(),
+                trusted: self.listen.trusted.clone(),
                 certificates: Vec::new(),
                 trouble: trouble.or_else(|| Some(e.to_string())),
                 restarts,

@@ -1,6 +1,10 @@
-//! Arithmetic of the watch: differences of counters, quantiles of buckets, resources. Pure.
+//! Arithmetic of the watch: differences of counters, resources of the host and of processes. Pure.
 
-use safelight_engine::driver::{host::FsStat, traffic::VersionCounts};
+pub use safelight_engine::watch::quantiles_ms;
+use safelight_engine::{
+    config::Checks,
+    driver::{host::FsStat, traffic::VersionCounts},
+};
 use std::collections::BTreeMap;
 
 /// What was counted between two readings of the same proxy process.
@@ -22,27 +26,31 @@ pub fn difference(now: &VersionCounts, before: &VersionCounts) -> VersionCounts 
     }
 }
 
-/// Median and 95th percentile in milliseconds: upper bounds of the buckets they fall into. `None` without requests.
+/// What users sent while `own` requests of the watch itself were under way, at most: its own must not make a quiet site
+/// look busy and well. Errors stay; nobody knows whose they were.
 #[must_use]
-#[expect(clippy::cast_precision_loss, reason = "counts and microseconds are far below 2^52")]
-pub fn quantiles_ms(buckets: &[(u64, u64)]) -> Option<(f64, f64)> {
-    let mut sorted = buckets.to_vec();
-    sorted.sort_unstable();
-    let total: u64 = sorted.iter().map(|(_, n)| n).sum();
-    if total == 0 {
-        return None;
+pub fn without_own(during: VersionCounts, own: u64) -> VersionCounts {
+    let errors = during.server_errors.saturating_add(during.upstream_failures);
+    let users = during.requests.saturating_sub(own);
+    let latency_buckets = if users > 0 { during.latency_buckets } else { Vec::new() };
+    VersionCounts { requests: users.max(errors.min(during.requests)), latency_buckets, ..during }
+}
+
+/// Two counts of the same version together.
+#[must_use]
+pub fn together(a: &VersionCounts, b: &VersionCounts) -> VersionCounts {
+    let mut buckets: BTreeMap<u64, u64> = BTreeMap::new();
+    for (up_to, n) in a.latency_buckets.iter().chain(&b.latency_buckets) {
+        *buckets.entry(*up_to).or_default() += n;
     }
-    let at = |q: f64| {
-        let mut seen = 0;
-        for (up_to, n) in &sorted {
-            seen += n;
-            if seen as f64 >= q * total as f64 {
-                return *up_to as f64 / 1000.0;
-            }
-        }
-        0.0
-    };
-    Some((at(0.5), at(0.95)))
+    VersionCounts {
+        version: a.version.clone(),
+        requests: a.requests.saturating_add(b.requests),
+        server_errors: a.server_errors.saturating_add(b.server_errors),
+        client_errors: a.client_errors.saturating_add(b.client_errors),
+        upstream_failures: a.upstream_failures.saturating_add(b.upstream_failures),
+        latency_buckets: buckets.into_iter().collect(),
+    }
 }
 
 /// Busy and total ticks of the first line of /proc/stat. Steal is busy; guest is part of user already.
@@ -87,22 +95,64 @@ pub fn disk_free_percent(s: &FsStat) -> Option<f64> {
     (usable > 0).then(|| s.available as f64 / usable as f64 * 100.0)
 }
 
+/// The used share of a disk, in percent, from which on less is free than `limits` want, in percent or in bytes.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "one digit is shown")]
+pub fn disk_limit_percent(s: &FsStat, limits: &Checks) -> f64 {
+    let usable = s.total.saturating_sub(s.free).saturating_add(s.available).max(1);
+    let bytes = limits.disk_min_free.0 as f64 / usable as f64 * 100.0;
+    (100.0 - limits.disk_min_free_percent.max(bytes)).max(0.0)
+}
+
+/// Ticks that a process has been busy, from its /proc/PID/stat. The name in it may hold spaces and parentheses.
+#[must_use]
+pub fn process_ticks(stat: &str) -> Option<u64> {
+    let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    Some(user.saturating_add(fields.next()?.parse().ok()?))
+}
+
+/// A number in a file of `name: number` lines, such as /proc/PID/status and /proc/PID/io.
+#[must_use]
+pub fn field(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// What counters of several processes grew by: one that is new brings all that it has.
+#[must_use]
+pub fn growth(before: &BTreeMap<u32, u64>, now: &BTreeMap<u32, u64>) -> u64 {
+    now.iter()
+        .map(|(pid, n)| n.saturating_sub(before.get(pid).copied().filter(|b| b <= n).unwrap_or(0)))
+        .sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quantiles_fall_into_the_right_buckets() {
-        assert_eq!(quantiles_ms(&[(1000, 90), (50_000, 9), (900_000, 1)]), Some((1.0, 50.0)));
-        assert_eq!(quantiles_ms(&[]), None);
-        assert_eq!(quantiles_ms(&[(5, 0)]), None);
-    }
 
     #[test]
     fn differences_never_go_below_zero() {
         let a = VersionCounts { requests: 5, latency_buckets: vec![(10, 5)], ..VersionCounts::default() };
         let d = difference(&VersionCounts::default(), &a);
         assert_eq!((d.requests, d.latency_buckets.len()), (0, 0));
+    }
+
+    #[test]
+    fn requests_of_the_watch_itself_are_not_those_of_users() {
+        let during = |requests, server_errors| VersionCounts {
+            requests,
+            server_errors,
+            latency_buckets: vec![(10, requests)],
+            ..VersionCounts::default()
+        };
+        assert_eq!(without_own(during(4, 0), 4).requests, 0);
+        assert!(without_own(during(4, 0), 4).latency_buckets.is_empty());
+        assert_eq!(without_own(during(3, 0), 9).requests, 0, "sent to another service");
+        assert_eq!(without_own(during(9, 1), 4).requests, 5);
+        assert_eq!(without_own(during(4, 2), 4).requests, 2, "errors stay");
+        let sum = together(&during(4, 1), &during(2, 0));
+        assert_eq!((sum.requests, sum.server_errors, sum.latency_buckets), (6, 1, vec![(10, 6)]));
     }
 
     #[test]
@@ -121,5 +171,34 @@ mod tests {
             Some(30.0)
         );
         assert_eq!(memory_percent("MemTotal: 0 kB\n"), None);
+    }
+
+    #[test]
+    fn a_disk_is_too_full_by_its_share_or_by_its_bytes_whichever_comes_first() {
+        let disk = |gb: u64| FsStat {
+            mount: "/".into(),
+            device: 1,
+            total: gb * 1_000_000_000,
+            free: gb * 500_000_000,
+            available: gb * 500_000_000,
+            inodes: 0,
+            inodes_available: 0,
+            read_only: false,
+        };
+        let limits = Checks::default();
+        assert_eq!(disk_limit_percent(&disk(100), &limits).round(), 80.0);
+        assert_eq!(disk_limit_percent(&disk(10), &limits).round(), 50.0, "5 GB of 10");
+        assert_eq!(disk_limit_percent(&disk(1), &limits).round(), 0.0);
+    }
+
+    #[test]
+    fn what_a_process_used_is_read_from_proc() {
+        let stat = "42 (a) b (c)) S 1 42 42 0 -1 4194560 1 0 0 0 30 12 5 5 20 0 1 0 987654 1000 25 1";
+        assert_eq!(process_ticks(stat), Some(42));
+        assert_eq!(process_ticks("42 (a"), None);
+        assert_eq!(field("VmPeak:\t 9 kB\nVmRSS:\t  1234 kB\n", "VmRSS"), Some(1234));
+        assert_eq!(field("rchar: 5\nwrite_bytes: 4096\n", "write_bytes"), Some(4096));
+        let at = |list: &[(u32, u64)]| list.iter().copied().collect::<BTreeMap<_, _>>();
+        assert_eq!(growth(&at(&[(1, 10), (2, 10), (3, 5)]), &at(&[(1, 15), (3, 2), (4, 7)])), 5 + 2 + 7);
     }
 }

@@ -80,6 +80,7 @@ mod dates;
 mod error;
 mod files;
 mod filter;
+mod needs;
 mod options;
 mod outcome;
 mod parse;

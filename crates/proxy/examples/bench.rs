@@ -72,6 +72,7 @@ async fn main() -> Result<()> {
         timeouts: Timeouts::default(),
         split_cookie: None,
         certificates: Vec::new(),
+        replaces: Vec::new(),
         drain: Drain::default(),
     };
     control.put("bench", "web", &put).await?;

@@ -11,6 +11,7 @@ use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 
 use crate::error::TableError;
+use crate::headers::Network;
 use crate::ops::{OpError, Ops};
 use crate::protocol::{
     CertificateState, ErrorBody, Hold, HoldState, MetricsReport, PutService, ReleaseHold, RouteMatch,
@@ -23,6 +24,7 @@ pub(crate) struct Control {
     pub(crate) ops: Arc<Ops>,
     pub(crate) listen: Arc<Vec<SocketAddr>>,
     pub(crate) listen_tls: Arc<Vec<SocketAddr>>,
+    pub(crate) trusted: Arc<Vec<Network>>,
 }
 
 /// The routes of the control socket.
@@ -185,6 +187,7 @@ impl Control {
             program: env!("CARGO_PKG_VERSION").into(),
             listen: self.listen.to_vec(),
             listen_tls: self.listen_tls.to_vec(),
+            trusted_proxies: self.trusted.to_vec(),
             certificates: self.ops.certificates.report(),
             table_version: snapshot.table.version,
             predecessor_pid: self.ops.predecessor_pid(),

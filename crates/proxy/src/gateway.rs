@@ -92,13 +92,13 @@ impl Gateway {
         if headers::size(&request.headers) + request.raw_path().len() > self.limits.max_header_bytes {
             return Err(count(&metrics.bad_request, pages::HEADER_TOO_LARGE));
         }
-        let host = match (request.uri.authority(), request.headers.get(http::header::HOST)) {
-            (Some(authority), _) => authority.as_str(),
-            (None, Some(host)) => {
+        let mut hosts = request.headers.get_all(http::header::HOST).iter();
+        let host = match (hosts.next(), hosts.next()) {
+            (Some(host), None) => {
                 host.to_str().map_err(|_| count(&metrics.bad_request, pages::BAD_REQUEST))?
             }
-            (None, None) if request.version == Version::HTTP_10 => "",
-            (None, None) => return Err(count(&metrics.bad_request, pages::BAD_REQUEST)),
+            (None, _) if request.version == Version::HTTP_10 => "",
+            _ => return Err(count(&metrics.bad_request, pages::BAD_REQUEST)),
         };
         let host = normal_host(host);
         if !host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:[]".contains(&b)) {
@@ -211,7 +211,17 @@ impl ProxyHttp for Gateway {
         // ever too. It has decided by now whether the request allows keeping it at all.
         let keep = session.get_keepalive().is_some() && !self.leaving.load(Ordering::Relaxed);
         session.set_keepalive(keep.then_some(self.limits.keepalive_s).filter(|s| *s > 0));
-        match self.admit(session, &conn).await {
+        let clear = headers::ends_lines_with_crlf(&session.as_downstream().to_h1_raw())
+            && headers::to_origin_form(session.req_header_mut()).is_ok();
+        let admitted = if clear {
+            self.admit(session, &conn).await
+        } else {
+            // Whoever stands in front may have read another request in these bytes: nothing more is taken from there.
+            session.set_keepalive(None);
+            self.live.metrics.bad_request.fetch_add(1, Ordering::Relaxed);
+            Err(Refusal::Page(pages::BAD_REQUEST))
+        };
+        match admitted {
             Ok(admitted) => {
                 ctx.admitted = Some(admitted);
                 Ok(false)

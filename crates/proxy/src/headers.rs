@@ -1,11 +1,17 @@
 //! Request headers on their way to a release: who the client is, which host it asked for, and what must
 //! not be forged. Hop-by-hop headers are pingora's.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use pingora_core::protocols::http::authority::{
+    RawTargetAuthority, is_http_family_scheme, raw_target_authority,
+};
+use pingora_core::{Error, ErrorType, OrErr as _};
 use pingora_http::RequestHeader;
+use serde::{Deserialize, Serialize};
 
 /// Header with the secret that reaches a candidate; never forwarded.
 pub(crate) const RELEASE_HEADER: &str = "x-safelight-release";
@@ -28,7 +34,8 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// A network such as `10.0.0.0/8`, or one address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Network {
     address: IpAddr,
     bits: u8,
@@ -52,6 +59,30 @@ impl FromStr for Network {
     }
 }
 
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let most = if self.address.is_ipv4() { 32 } else { 128 };
+        if self.bits == most {
+            return write!(f, "{}", self.address);
+        }
+        write!(f, "{}/{}", self.address, self.bits)
+    }
+}
+
+impl TryFrom<String> for Network {
+    type Error = NotANetwork;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Network> for String {
+    fn from(network: Network) -> Self {
+        network.to_string()
+    }
+}
+
 impl Network {
     /// Whether the address lies in the network.
     #[must_use]
@@ -66,6 +97,39 @@ impl Network {
             _ => false,
         }
     }
+}
+
+/// Whether no line of a header ends with LF alone. Some parsers take that for the end of a line and some do not, and a
+/// request is smuggled between two that differ.
+pub(crate) fn ends_lines_with_crlf(header: &[u8]) -> bool {
+    let mut lines = header.split(|b| *b == b'\n');
+    // What follows the last line end is no line.
+    lines.next_back();
+    lines.all(|line| line.ends_with(b"\r"))
+}
+
+/// `GET http://example.com/x`: brings the address to where releases look for it, into path and Host. Pingora has refused
+/// one that contradicts a Host header.
+///
+/// # Errors
+/// When the target is neither a path, nor `*`, nor a whole address of http.
+pub(crate) fn to_origin_form(request: &mut RequestHeader) -> pingora_core::Result<()> {
+    let target = request.raw_path();
+    if target.starts_with(b"/") || target == b"*" {
+        return Ok(());
+    }
+    let (host, path) = match raw_target_authority(target) {
+        RawTargetAuthority::Absolute { scheme, authority, path_and_query }
+            if is_http_family_scheme(scheme) && !authority.is_empty() =>
+        {
+            let root: &[u8] = if path_and_query.starts_with(b"/") { b"" } else { b"/" };
+            (HeaderValue::from_bytes(authority), [root, path_and_query].concat())
+        }
+        _ => return Error::e_explain(ErrorType::InvalidHTTPHeader, "a request target of no known form"),
+    };
+    let host = host.or_err(ErrorType::InvalidHTTPHeader, "a host that is no header")?;
+    request.set_raw_path(&path)?;
+    request.insert_header(http::header::HOST, host)
 }
 
 /// Sets what a release may believe. `scheme` is how this proxy was reached.
@@ -102,8 +166,8 @@ pub(crate) fn forward(
     }
 
     let peer = peer.to_string();
-    let first = chain.as_deref().and_then(|c| c.split(',').next()).map(|a| a.trim().to_owned());
-    request.insert_header(X_REAL_IP, real.or(first).as_deref().unwrap_or(&peer))?;
+    let client = chain.as_deref().and_then(|c| client_of(c, trusted));
+    request.insert_header(X_REAL_IP, client.or(real.as_deref()).unwrap_or(&peer))?;
     let chain = chain.map_or_else(|| peer.clone(), |c| format!("{c}, {peer}"));
     request.insert_header(X_FORWARDED_FOR, chain)?;
     request.insert_header(X_FORWARDED_PROTO, proto.as_deref().unwrap_or(scheme))?;
@@ -116,6 +180,14 @@ pub(crate) fn forward(
         (None, None) => {}
     }
     Ok(())
+}
+
+/// The client that a chain of trusted proxies leads back to: the last address in it that is none of them. What stands
+/// before that one is only what the client itself says.
+fn client_of<'c>(chain: &'c str, trusted: &[Network]) -> Option<&'c str> {
+    let is_proxy = |text: &str| text.parse().is_ok_and(|a| trusted.iter().any(|n| n.contains(a)));
+    let mut addresses = chain.rsplit(',').map(str::trim);
+    addresses.find(|a| !is_proxy(a)).or_else(|| chain.split(',').next().map(str::trim))
 }
 
 /// Whether a trusted proxy in front says that its client came over TLS.
@@ -182,6 +254,31 @@ mod tests {
         assert_eq!(header(&r, "x-forwarded-for"), Some("192.0.2.66, 192.0.2.1"));
         assert_eq!(header(&r, "x-forwarded-proto"), Some("https"));
         assert_eq!(header(&r, "x-forwarded-host"), Some("other.example.com"));
+    }
+
+    #[test]
+    fn the_client_is_whom_the_last_trusted_proxy_met_and_not_whom_a_client_names() {
+        let trusted = ["127.0.0.1".parse().unwrap(), "10.0.0.0/8".parse().unwrap()];
+        for (chain, client) in [
+            ("203.0.113.9", "203.0.113.9"),
+            // Said by the client, met by nginx.
+            ("192.0.2.66, 203.0.113.9", "203.0.113.9"),
+            ("192.0.2.66, 203.0.113.9, 10.1.2.3", "203.0.113.9"),
+            ("10.1.2.3", "10.1.2.3"),
+        ] {
+            let mut r = request(&[("x-forwarded-for", chain), ("x-real-ip", "192.0.2.66")]);
+            forward(&mut r, "127.0.0.1:5".parse().unwrap(), "http", &trusted).unwrap();
+            assert_eq!(header(&r, "x-real-ip"), Some(client), "{chain}");
+            assert_eq!(header(&r, "x-forwarded-for"), Some(format!("{chain}, 127.0.0.1").as_str()));
+        }
+    }
+
+    #[test]
+    fn a_network_is_written_as_it_is_read() {
+        for text in ["10.0.0.0/8", "127.0.0.1", "::1", "fd00::/8"] {
+            assert_eq!(text.parse::<Network>().unwrap().to_string(), text);
+        }
+        assert_eq!("127.0.0.1/32".parse::<Network>().unwrap().to_string(), "127.0.0.1");
     }
 
     #[test]

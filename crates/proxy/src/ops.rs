@@ -97,11 +97,22 @@ impl Ops {
             certificates: put.certificates,
             hold: None,
         };
+        let ended: Vec<String> = put.replaces.into_iter().filter(|s| s != name).collect();
         let report = self.change(|table| {
             table.upsert(app, name, routes, service);
+            for other in &ended {
+                if table.service(app, other).is_some() {
+                    table.remove_service(app, other)?;
+                }
+            }
             Ok(())
         });
-        self.drained(report.await?, Some((app, name)), &drain).await
+        let report = report.await?;
+        let mut leaving = self.live.leaving(Some((app, name)));
+        for other in &ended {
+            leaving.extend(self.live.leaving(Some((app, other))));
+        }
+        self.drain(report, leaving, &drain).await
     }
 
     pub(crate) async fn switch(

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use safelight_certs::CertificateFiles;
 use serde::{Deserialize, Serialize};
 
-use crate::table::{Candidate, Release, Timeouts};
+use crate::headers::Network;
+use crate::table::{Candidate, Release, Timeouts, normal_host, normal_prefix};
 
 /// Default time that requests in flight get to finish at a switch, in milliseconds.
 pub const DEFAULT_DRAIN_MS: u64 = 30_000;
@@ -28,15 +29,15 @@ pub struct RouteMatch {
 }
 
 impl RouteMatch {
-    /// A route that answers plain requests and TLS alike.
+    /// A route that answers plain requests and TLS alike, in the spelling that [`State`] shows it in.
     #[must_use]
     pub fn new(host: &str, prefix: &str) -> Self {
-        Self { host: host.to_owned(), prefix: prefix.to_owned(), https_port: None }
+        Self { host: normal_host(host), prefix: normal_prefix(prefix), https_port: None }
     }
 }
 
-/// `PUT /v1/services/{app}/{service}`: adds or replaces a service and its routes. A candidate and a hold
-/// that are there stay. Answers with [`ChangeReport`].
+/// `PUT /v1/services/{app}/{service}`: adds or replaces a service and its routes. A hold that is there
+/// stays, and a candidate unless it is the release that becomes stable. Answers with [`ChangeReport`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PutService {
@@ -56,6 +57,10 @@ pub struct PutService {
     /// Certificates for its hosts, on this machine. Refused as a whole when one of them cannot be used.
     #[serde(default)]
     pub certificates: Vec<CertificateFiles>,
+    /// Services of the same app that end with this change, as this one takes their place. One that is not there is
+    /// no error.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaces: Vec<String>,
     /// How a release that this replaces is drained.
     #[serde(default)]
     pub drain: Drain,
@@ -213,6 +218,9 @@ pub struct State {
     /// Certificates that it serves, and those that it cannot.
     #[serde(default)]
     pub certificates: Vec<CertificateState>,
+    /// Proxies in front of this one whose `X-Forwarded-*` headers are believed.
+    #[serde(default)]
+    pub trusted_proxies: Vec<Network>,
     /// Version of the route table.
     pub table_version: u64,
     /// An earlier process of this proxy, still finishing its requests after an upgrade.

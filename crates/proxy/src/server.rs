@@ -141,6 +141,7 @@ async fn live(options: ProxyOptions, threads: usize) -> Result<(), ProxyError> {
         ops: ops.clone(),
         listen: Arc::new(addresses.clone()),
         listen_tls: Arc::new(tls_addresses.clone()),
+        trusted: Arc::new(options.trusted_proxies.clone()),
     };
     let system = |source| ProxyError::System { what: "cannot serve the control socket", source };
     let control_copy = owned.control.try_clone().map_err(system)?;

@@ -163,7 +163,8 @@ impl RouteTable {
             .ok_or_else(|| TableError::NoService { app: app.into(), service: service.into() })
     }
 
-    /// Adds or replaces a service and its routes, which must name it. A candidate and a hold of the service are kept.
+    /// Adds or replaces a service and its routes, which must name it. A hold of the service is kept, and a candidate
+    /// unless it is the release that becomes stable.
     pub fn upsert(&mut self, app: &str, service: &str, routes: Vec<Route>, value: Service) {
         let index = match self.apps.iter().position(|a| a.name == app) {
             Some(index) => index,
@@ -178,7 +179,8 @@ impl RouteTable {
         let kept = entry.services.get(service).map(|s| (s.candidate.clone(), s.hold.clone()));
         let mut value = value;
         if let Some((candidate, hold)) = kept {
-            value.candidate = value.candidate.or(candidate);
+            let another = candidate.filter(|c| c.release.version != value.stable.version);
+            value.candidate = value.candidate.or(another);
             value.hold = value.hold.or(hold);
         }
         entry.services.insert(service.into(), value);
@@ -257,7 +259,8 @@ impl RouteTable {
             for (name, service) in &app.services {
                 for host in service.candidate.iter().flat_map(|c| &c.test_hosts) {
                     let field = format!("test host `{host}` of {}/{name}", app.name);
-                    if routes.keys().any(|(h, _)| h == host) {
+                    let tried = |owner: &str| app.only_tests(owner);
+                    if routes.iter().any(|((h, _), owner)| h == host && !tried(owner)) {
                         return Err(invalid(field, "users reach the site by this name; use another one"));
                     }
                     if owners.insert(host, &app.name).is_some_and(|other| other != app.name) {
@@ -267,6 +270,27 @@ impl RouteTable {
             }
         }
         Ok(())
+    }
+}
+
+impl App {
+    fn test_hosts(&self) -> impl Iterator<Item = &str> {
+        let candidates = self.services.values().filter_map(|s| s.candidate.as_ref());
+        candidates.flat_map(|c| c.test_hosts.iter().map(String::as_str))
+    }
+
+    /// A service that came with the release that is being tried: no user reaches it yet. `owner` is `app/service`.
+    fn only_tests(&self, owner: &str) -> bool {
+        let Some(name) = owner.strip_prefix(self.name.as_str()).and_then(|o| o.strip_prefix('/')) else {
+            return false;
+        };
+        let tried = self.services.get(name).is_some_and(|s| s.candidate.is_none());
+        tried
+            && self
+                .routes
+                .iter()
+                .filter(|r| r.service == name)
+                .all(|r| self.test_hosts().any(|h| h == r.host))
     }
 }
 
@@ -378,7 +402,9 @@ pub fn normal_host(host: &str) -> String {
     host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
 }
 
-fn normal_prefix(prefix: &str) -> String {
+/// The one spelling of a prefix: no trailing slash.
+#[must_use]
+pub fn normal_prefix(prefix: &str) -> String {
     let trimmed = prefix.trim_end_matches('/');
     if trimmed.is_empty() && prefix.starts_with('/') { "/".into() } else { trimmed.into() }
 }

@@ -88,6 +88,46 @@ async fn two_services_cannot_own_one_route() {
 }
 
 #[tokio::test]
+async fn a_service_takes_the_place_of_another_in_one_change() {
+    let files = Files::new();
+    let proxy = Proxy::start(&files).await;
+    let (web, site) = (Backend::start("web").await, Backend::start("site").await);
+    proxy.route("v1", web.address).await;
+    let mut put = service("v2", site.address);
+    assert!(proxy.control.put("shop", "site", &put).await.is_err(), "its place is taken");
+    put.replaces = vec!["web".into(), "never-there".into(), "site".into()];
+    let before = proxy.control.state().await.unwrap().table_version;
+    proxy.control.put("shop", "site", &put).await.unwrap();
+    let state = proxy.control.state().await.unwrap();
+    let names: Vec<&str> = state.services.iter().map(|s| s.service.as_str()).collect();
+    assert_eq!((names.as_slice(), state.table_version), (["site"].as_slice(), before + 1));
+    assert_eq!(get(proxy.address, "/", &[]).await.body, "site");
+}
+
+#[tokio::test]
+async fn a_test_host_shows_a_service_that_comes_with_the_release_that_is_tried() {
+    let files = Files::new();
+    let proxy = Proxy::start(&files).await;
+    let (v1, v2, help) =
+        (Backend::start("v1").await, Backend::start("v2").await, Backend::start("help").await);
+    proxy.control.put("shop", "web", &routed("v1", &v1, &[("example.com", "/")])).await.unwrap();
+    proxy.control.candidate("shop", "web", &candidate("v2", &v2, 0.0)).await.unwrap();
+    let tried = routed("v2", &help, &[("next.example.com", "/help")]);
+    proxy.control.put("shop", "help", &tried).await.unwrap();
+    let body = async |host: &str, path: &str| get(proxy.address, path, &[("host", host)]).await.body;
+    assert_eq!(body("next.example.com", "/").await, "v2");
+    assert_eq!(body("next.example.com", "/help").await, "help");
+    assert_eq!(body("example.com", "/help").await, "v1", "users do not meet it");
+    // One that users reach by that name is something else.
+    let taken = routed("v2", &help, &[("next.example.com", "/help"), ("other.example.com", "/help")]);
+    let refused = proxy.control.put("shop", "help", &taken).await.unwrap_err().to_string();
+    assert!(refused.contains("users reach the site by this name"), "{refused}");
+    let stranger =
+        proxy.control.put("blog", "help", &routed("v1", &help, &[("next.example.com", "/b")])).await;
+    assert!(stranger.is_err(), "another app cannot use it");
+}
+
+#[tokio::test]
 async fn a_candidate_without_a_share_is_reached_by_test_host_and_token_only() {
     let files = Files::new();
     let proxy = Proxy::start(&files).await;
@@ -241,6 +281,71 @@ async fn a_request_with_two_lengths_cannot_smuggle_a_second_one() {
     assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
     assert!(answer.to_lowercase().contains("connection: close"), "{answer}");
     assert!(backend.seen.paths.lock().unwrap().is_empty(), "the smuggled request arrived");
+}
+
+/// A front proxy and this one, or this one and a release, must never disagree on where a request ends.
+#[tokio::test]
+async fn a_request_whose_end_could_be_read_in_two_ways_never_reaches_a_release() {
+    let backend = Backend::start("v1").await;
+    let files = Files::new();
+    let proxy =
+        Proxy::start_with(&files, "127.0.0.1:0".parse().unwrap(), &[("PROXY_HEADER_TIMEOUT", "300")]).await;
+    proxy.route("v1", backend.address).await;
+    let chunked = "0\r\n\r\nGET /order/smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+    let lengths = "xGET /order/smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+    let cases = [
+        ("transfer-encoding xchunked", format!("Transfer-Encoding: xchunked\r\n\r\n{chunked}")),
+        ("identity last", format!("Transfer-Encoding: chunked, identity\r\n\r\n{chunked}")),
+        ("two fields, identity last", {
+            format!("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n{chunked}")
+        }),
+        ("a space before the colon", format!("Transfer-Encoding : chunked\r\n\r\n{chunked}")),
+        ("a vertical tab in the value", format!("Transfer-Encoding: \u{b}chunked\r\n\r\n{chunked}")),
+        ("a folded field", format!("Transfer-Encoding:\r\n chunked\r\n\r\n{chunked}")),
+        ("a folded length", format!("Content-Length: 1\r\n 0\r\n\r\n{lengths}")),
+        ("two lengths", format!("Content-Length: 1\r\nContent-Length: 45\r\n\r\n{lengths}")),
+        ("two lengths in one", format!("Content-Length: 1, 45\r\n\r\n{lengths}")),
+        ("a length with a sign", format!("Content-Length: +1\r\n\r\n{lengths}")),
+        ("a length in hex", format!("Content-Length: 0x1\r\n\r\n{lengths}")),
+        ("a bare LF", format!("X: 1\nContent-Length: 1\r\n\r\n{lengths}")),
+        ("a bare LF at the end of the header", format!("Content-Length: 1\n\n{lengths}")),
+        ("a bare CR", format!("X: 1\rContent-Length: 1\r\n\r\n{lengths}")),
+    ];
+    for (what, rest) in cases {
+        let answer =
+            raw(proxy.address, format!("POST /upload HTTP/1.1\r\nHost: a\r\n{rest}").as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{what}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{what}: {answer}");
+    }
+    for target in ["order/x", "foo:bar", "ftp://a/order/x", "http://a@b/order/x", "http://b/order/x", "//a"] {
+        let answer = raw(proxy.address, format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await;
+        let fine = target == "//a" || answer.starts_with("HTTP/1.1 400");
+        assert!(fine, "{target}: {answer}");
+    }
+    assert!(backend.seen.paths.lock().unwrap().is_empty(), "something arrived: {:?}", backend.seen.paths);
+}
+
+#[tokio::test]
+async fn a_whole_address_as_the_target_reaches_the_release_as_host_and_path() {
+    let backend = Backend::start("v1").await;
+    let files = Files::new();
+    let proxy = Proxy::start(&files).await;
+    proxy.control.put("shop", "web", &routed("v1", &backend, &[("example.com", "/")])).await.unwrap();
+    for (request, path) in [
+        ("GET http://example.com/order/a?x=1 HTTP/1.1\r\nHost: example.com\r\n", "/order/a"),
+        // Without a Host header the address is all there is.
+        ("GET http://example.com/order/b HTTP/1.0\r\n", "/order/b"),
+    ] {
+        let answer = raw(proxy.address, format!("{request}Connection: close\r\n\r\n").as_bytes()).await;
+        assert!(answer.contains(" 200 "), "{answer}");
+        assert_eq!(backend.seen.paths.lock().unwrap().pop().as_deref(), Some(path));
+    }
+    let asked = "GET http://example.com/headers HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n";
+    let answer = raw(proxy.address, asked.as_bytes()).await;
+    assert!(answer.contains("host: example.com\n"), "{answer}");
+    assert!(answer.contains("x-forwarded-host: example.com"), "{answer}");
+    let root = raw(proxy.address, b"GET http://example.com HTTP/1.1\r\nHost: example.com\r\n\r\n").await;
+    assert!(root.starts_with("HTTP/1.1 200"), "{root}");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use safelight_proxy::ControlError;
-use safelight_proxy::protocol::{Drain, SetCandidate, UpgradedPolicy};
+use safelight_proxy::protocol::{Drain, RouteMatch, SetCandidate, UpgradedPolicy};
 use safelight_proxy::table::Candidate;
 use support::backend::Backend;
 use support::clients::{Client, Ended, Load, WebSocket, empty, get, slow_body};
@@ -344,4 +344,30 @@ async fn a_hold_back_keeps_the_old_release_for_a_share_in_the_moment_of_the_swit
     assert_eq!(get(proxy.address, "/", &[]).await.body, "v1");
     proxy.control.share("shop", "web", 0.0).await.unwrap();
     assert_eq!(get(proxy.address, "/", &[]).await.body, "v2");
+}
+
+#[tokio::test]
+async fn a_put_promotes_the_candidate_and_keeps_another_one() {
+    let files = Files::new();
+    let proxy = Proxy::start(&files).await;
+    let (v1, v2) = (Backend::start("v1").await, Backend::start("v2").await);
+    proxy.route("v1", v1.address).await;
+    let candidate = |version: &str, target| Candidate {
+        release: release(version, target),
+        test_hosts: vec!["next.example.com".into()],
+        share: 0.0,
+        salt: String::new(),
+    };
+    let set = |c| SetCandidate { candidate: Some(c), probe: None, drain: Drain::default() };
+    proxy.control.candidate("shop", "web", &set(candidate("v2", v2.address))).await.unwrap();
+    let mut put = service("v2", v2.address);
+    put.routes = vec![RouteMatch::new("Example.com", "/shop/")];
+    proxy.control.put("shop", "web", &put).await.unwrap();
+    let shown = &proxy.control.state().await.unwrap().services[0];
+    assert_eq!((shown.stable.version.as_str(), &shown.candidate), ("v2", &None));
+    assert_eq!(shown.routes, put.routes, "what is shown can be compared with what was asked for");
+    proxy.control.candidate("shop", "web", &set(candidate("v3", v1.address))).await.unwrap();
+    proxy.control.put("shop", "web", &put).await.unwrap();
+    let kept = proxy.control.state().await.unwrap().services[0].candidate.clone();
+    assert_eq!(kept.map(|c| c.release.version).as_deref(), Some("v3"));
 }

@@ -18,6 +18,8 @@ pub(crate) enum Kind {
     Refused,
     /// The command line or the configuration is wrong.
     Usage,
+    /// A run is open, and how it ends is not known here.
+    Open,
 }
 
 impl CommandError {
@@ -26,6 +28,9 @@ impl CommandError {
     }
     pub(crate) fn refused(message: Text) -> Self {
         Self { kind: Kind::Refused, message, help: None }
+    }
+    pub(crate) fn open(message: Text) -> Self {
+        Self { kind: Kind::Open, message, help: None }
     }
     pub(crate) fn io(what: &str, e: &std::io::Error) -> Self {
         Self::refused(Text::same(format!("{what}: {e}")))
@@ -38,6 +43,7 @@ impl CommandError {
         match self.kind {
             Kind::Refused => 1,
             Kind::Usage => 2,
+            Kind::Open => 4,
         }
     }
 }

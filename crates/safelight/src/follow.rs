@@ -2,7 +2,7 @@
 
 use crate::{
     Global,
-    error::CommandError,
+    error::{CommandError, Kind},
     live::Live,
     local,
     output::{Format, Output},
@@ -17,7 +17,10 @@ use safelight_engine::{
 };
 use safelight_host::{api::RunOrder, client::HostClient};
 use std::{path::PathBuf, time::Duration};
-use tokio::time::Instant;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::Instant,
+};
 
 /// How to follow.
 pub(crate) struct Follow<'f> {
@@ -28,8 +31,9 @@ pub(crate) struct Follow<'f> {
     pub(crate) leave_at_commit: bool,
     /// Show every finding.
     pub(crate) verbose: bool,
-    /// The run began long before: what is past is not shown again.
-    pub(crate) late: bool,
+    /// The run began long before this moment: what is past is not shown again, and an end in it (of an undo that
+    /// was stuck) is not the end of what is being done now.
+    pub(crate) late: Option<jiff::Timestamp>,
     /// Where to write the HTML report at the end.
     pub(crate) report_dir: Option<PathBuf>,
 }
@@ -40,6 +44,8 @@ pub(crate) struct Joined {
     pub(crate) run: String,
     pub(crate) who: String,
     project: PathBuf,
+    /// When it was joined: what an order leads to comes after.
+    since: jiff::Timestamp,
 }
 
 impl Joined {
@@ -49,7 +55,7 @@ impl Joined {
         let (config, _) = safelight_host::runs::load_config(&project)?;
         let client = local::daemon(out).await?;
         let run = local::open_run(&client, named, (&config.app.name, &g.env), &project).await?;
-        Ok(Self { client, run, who: local::who(), project })
+        Ok(Self { client, run, who: local::who(), project, since: jiff::Timestamp::now() })
     }
 
     /// The order to resume or abort it.
@@ -65,7 +71,7 @@ impl Joined {
             who: self.who.clone(),
             leave_at_commit: false,
             verbose: false,
-            late: true,
+            late: Some(self.since),
             report_dir: Some(self.project.join("safelight-reports")),
         };
         follow(how, out).await
@@ -74,8 +80,9 @@ impl Joined {
 
 /// Follows to the end; returns the exit code.
 pub(crate) async fn follow(f: Follow<'_>, out: &Output) -> Result<u8, CommandError> {
+    // One listener for all of it: between two of them a Ctrl-C would be lost.
+    let mut ctrl_c = signal(SignalKind::interrupt()).map_err(|e| CommandError::io("Ctrl-C", &e))?;
     let mut live = Live::new(out, f.verbose);
-    let attached = jiff::Timestamp::now();
     let mut events: Vec<Event> = Vec::new();
     let mut committed = false;
     let mut interrupts = 0;
@@ -87,7 +94,7 @@ pub(crate) async fn follow(f: Follow<'_>, out: &Output) -> Result<u8, CommandErr
             Err(e) => {
                 let since = *lost.get_or_insert_with(Instant::now);
                 if since.elapsed() > Duration::from_secs(30) {
-                    return Err(e.into());
+                    return Err(CommandError { kind: Kind::Open, ..e.into() });
                 }
                 tokio::time::sleep(Duration::from_millis(200)).await;
                 continue;
@@ -108,12 +115,11 @@ pub(crate) async fn follow(f: Follow<'_>, out: &Output) -> Result<u8, CommandErr
             tokio::select! {
                 e = stream.next() => {
                     let Some(e) = e else {
-                        if events.last().is_some_and(|e| matches!(e.kind, EventKind::RunEnded { .. })) {
-                            break 'connect;
-                        }
-                        // The daemon went away, or the run waits for somebody.
+                        // The run ended, the daemon went away, or the run waits for somebody.
+                        let stuck = events.last().is_some_and(|e| matches!(e.kind, EventKind::RunEnded { .. }));
                         match ended_or_waiting(&f, &events).await {
                             State::Ended => break 'connect,
+                            State::Waiting if stuck => break 'connect,
                             State::Waiting => return Err(waiting(f.run)),
                             State::Gone => {
                                 lost = Some(Instant::now());
@@ -122,13 +128,14 @@ pub(crate) async fn follow(f: Follow<'_>, out: &Output) -> Result<u8, CommandErr
                         }
                     };
                     // Whoever joins later is told what the run is, and then what happens from now on.
-                    if !f.late || e.at >= attached || matches!(e.kind, EventKind::RunStarted { .. }) {
+                    let past = f.late.is_some_and(|since| e.at < since);
+                    if !past || matches!(e.kind, EventKind::RunStarted { .. }) {
                         live.event(&e);
                     } else {
                         live.catch_up(&e);
                     }
                     committed |= is_commit(&events, &e);
-                    let end = matches!(e.kind, EventKind::RunEnded { .. });
+                    let end = !past && matches!(e.kind, EventKind::RunEnded { .. });
                     events.push(e);
                     if end {
                         break 'connect;
@@ -139,14 +146,17 @@ pub(crate) async fn follow(f: Follow<'_>, out: &Output) -> Result<u8, CommandErr
                     }
                 }
                 _ = beat.tick() => live.tick(),
-                _ = tokio::signal::ctrl_c() => {
+                _ = ctrl_c.recv() => {
                     interrupts += 1;
                     if committed || interrupts > 1 {
+                        // The watch needs nobody; what is being taken back may yet need somebody.
+                        let code = if committed { 130 } else { 4 };
                         out.say(word(out.lang, "left; the host daemon goes on by itself. `safelight watch` follows, `safelight abort` takes back", "已离开；主机守护进程会继续。`safelight watch` 跟踪，`safelight abort` 撤销"));
-                        return Ok(130);
+                        return Ok(code);
                     }
                     out.say(word(out.lang, "interrupted: taking everything back (Ctrl-C again to leave; the host goes on)", "已中断：正在撤销（再按一次 Ctrl-C 离开，主机会继续撤销）"));
-                    f.client.abort(f.run, &RunOrder { who: format!("{} (Ctrl-C)", f.who), forget: false }).await?;
+                    let order = RunOrder { who: format!("{} (Ctrl-C)", f.who), forget: false };
+                    f.client.abort(f.run, &order).await.map_err(|e| CommandError { kind: Kind::Open, ..e.into() })?;
                 }
             }
         }
@@ -172,7 +182,7 @@ async fn ended_or_waiting(f: &Follow<'_>, events: &[Event]) -> State {
 }
 
 fn waiting(run: &str) -> CommandError {
-    CommandError::refused(safelight_engine::text!(
+    CommandError::open(safelight_engine::text!(
         "run {run} is interrupted and waits",
         "运行 {run} 已中断，正在等待"
     ))
@@ -202,12 +212,15 @@ fn finish(f: &Follow<'_>, out: &Output, events: &[Event], interrupted: bool) -> 
     if let Some(dir) = &f.report_dir {
         let path = dir.join(format!("{}.html", f.run));
         let html = safelight_engine::report::html::render(&report, out.lang);
-        match report_dir(dir).and_then(|()| std::fs::write(&path, html)) {
+        match report_dir(dir).and_then(|()| local::write_private(&path, html.as_bytes())) {
             Ok(()) => out.say(&format!("{} {}", word(out.lang, "report:", "报告："), path.display())),
             Err(e) => out.say(&format!("{}: {e}", path.display())),
         }
     }
-    Ok(if interrupted { 130 } else { exit_code(&report) })
+    Ok(match (&report.end, interrupted) {
+        (Some(RunEnd::Undone { .. }), true) => 130,
+        _ => exit_code(&report),
+    })
 }
 
 /// Makes the directory of reports, and has git ignore it: the next deploy would be refused for a file that this one

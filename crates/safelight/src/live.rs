@@ -252,7 +252,10 @@ impl<'o> Live<'o> {
         } else if self.last.elapsed() >= QUIET {
             self.say(&format!("  … {line}"));
         }
-        for b in breaches {
+        for b in breaches.iter().filter(|b| !b.undoes && b.in_a_row == 1) {
+            self.say(&format!("  {} {}", style.paint("33", "!"), self.out.t(&b.what)));
+        }
+        for b in breaches.iter().filter(|b| b.undoes) {
             self.say(&format!(
                 "  {} {} ({}/{})",
                 style.paint("31", "●"),
@@ -261,8 +264,9 @@ impl<'o> Live<'o> {
                 b.of
             ));
         }
-        for t in &look.blind {
-            self.say(&format!("  {} {}", style.paint("35", "??"), self.out.t(t)));
+        // What undoes when it lasts is among the breaches.
+        for b in look.blind.iter().filter(|b| !b.undoes()) {
+            self.say(&format!("  {} {}", style.paint("35", "??"), self.out.t(&b.why)));
         }
     }
 }

@@ -22,12 +22,22 @@ pub(crate) fn who() -> String {
     format!("{user}@{host}")
 }
 
+/// The user this runs as, for systemd: a name, or a number when it has none.
+pub(crate) fn user() -> String {
+    let uid = rustix::process::geteuid().as_raw();
+    name_of(uid).unwrap_or_else(|| uid.to_string())
+}
+
 /// The name of a user id, or the id.
 fn user_name(uid: u32) -> String {
+    name_of(uid).unwrap_or_else(|| format!("uid {uid}"))
+}
+
+fn name_of(uid: u32) -> Option<String> {
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let mut lines = passwd.lines().map(|l| l.split(':').collect::<Vec<_>>());
     let found = lines.find(|f| f.get(2).is_some_and(|u| *u == uid.to_string()));
-    found.and_then(|f| f.first().map(|n| (*n).to_owned())).unwrap_or_else(|| format!("uid {uid}"))
+    found.and_then(|f| f.first().map(|n| (*n).to_owned()))
 }
 
 /// This program, for starting its other halves.
@@ -114,6 +124,20 @@ pub(crate) fn store() -> Result<(Home, Arc<Store>), CommandError> {
 pub(crate) fn runs() -> Result<Arc<Runs>, CommandError> {
     let (home, store) = store()?;
     Ok(Runs::new(home, store, shim()?))
+}
+
+/// Writes a file that only its owner may read: what the app's commands said stands in reports.
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::{
+        io::Write as _,
+        os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    };
+    let mut f = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    // One that was there already keeps its mode otherwise. `/dev/stdout` has none to change.
+    if f.metadata()?.is_file() {
+        f.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    }
+    f.write_all(bytes)
 }
 
 /// The project's directory, absolute.

@@ -7,7 +7,7 @@ mod live;
 mod local;
 mod output;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum as _};
 use error::CommandError;
 use output::{Format, Output};
 use safelight_engine::text::Lang;
@@ -70,6 +70,8 @@ enum Command {
     Report(commands::report::Args),
     /// Go back to the verified release before: code, dependencies, environment; with --database the data too.
     Rollback(commands::rollback::Args),
+    /// Copy the database as it is now, and prove the copy by restoring it into a scratch database.
+    Backup(commands::backup::Args),
     /// Go on with an interrupted run.
     Resume(commands::resume::Args),
     /// Take a run back.
@@ -90,6 +92,38 @@ enum Command {
     },
 }
 
+impl Command {
+    /// The forms in which it can give its result.
+    fn formats(&self) -> &'static [Format] {
+        match self {
+            Self::Check(_)
+            | Self::Deploy(_)
+            | Self::Rollback(_)
+            | Self::Resume(_)
+            | Self::Abort(_)
+            | Self::Watch(_)
+            | Self::Report(_) => Format::value_variants(),
+            // What a process writes has no form.
+            Self::Logs(_) => &[Format::Human],
+            _ => &[Format::Human, Format::Json],
+        }
+    }
+
+    /// One that is asked for a form that it does not have refuses, rather than give another one.
+    fn refuse_other_formats(&self, asked: Format) -> Result<(), CommandError> {
+        let supported = self.formats();
+        if supported.contains(&asked) {
+            return Ok(());
+        }
+        let names = supported.iter().map(|f| f.name()).collect::<Vec<_>>().join(", ");
+        let asked = asked.name();
+        Err(CommandError::usage(safelight_engine::text!(
+            "this command has no format {asked}; it has: {names}",
+            "该命令不支持格式 {asked}；支持：{names}"
+        )))
+    }
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let lang = cli.global.lang.clone().map_or_else(lang_from_env, |t| Lang::from_tag(&t));
@@ -97,6 +131,10 @@ fn main() -> ExitCode {
     if let Command::DetachedShim { dir } = &cli.command {
         // No runtime, no logging: it has to be small and to outlive everything.
         return safelight_drivers::process::shim::main(dir);
+    }
+    if let Err(e) = cli.command.refuse_other_formats(cli.global.format) {
+        out.error(&e);
+        return ExitCode::from(e.exit_code());
     }
     if let Command::Proxy(args) = &cli.command
         && let Some(code) = commands::proxy::run_blocking(args, &out)
@@ -137,6 +175,7 @@ async fn run(cli: &Cli, out: &Output) -> Result<u8, CommandError> {
         Command::History(a) => commands::history::run(a, g, out).await,
         Command::Report(a) => commands::report::run(a, g, out).await,
         Command::Rollback(a) => commands::rollback::run(a, g, out).await,
+        Command::Backup(a) => commands::backup::run(a, g, out).await,
         Command::Resume(a) => commands::resume::run(a, g, out).await,
         Command::Abort(a) => commands::abort::run(a, g, out).await,
         Command::Logs(a) => commands::logs::run(a, g, out).await,

@@ -22,6 +22,19 @@ pub(crate) enum Format {
     Html,
 }
 
+impl Format {
+    /// As it is written on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Human => "human",
+            Self::Json => "json",
+            Self::Junit => "junit",
+            Self::Markdown => "markdown",
+            Self::Html => "html",
+        }
+    }
+}
+
 /// How to write.
 pub(crate) struct Output {
     pub(crate) lang: Lang,

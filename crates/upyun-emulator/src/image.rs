@@ -1,8 +1,8 @@
 //! Image processing by URL parameters, with real pixels. Knows nothing of HTTP or storage.
 //!
-//! Done: fw fh max min fwfh both sq scale fp force crop clip gravity rotate quality format ignore-error, and `/info`.
+//! Done: fw fh max min fwfh both sq scale fp force crop clip gravity rotate quality format ignore-error, `/info`, and `/meta`.
 //! Accepted without effect on the pixels: compress progressive unsharp noicc strip lossless. Refused as bad
-//! parameters, since they are not emulated: everything else, `/meta` and `/exifswitch/true` among them.
+//! parameters, since they are not emulated: everything else, `/exifswitch/true` among them.
 //! JPEG, PNG and WebP (written without loss) count as images; GIF does not.
 use std::io::Cursor;
 
@@ -12,7 +12,9 @@ use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resize
 use image::codecs::jpeg::JpegEncoder;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
-use serde_json::json;
+use serde_json::{Map, Value, json};
+
+use crate::meta::{self, Meta};
 
 /// Documented limits: 20,000 pixels a side, 200 million pixels.
 const MAX_SIDE: u32 = 20_000;
@@ -92,6 +94,7 @@ struct Cut {
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Plan {
     info: bool,
+    meta: Option<Meta>,
     resize: Option<Resize>,
     force: bool,
     crop: Option<Cut>,
@@ -144,10 +147,16 @@ fn flag(name: &str, value: &str) -> Result<bool, ImageRefusal> {
 
 fn plan(parameters: &str) -> Result<Plan, ImageRefusal> {
     let mut plan = Plan::default();
-    let mut words = parameters.split('/').filter(|word| !word.is_empty());
+    let mut words = parameters.split('/').filter(|word| !word.is_empty()).peekable();
     while let Some(name) = words.next() {
         if name == "info" {
             plan.info = true;
+            continue;
+        }
+        if name == "meta" {
+            let more = [("iptc", Meta::Iptc), ("all", Meta::All)];
+            let more = more.into_iter().find(|(word, _)| words.next_if_eq(word).is_some());
+            plan.meta = Some(more.map_or(Meta::Exif, |(_, meta)| meta));
             continue;
         }
         let value = words.next().ok_or_else(|| bad(name, ""))?;
@@ -241,10 +250,18 @@ fn run(data: &Bytes, plan: &Plan) -> Result<Processed, ImageRefusal> {
     if u64::from(facts.width) * u64::from(facts.height) > MAX_PIXELS {
         return Err(ImageRefusal::TooManyPixels);
     }
-    if plan.info {
+    if plan.info || plan.meta.is_some() {
         // The key names of the real answer are unverified.
-        let info = json!({ "width": facts.width, "height": facts.height, "type": facts.kind(), "frames": 1 });
-        return Ok(Processed { data: info.to_string().into(), content_type: "application/json" });
+        let mut info = Map::new();
+        info.insert("width".to_owned(), json!(facts.width));
+        info.insert("height".to_owned(), json!(facts.height));
+        info.insert("type".to_owned(), json!(facts.kind()));
+        info.insert("frames".to_owned(), json!(1));
+        if let Some(meta) = plan.meta {
+            meta::tell(data, meta, &mut info);
+        }
+        let data = Value::Object(info).to_string().into();
+        return Ok(Processed { data, content_type: "application/json" });
     }
     let mut decoder = ImageReader::with_format(Cursor::new(data), facts.format)
         .into_decoder()
@@ -421,6 +438,37 @@ mod tests {
     }
 
     #[test]
+    fn meta_tells_what_a_file_says_of_itself() {
+        let lens = b"II*\0\x08\0\0\0\x01\0\x69\x87\x04\0\x01\0\0\0\x1a\0\0\0\0\0\0\0\
+                     \x01\0\x34\xa4\x02\0\x03\0\0\0\x35\x30\0\0\0\0\0\0";
+        let exif = [&b"Exif\0\0"[..], lens].concat();
+        let xmp = b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta/>";
+        let iptc = b"Photoshop 3.0\x008BIM\x04\x04\0\0\0\0\0\x0b\x1c\x02\x5a\0\x05Paris";
+        let mut plain = Cursor::new(Vec::new());
+        image::RgbImage::new(8, 8).write_to(&mut plain, ImageFormat::Jpeg).unwrap();
+        let plain = plain.into_inner();
+        let mut file = plain[..2].to_vec();
+        for (marker, payload) in [(0xE1, &exif[..]), (0xE1, xmp), (0xED, iptc)] {
+            file.extend_from_slice(&[0xFF, marker]);
+            file.extend_from_slice(&u16::try_from(payload.len() + 2).unwrap().to_be_bytes());
+            file.extend_from_slice(payload);
+        }
+        file.extend_from_slice(&plain[2..]);
+        let told = |parameters: &str| -> Value {
+            let made = process(&file.clone().into(), parameters).unwrap();
+            assert_eq!(made.content_type, "application/json");
+            serde_json::from_slice(&made.data).unwrap()
+        };
+        let basic = told("/meta");
+        assert_eq!((&basic["width"], &basic["EXIF"]), (&json!(8), &json!({"0xA434": "50"})));
+        assert!(basic.get("IPTC").is_none() && basic.get("XMP").is_none());
+        assert_eq!(told("/meta/iptc")["IPTC"], json!({"2:90": "Paris"}));
+        let all = told("/meta/all");
+        assert_eq!((&all["XMP"], &all["IPTC"]["2:90"]), (&json!("<x:xmpmeta/>"), &json!("Paris")));
+        assert_eq!(told("/info").get("EXIF"), None);
+    }
+
+    #[test]
     fn bad_parameters_and_files_that_are_no_images_are_refused() {
         let source = sample(20, 10);
         for parameters in
@@ -431,6 +479,6 @@ mod tests {
         }
         assert_eq!(process(&"text".into(), "/fw/10").unwrap_err(), ImageRefusal::NotAnImage);
         assert!(check("/max/600/rotate/auto/quality/85").is_ok());
-        assert!(check("/meta").is_err());
+        assert!(check("/exifswitch/true").is_err());
     }
 }

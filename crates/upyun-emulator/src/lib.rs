@@ -11,7 +11,7 @@
 //! upload to a *new* name for a failure (the file is stored), and its recursive deletion begins at the folder, which
 //! has to be empty.
 //!
-//! Not emulated: TLS (put a proxy in front), GIF, EXIF (`!/meta`), watermarks, video, FTP, the console API.
+//! Not emulated: TLS (put a proxy in front), GIF, watermarks, video, FTP, the console API.
 //!
 //! ```
 //! # tokio::runtime::Runtime::new()?.block_on(async {
@@ -36,6 +36,7 @@ mod control;
 mod faults;
 mod form;
 mod image;
+mod meta;
 mod multi;
 mod notify;
 mod purge;

@@ -101,7 +101,8 @@ async fn resumable_uploads_arrive_whole_and_refuse_parts_out_of_turn() {
     let data: Vec<u8> = (0..2_500_000_u32).map(|n| (n % 251) as u8).collect();
     let total = data.len() as u64;
     let options = ResumableOptions { whole_md5: Some(content_md5(&data)), ..ResumableOptions::default() };
-    client.put_resumable("/large.bin", &mut &data[..], total, &options).await.unwrap();
+    let mut upload = client.multi_initiate("/large.bin", total, &options).await.unwrap();
+    client.put_resumable(&mut upload, &mut &data[..]).await.unwrap();
     assert_eq!(emulator.file(BUCKET, "large.bin").unwrap(), data);
     // Documented: such a file has to be deleted before another method overwrites it.
     assert!(client.put("/large.bin", "x", &PutOptions::default()).await.is_err());
@@ -110,11 +111,59 @@ async fn resumable_uploads_arrive_whole_and_refuse_parts_out_of_turn() {
     assert_eq!(code(client.multi_part(&upload, 1, "x").await), Some(ErrorCode::PART_ID_ERROR));
     let next = client.multi_part(&upload, 0, data[..1 << 20].to_vec()).await.unwrap();
     assert_eq!(next.next_part, Some(1));
-    assert!(client.multi_complete(&upload, None).await.is_err());
+    assert!(client.multi_complete(&upload).await.is_err());
     client.multi_cancel(&upload).await.unwrap();
     assert!(client.multi_part(&upload, 1, "x").await.is_err());
     let odd = ResumableOptions { part_bytes: 1000, ..ResumableOptions::default() };
     assert!(matches!(client.multi_initiate("/x", 1, &odd).await, Err(Error::Invalid { .. })));
+}
+
+#[tokio::test]
+async fn a_resumable_upload_is_picked_up_where_it_broke_off() {
+    let emulator = Emulator::start(config()).await.unwrap();
+    let first = client(&emulator);
+    let data: Vec<u8> = (0..3_500_000_u32).map(|n| (n % 251) as u8).collect();
+    let options = ResumableOptions { whole_md5: Some(content_md5(&data)), ..ResumableOptions::default() };
+    let mut upload = first.multi_initiate("/scan.bin", data.len() as u64, &options).await.unwrap();
+    // What is read from ends within the second part.
+    let broken = first.put_resumable(&mut upload, &mut &data[..1_500_000]).await.unwrap_err();
+    assert!(matches!(broken, Error::Source(_)), "{broken}");
+    assert_eq!((upload.next_part, upload.offset()), (1, 1 << 20));
+    // Stored, and another part arrives whose answer is lost.
+    let stored = serde_json::to_string(&upload).unwrap();
+    first.multi_part(&upload, 1, data[1 << 20..2 << 20].to_vec()).await.unwrap();
+    let second = client(&emulator);
+    let mut upload = serde_json::from_str(&stored).unwrap();
+    second.multi_status(&mut upload).await.unwrap();
+    assert_eq!((upload.next_part, upload.parts()), (2, 4));
+    let rest = data[usize::try_from(upload.offset()).unwrap()..].to_vec();
+    // The store fails in between, and answers again.
+    emulator.set_faults(Faults { api: failing(503, 1), ..Faults::default() });
+    assert!(second.put_resumable(&mut upload, &mut &rest[..]).await.unwrap_err().is_retryable());
+    second.multi_status(&mut upload).await.unwrap();
+    second.put_resumable(&mut upload, &mut &rest[..]).await.unwrap();
+    assert_eq!(emulator.file(BUCKET, "scan.bin").unwrap(), data);
+    assert!(second.multi_status(&mut upload).await.unwrap_err().is_not_found(), "it is complete");
+    // Another upload to the same name is not this one.
+    second.multi_initiate("/scan.bin", 1, &ResumableOptions::default()).await.unwrap();
+    assert!(matches!(second.multi_status(&mut upload).await, Err(Error::Answer { .. })));
+}
+
+fn failing(status: u16, times: u32) -> Outage {
+    Outage { fail_status: Some(status), fail_next: Some(times), ..Outage::default() }
+}
+
+#[tokio::test]
+async fn a_part_of_a_file_is_read() {
+    let emulator = Emulator::start(config()).await.unwrap();
+    let client = client(&emulator);
+    client.put("/a.txt", "0123456789", &PutOptions::default()).await.unwrap();
+    for (first, last, expected) in [(2, Some(4), "234"), (7, None, "789"), (0, Some(99), "0123456789")] {
+        let part = client.get_range("/a.txt", first, last).await.unwrap();
+        assert_eq!(part.info.size, expected.len() as u64);
+        assert_eq!(part.bytes(100).await.unwrap(), expected.as_bytes());
+    }
+    assert!(client.get_range("/none.txt", 0, None).await.unwrap_err().is_not_found());
 }
 
 #[tokio::test]

@@ -65,6 +65,10 @@ pub use client::{
     ResumableOptions,
 };
 
+/// The HTTP library whose client and errors are part of this crate's interface, in the version that it uses.
+#[cfg(feature = "client")]
+pub use reqwest;
+
 /// The REST and form endpoint that picks a carrier by itself; `v1` to `v3` are Telecom, Unicom and Mobile.
 pub const DEFAULT_ENDPOINT: &str = "https://v0.api.upyun.com";
 
@@ -73,3 +77,8 @@ pub const DEFAULT_PURGE_ENDPOINT: &str = "http://purge.upyun.com";
 
 /// How long a signed REST request is valid, and how old the documentation advises to accept a callback.
 pub const SIGNATURE_WINDOW: std::time::Duration = std::time::Duration::from_secs(30 * 60);
+
+/// The examples of the README are compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

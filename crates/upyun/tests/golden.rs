@@ -4,8 +4,9 @@
 use std::time::{Duration, SystemTime};
 
 use safelight_upyun::{
-    CallbackError, CallbackRequest, CallbackVerifier, DeviceToken, FormKey, Operator, ToSign, TokenKey,
-    TokenPath, content_md5, encode_path, encode_policy, format_date, legacy, parse_date, resource_path,
+    CallbackError, CallbackRequest, CallbackVerifier, CdnUrls, DeviceToken, FormKey, Operator, ToSign,
+    TokenKey, TokenPath, content_md5, encode_path, encode_policy, format_date, legacy, parse_date,
+    resource_path,
 };
 use serde_json::Value;
 
@@ -38,6 +39,8 @@ fn vectors_hold_no_group_that_is_not_tested() {
         "form_upload",
         "header_signatures",
         "meta",
+        "purge",
+        "styles",
         "upt",
     ];
     let mut groups: Vec<String> = vectors().as_object().unwrap().keys().cloned().collect();
@@ -224,6 +227,58 @@ fn tokens_equal_those_of_the_documented_formula() {
         }
     }
     assert_eq!(cases.len(), 2);
+}
+
+#[test]
+fn tokens_of_names_that_are_not_ascii_are_made_over_the_spelling_that_is_chosen() {
+    let all = vectors();
+    let case = &all["upt"]["non_ascii"];
+    let expires = case["etime"].as_u64().unwrap();
+    let (decoded, encoded) = (text(case, "decoded"), text(case, "encoded"));
+    for (spelling, expected) in
+        [(TokenPath::Decoded, text(case, "_upt_decoded")), (TokenPath::Encoded, text(case, "_upt_encoded"))]
+    {
+        let key = TokenKey::new(text(case, "token_secret")).unwrap().path(spelling);
+        assert_eq!(key.token(encoded, at(expires)), expected);
+        key.verify(encoded, expected, at(expires)).unwrap();
+        let (name, style) = decoded.rsplit_once('!').unwrap();
+        let cdn = CdnUrls::new("https://img.example.com").token(key);
+        let signed = cdn.signed(&cdn.style(name, style), at(expires));
+        assert_eq!(signed, format!("https://img.example.com{encoded}?_upt={expected}"));
+    }
+}
+
+#[test]
+fn purges_are_authorised_as_by_the_official_sdks() {
+    let all = vectors();
+    let cases = all["purge"]["cases"].as_array().unwrap();
+    for case in cases {
+        let made = legacy::purge_authorization(
+            &operator(),
+            "bucket",
+            text(case, "urls"),
+            text(&all["purge"], "date"),
+        );
+        assert_eq!(made, text(case, "authorization"), "{}", text(case, "sdk"));
+    }
+    assert_eq!(cases.len(), 3);
+}
+
+#[test]
+fn style_urls_have_the_documented_forms() {
+    let all = vectors();
+    let cases = all["styles"]["cases"].as_array().unwrap();
+    for case in cases {
+        let cdn = CdnUrls::new("https://img.example.com").separator(text(case, "separator").parse().unwrap());
+        let key = text(case, "key");
+        let made = match (case["style"].as_str(), case["parameters"].as_str()) {
+            (Some(style), Some(parameters)) => cdn.style_with(key, style, parameters),
+            (Some(style), None) => cdn.style(key, style),
+            (None, parameters) => cdn.process(key, parameters.unwrap()),
+        };
+        assert_eq!(made, format!("https://img.example.com/{}", text(case, "url")));
+    }
+    assert_eq!(cases.len(), 5);
 }
 
 /// Recomputes one documented example from the inputs printed in the documentation.

@@ -1,10 +1,10 @@
 //! An app that fails on demand. `APP_MODE` says how, and `APP_REHEARSAL_MODE` in a rehearsal; a release's environment
 //! file selects it.
 //!
-//! `safelight-test-app serve` answers on 127.0.0.1 at `PORT`: `/health`, `/notes` (rows of its database; POST adds one)
-//! and everything else with the release's version and label. `safelight-test-app migrate N [--fail-after M]` brings the
-//! database at `DATABASE_URL` to schema N, one step at a time; `unmigrate` takes the newest step back, `unmigrate N` all
-//! those after N.
+//! `safelight-test-app serve` answers on 127.0.0.1 at `PORT`: `/health`, `/notes` (rows of its database; POST adds one),
+//! `/client` (who asks, as it is told) and everything else with the release's version and label.
+//! `safelight-test-app migrate N [--fail-after M]` brings the database at `DATABASE_URL` to schema N, one step at a time;
+//! `unmigrate` takes the newest step back, `unmigrate N` all those after N.
 
 use http_body_util::Full;
 use hyper::{Method, Request, Response, body::Bytes, server::conn::http1, service::service_fn};
@@ -196,6 +196,7 @@ async fn answer(
     let (status, text) = match request.uri().path() {
         "/health" | "/api/health" => health(&app).await,
         "/notes" => notes(&app, request.method()),
+        "/client" => (200, client(request.headers())),
         _ if app.fault.as_ref().is_some_and(|f| f.exists()) => {
             println!("ERROR the basket is on fire");
             (500, "broken\n".to_owned())
@@ -205,6 +206,12 @@ async fn answer(
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or_default();
     Ok(response)
+}
+
+/// What this app is told about who asks.
+fn client(headers: &hyper::HeaderMap) -> String {
+    let said = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("-").to_owned();
+    format!("{} {} {}\n", said("x-real-ip"), said("x-forwarded-proto"), said("host"))
 }
 
 async fn health(app: &App) -> (u16, String) {

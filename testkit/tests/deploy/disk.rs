@@ -11,7 +11,7 @@ use std::{
 struct Disk(PathBuf);
 
 impl Disk {
-    /// `None`, with a line that says so, where this user may not mount.
+    /// `None`, counted as not run, where this user may not mount.
     fn mount(megabytes: u32) -> Option<Self> {
         let dir = tempfile::Builder::new().prefix("sd-").tempdir_in("/tmp").ok()?.keep();
         let size = format!("size={megabytes}m");
@@ -20,7 +20,7 @@ impl Disk {
             return Some(Self(dir));
         }
         let _ = fs::remove_dir(&dir);
-        eprintln!("\nNOT RUN: needs root to mount a tmpfs");
+        safelight_testkit::not_run("needs root to mount a tmpfs");
         None
     }
 

@@ -1,8 +1,13 @@
 //! An app that can use one port only: old and new are exchanged while the proxy holds the requests.
 
-use safelight_testkit::bed::{Bed, HOST, PATIENCE, Release};
+use rustix::process::Signal;
+use safelight_testkit::{
+    bed::{Bed, HOST, PATIENCE, Release},
+    processes,
+};
 use std::{
-    net::TcpListener,
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
     time::{Duration, Instant},
 };
 
@@ -99,4 +104,52 @@ fn code_and_data_go_back_together_on_one_port_whatever_is_killed() {
         assert_eq!(notes(&bed).as_deref(), Some(rows), "{command} at {point}");
     }
     bed.nobody_was_failed();
+}
+
+#[test]
+fn an_exchange_that_meets_no_proxy_waits_for_it_both_ways() {
+    let mut bed = bed_with_fixed_ports();
+    bed.deploy(&Release::new("v1", 1)).ended(0);
+    bed.configure("duration = \"1s\"", "duration = \"1m\"");
+    for point in ["intent:exchange:web", "undo-intent:exchange:web"] {
+        bed.prepare(&Release::new("v2", 1));
+        bed.forget_points();
+        bed.order(point, "pause");
+        let deploy = bed.background(&["deploy"]);
+        let mut cli = if point.starts_with("undo") {
+            bed.wait_until("it is watched", |b| b.points().iter().any(|p| p == "intent:watch"));
+            bed.background(&["abort"])
+        } else {
+            deploy
+        };
+        cli.comes_to(&bed, point);
+        let pid = bed.status().unwrap()["proxy"]["pid"].as_u64().unwrap();
+        processes::kill(u32::try_from(pid).unwrap(), Signal::KILL);
+        bed.release(point);
+        if !point.starts_with("undo") {
+            bed.wait_until("it is watched", |b| b.points().iter().any(|p| p == "intent:watch"));
+            bed.safelight(&["abort"]).ended(0);
+        }
+        cli.end();
+        bed.serves_exactly("v1");
+    }
+}
+
+#[test]
+fn an_exchange_is_taken_back_even_while_the_proxy_cannot_hold() {
+    let mut bed = bed_with_fixed_ports();
+    bed.deploy(&Release::new("v1", 1)).ended(0);
+    bed.configure("duration = \"1s\"", "duration = \"1m\"");
+    bed.prepare(&Release::new("v2", 1));
+    bed.safelight(&["deploy", "--detach"]).ended(0);
+    // A client that keeps its connection keeps the proxy before the upgrade alive, and as long nothing can be held.
+    let mut client = TcpStream::connect(bed.addr()).unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nHost: shop.localhost\r\n\r\n").unwrap();
+    let mut answer = [0; 12];
+    client.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    bed.safelight(&["proxy", "upgrade"]).ended(0);
+    bed.safelight(&["abort"]).ended(0).says(&["requests are not held"]);
+    bed.serves_exactly("v1");
+    drop(client);
 }

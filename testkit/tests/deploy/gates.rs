@@ -118,6 +118,32 @@ fn a_wrong_configuration_ends_with_2_and_names_line_and_column() {
 }
 
 #[test]
+fn a_journey_that_cannot_run_and_a_secret_that_is_missing_are_found_before_users_are_moved() {
+    let mut bed = Bed::new();
+    bed.prepare(&Release::new("v1", 1));
+    bed.write("site.hurl", "GET {{base_url}}/\nHTTP 200\n[Asserts]\nstatus equls 200\n");
+    for command in ["check", "plan", "deploy"] {
+        bed.safelight(&[command]).ended(2).says(&["site.hurl:4:8: ", "status equls 200"]);
+    }
+    std::fs::remove_file(bed.project().join("site.hurl")).unwrap();
+    let line = bed.config_text().lines().position(|l| l.starts_with("files = ")).unwrap() + 1;
+    let at = format!("safelight.toml:{line}:10: the journey site.hurl cannot be read");
+    for command in ["check", "plan", "deploy"] {
+        bed.safelight(&[command]).ended(2).says(&[&at]);
+    }
+    bed.write("site.hurl", "GET {{base_url}}/\nHTTP 200\n");
+    bed.configure(
+        "files = [\"site.hurl\"]",
+        "files = [\"site.hurl\"]\nsecrets = { password = \"SHOP_PASSWORD\" }",
+    );
+    bed.safelight(&["deploy"]).ended(1).says(&[
+        "P14",
+        "not set: SHOP_PASSWORD",
+        "stopped before anything changed",
+    ]);
+}
+
+#[test]
 fn the_second_of_two_deploys_is_told_who_holds_the_host_and_since_when() {
     let bed = Bed::new();
     bed.deploy(&Release::new("v1", 1)).ended(0);

@@ -8,6 +8,11 @@ pub mod session;
 pub const MAX_PER_ACCOUNT: u32 = 5;
 /// Failed logins from one address, whatever the emails.
 pub const MAX_PER_ADDRESS: u32 = 30;
+/// Failed logins of one email from all addresses together: whoever has many of them does not have as many guesses. So
+/// high that its owner's own mistakes never reach it.
+pub const MAX_PER_EMAIL: u32 = 100;
+/// Short links that lead nowhere, asked for from one address, in [`WINDOW_MS`].
+pub const MAX_DEAD_LINKS: u32 = 30;
 /// Over how long failed logins are counted, in ms.
 pub const WINDOW_MS: i64 = 15 * 60 * 1000;
 /// How long a session lasts, in ms.

@@ -92,6 +92,8 @@ pub struct Config {
     pub unknown: Vec<String>,
 }
 
+/// What our variables begin with.
+const OURS: [&str; 3] = ["FILMTRIP_", "UPYUN_", "S3_"];
 const KNOWN: &[&str] = &[
     "FILMTRIP_ADMIN_PASSWORD",
     "FILMTRIP_API_URL",
@@ -112,6 +114,26 @@ const KNOWN: &[&str] = &[
     "FILMTRIP_TRUSTED_PROXIES",
     "FILMTRIP_UPLOAD_MINUTES",
     "FILMTRIP_WATERMARK",
+    "S3_ACCESS_KEY_ID",
+    "S3_BUCKET",
+    "S3_ENDPOINT",
+    "S3_REGION",
+    "S3_SECRET_ACCESS_KEY",
+    "UPYUN_API_URL",
+    "UPYUN_BUCKET",
+    "UPYUN_CDN_DOMAIN",
+    "UPYUN_DIRECT_UPLOAD_ENABLED",
+    "UPYUN_FORM_API_SECRET",
+    "UPYUN_IMAGE_PROCESSING_ENABLED",
+    "UPYUN_NOTIFY_URL",
+    "UPYUN_OPERATOR",
+    "UPYUN_PASSWORD",
+    "UPYUN_PURGE_URL",
+    "UPYUN_STYLE_LARGE",
+    "UPYUN_STYLE_PREVIEW",
+    "UPYUN_STYLE_SEPARATOR",
+    "UPYUN_STYLE_THUMB",
+    "UPYUN_TOKEN_SECRET",
 ];
 
 impl Config {
@@ -158,6 +180,15 @@ impl Config {
             (upyun, cdn_url, direct)
         };
         let s3 = stores::s3(&mut r, storage == Backend::S3);
+        let watermark = r.get("FILMTRIP_WATERMARK").map(PathBuf::from);
+        // The CDN makes its sizes of the original: they would be published without the mark.
+        if watermark.is_some() && upyun.as_ref().is_some_and(|u| u.processing) {
+            r.fault(
+                "FILMTRIP_WATERMARK",
+                "is not laid over what the CDN makes, and UPYUN_IMAGE_PROCESSING_ENABLED is true; put the mark into the \
+                 styles and remove this variable, or set the other to false",
+            );
+        }
         // Browsers block plain images on an https page: the site would be up and show no photo.
         if image_base_url.starts_with("http://") && https {
             r.fault(
@@ -207,7 +238,7 @@ impl Config {
             cdn_url,
             direct_url,
             s3,
-            watermark: r.get("FILMTRIP_WATERMARK").map(PathBuf::from),
+            watermark,
             image_timeout: r.seconds("FILMTRIP_IMAGE_TIMEOUT_SECONDS", 60, 1, 3600),
             job_lease: r.seconds("FILMTRIP_JOB_LEASE_SECONDS", 60, 1, 3600),
             sweep_every: r.seconds("FILMTRIP_SWEEP_SECONDS", 60, 1, 86_400),
@@ -224,7 +255,7 @@ impl Config {
             log_json,
             unknown: env
                 .keys()
-                .filter(|k| k.starts_with("FILMTRIP_") && !KNOWN.contains(&k.as_str()))
+                .filter(|k| OURS.iter().any(|ours| k.starts_with(ours)) && !KNOWN.contains(&k.as_str()))
                 .cloned()
                 .collect(),
         };
@@ -235,6 +266,24 @@ impl Config {
     #[must_use]
     pub fn secure(&self) -> bool {
         self.public_origin.as_deref().is_some_and(|u| u.starts_with("https://"))
+    }
+
+    /// What works and is probably not meant, in words for the log.
+    #[must_use]
+    pub fn doubts(&self) -> Vec<String> {
+        let mut doubts: Vec<String> = self
+            .unknown
+            .iter()
+            .map(|variable| format!("{variable} is not known to this version and has no effect"))
+            .collect();
+        if self.public_origin.is_none() && (!self.host.is_loopback() || self.cdn_url.is_some()) {
+            doubts.push(
+                "FILMTRIP_PUBLIC_URL is not set: if users come by https, set it to that address; without it their \
+                 session cookies are not marked Secure, and the feed and shared links say http://"
+                    .to_owned(),
+            );
+        }
+        doubts
     }
 
     /// What a page may load images from, for its content security policy.
@@ -327,9 +376,42 @@ mod tests {
 
     #[test]
     fn unknown_variables_are_told_but_do_not_stop_the_start() {
-        let config = read(Role::Serve, &[("FILMTRIP_MAX_INFLIGHT", "9")]).expect("starts");
-        assert_eq!(config.unknown, ["FILMTRIP_MAX_INFLIGHT"]);
+        let mistyped =
+            [("FILMTRIP_MAX_INFLIGHT", "9"), ("S3_BUKET", "b"), ("UPYUN_NOTIFY_URI", "u"), ("S3", "x")];
+        let config = read(Role::Serve, &mistyped).expect("starts");
+        assert_eq!(config.unknown, ["FILMTRIP_MAX_INFLIGHT", "S3_BUKET", "UPYUN_NOTIFY_URI"]);
         assert_eq!(config.max_in_flight, 256);
+        assert!(config.doubts()[1].starts_with("S3_BUKET is not known"), "{:?}", config.doubts());
+    }
+
+    #[test]
+    fn every_variable_that_is_read_is_known() {
+        let sources = [include_str!("mod.rs"), include_str!("reader.rs"), include_str!("stores.rs")];
+        for source in sources {
+            let product = source.split("#[cfg(test)]").next().expect("source");
+            // Every second part stands between quotes.
+            for text in product.split('"').skip(1).step_by(2) {
+                let ours = OURS.iter().any(|ours| text.len() > ours.len() && text.starts_with(ours));
+                let name = text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+                assert!(!ours || !name || KNOWN.contains(&text), "{text} is read and would be warned about");
+            }
+        }
+    }
+
+    #[test]
+    fn a_site_that_does_not_know_its_address_says_what_that_costs() {
+        let doubts = |pairs: &[(&str, &str)]| read(Role::Serve, pairs).expect("starts").doubts();
+        assert_eq!(doubts(&[]), Vec::<String>::new(), "on this machine only");
+        assert!(doubts(&[("HOST", "0.0.0.0")])[0].starts_with("FILMTRIP_PUBLIC_URL"));
+        let bucket = [
+            ("UPYUN_BUCKET", "b"),
+            ("UPYUN_OPERATOR", "o"),
+            ("UPYUN_PASSWORD", "p"),
+            ("UPYUN_CDN_DOMAIN", "img.example.com"),
+        ];
+        assert!(doubts(&bucket)[0].starts_with("FILMTRIP_PUBLIC_URL"));
+        let known = ("FILMTRIP_PUBLIC_URL", "https://example.com");
+        assert_eq!(doubts(&[&bucket[..], &[known, ("HOST", "0.0.0.0")]].concat()), Vec::<String>::new());
     }
 
     #[test]

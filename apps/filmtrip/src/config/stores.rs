@@ -306,6 +306,14 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_that_the_styles_would_leave_out_is_refused() {
+        let mark = ("FILMTRIP_WATERMARK", Some("mark.png"));
+        let faults = read(&[mark]).expect_err("the large size would be published without it");
+        assert!(faults.len() == 1 && faults[0].starts_with("FILMTRIP_WATERMARK"), "{faults:?}");
+        read(&[mark, ("UPYUN_IMAGE_PROCESSING_ENABLED", Some("false"))]).expect("the sizes are made here");
+    }
+
+    #[test]
     fn wrong_values_are_named() {
         for (variable, value) in [
             ("UPYUN_CDN_DOMAIN", "http://img.example.com"),

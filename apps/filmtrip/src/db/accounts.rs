@@ -204,6 +204,22 @@ pub fn use_setup_token(sql: &mut Sql, token_hash: &[u8], password_hash: &str) ->
     Ok(())
 }
 
+/// Refuses when a subject has used up its tries in the window. Counts nothing, and so takes no lock.
+///
+/// # Errors
+/// As [`reserve_attempt`].
+pub fn may_attempt(sql: &mut Sql, subject: &str, max: u32, window_ms: i64) -> Result<(), ApiError> {
+    let now = now_ms();
+    let query = "SELECT count(*), coalesce(min(at), ?2) FROM login_attempts WHERE subject = ?1 AND at > ?3";
+    let row = sql.first(query, params![subject, now, now - window_ms])?.ok_or(ApiError::NotFound)?;
+    let (tries, oldest): (u32, i64) = (row.get(0)?, row.get(1)?);
+    if tries < max {
+        return Ok(());
+    }
+    let wait_ms = oldest + window_ms - now;
+    Err(ApiError::TooManyAttempts(u64::try_from(wait_ms / 1000 + 1).unwrap_or(1)))
+}
+
 /// Counts an attempt against a subject before the password is looked at, so that guesses sent at
 /// the same moment count too.
 ///
@@ -212,13 +228,7 @@ pub fn use_setup_token(sql: &mut Sql, token_hash: &[u8], password_hash: &str) ->
 pub fn reserve_attempt(sql: &mut Sql, subject: &str, max: u32, window_ms: i64) -> Result<(), ApiError> {
     let now = now_ms();
     sql.execute("DELETE FROM login_attempts WHERE at <= ?1", params![now - window_ms])?;
-    let query = "SELECT count(*), coalesce(min(at), ?2) FROM login_attempts WHERE subject = ?1";
-    let row = sql.first(query, params![subject, now])?.ok_or(ApiError::NotFound)?;
-    let (tries, oldest): (u32, i64) = (row.get(0)?, row.get(1)?);
-    if tries >= max {
-        let wait_ms = oldest + window_ms - now;
-        return Err(ApiError::TooManyAttempts(u64::try_from(wait_ms / 1000 + 1).unwrap_or(1)));
-    }
+    may_attempt(sql, subject, max, window_ms)?;
     sql.execute("INSERT INTO login_attempts (subject, at) VALUES (?1, ?2)", params![subject, now])?;
     Ok(())
 }

@@ -1,10 +1,12 @@
 //! Albums and trips. There are none while the schema is older than they are.
 
+use std::collections::HashMap;
+
 use super::migrations::{self, ALBUMS};
-use super::now_ms;
-use super::photos::{self, Order, PageQuery, PhotoRow};
+use super::photos::{self, PhotoRow};
 use super::sql::{DbResult, Row, Sql, Value};
 use super::visibility::{Scope, Viewer};
+use super::{in_parts, now_ms};
 use crate::model::{AlbumBody, AlbumKind, Visibility};
 use crate::params;
 
@@ -91,32 +93,42 @@ pub fn list(sql: &mut Sql, viewer: Viewer, mine: bool) -> DbResult<Vec<AlbumRow>
     sql.query(&query, &values)?.iter().map(album).collect()
 }
 
-/// How many photos of an album a viewer may list, and the first of them.
+/// How many photos of each album a viewer may list, and the first of them, by the album's row id; albums without any are
+/// left out. However many albums there are, it takes as many queries.
 ///
 /// # Errors
 /// Those of the database.
-pub fn content(sql: &mut Sql, album: &AlbumRow, viewer: Viewer) -> DbResult<(u64, Option<PhotoRow>)> {
-    let query = PageQuery {
-        viewer,
-        scope: album.scope(),
-        order: Order::Album(album.id),
-        roll: None,
-        tag: None,
-        words: None,
-        film: None,
-        camera: None,
-        lens: None,
-        scanner: None,
-        before: None,
-        limit: 1,
-    };
-    let (first, _) = photos::page(sql, &query)?;
-    let mut wheres = super::visibility::Wheres::default();
-    viewer.listed(album.scope(), &mut wheres);
-    wheres.add("ap.album_id = ?", &[album.id.into()]);
-    let count =
-        format!("SELECT count(*) FROM photos p JOIN album_photos ap ON ap.photo_id = p.id{}", wheres.sql());
-    Ok((sql.value(&count, &wheres.values)?, first.into_iter().next()))
+pub fn contents(
+    sql: &mut Sql,
+    albums: &[AlbumRow],
+    viewer: Viewer,
+) -> DbResult<HashMap<i64, (u64, PhotoRow)>> {
+    let mut firsts = Vec::new();
+    for scope in [Scope::Collection, Scope::Shared] {
+        let ids: Vec<Value> = albums.iter().filter(|a| a.scope() == scope).map(|a| a.id.into()).collect();
+        if ids.is_empty() {
+            continue;
+        }
+        let mut wheres = super::visibility::Wheres::default();
+        viewer.listed(scope, &mut wheres);
+        wheres.add(&format!("ap.album_id IN ({})", vec!["?"; ids.len()].join(", ")), &ids);
+        let query = format!(
+            "SELECT album_id, photo_id, photos FROM
+                (SELECT ap.album_id, ap.photo_id, count(*) OVER (PARTITION BY ap.album_id) AS photos,
+                        row_number() OVER (PARTITION BY ap.album_id ORDER BY ap.position, p.id) AS place
+                 FROM photos p JOIN album_photos ap ON ap.photo_id = p.id{}) AS listed
+             WHERE place = 1",
+            wheres.sql()
+        );
+        for row in sql.query(&query, &wheres.values)? {
+            firsts.push((row.get::<i64>(0)?, row.get::<i64>(1)?, row.get::<u64>(2)?));
+        }
+    }
+    let ids: Vec<i64> = firsts.iter().map(|(_, photo, _)| *photo).collect();
+    let photos = photos::by_ids(sql, &ids)?;
+    let photos: HashMap<i64, &PhotoRow> = photos.iter().map(|row| (row.id, row)).collect();
+    let content = |(album, photo, count)| Some((album, (count, (*photos.get(&photo)?).clone())));
+    Ok(firsts.into_iter().filter_map(content).collect())
 }
 
 /// Adds an album under a key that the caller has drawn.
@@ -175,18 +187,23 @@ pub fn delete(sql: &mut Sql, id: i64) -> DbResult<()> {
 /// Those of the database.
 pub fn set_photos(sql: &mut Sql, id: i64, photo_ids: &[i64]) -> DbResult<()> {
     sql.execute("DELETE FROM album_photos WHERE album_id = ?1", params![id])?;
-    for (position, photo_id) in photo_ids.iter().enumerate() {
-        add(sql, id, *photo_id, position)?;
-    }
-    Ok(())
+    add(sql, id, 0, photo_ids)
 }
 
-fn add(sql: &mut Sql, id: i64, photo_id: i64, position: usize) -> DbResult<()> {
-    sql.execute(
-        "INSERT INTO album_photos (album_id, photo_id, position) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-        params![id, photo_id, position],
-    )?;
-    Ok(())
+/// Adds photos from a place on. One that is there already stays where it is.
+fn add(sql: &mut Sql, id: i64, first: i64, photo_ids: &[i64]) -> DbResult<()> {
+    let mut place = first;
+    in_parts(photo_ids, |photo_ids| {
+        let mut values: Vec<Value> = vec![id.into()];
+        for photo_id in photo_ids {
+            values.extend([Value::from(*photo_id), place.into()]);
+            place += 1;
+        }
+        let rows: Vec<String> =
+            (0..photo_ids.len()).map(|n| format!("(?1, ?{}, ?{})", 2 * n + 2, 2 * n + 3)).collect();
+        let insert = "INSERT INTO album_photos (album_id, photo_id, position) VALUES";
+        sql.execute(&format!("{insert} {} ON CONFLICT DO NOTHING", rows.join(", ")), &values).map(drop)
+    })
 }
 
 /// Adds photos at the end of an album of an account; an album that is not theirs, or not there, is left alone.
@@ -196,10 +213,7 @@ fn add(sql: &mut Sql, id: i64, photo_id: i64, position: usize) -> DbResult<()> {
 pub fn append(sql: &mut Sql, key: &str, owner_id: i64, photo_ids: &[i64]) -> DbResult<bool> {
     let Some(album) = by_key(sql, key)?.filter(|a| a.owner_id == owner_id) else { return Ok(false) };
     let last = "SELECT coalesce(max(position), -1) + 1 FROM album_photos WHERE album_id = ?1";
-    let start: i64 = sql.value(last, params![album.id])?;
-    let start = usize::try_from(start).unwrap_or_default();
-    for (offset, photo_id) in photo_ids.iter().enumerate() {
-        add(sql, album.id, *photo_id, start + offset)?;
-    }
+    let first = sql.value(last, params![album.id])?;
+    add(sql, album.id, first, photo_ids)?;
     Ok(true)
 }

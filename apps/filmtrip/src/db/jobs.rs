@@ -1,7 +1,7 @@
 //! The queue. A job is a row; a worker holds it by a lease, so one that is killed loses it to another.
 
-use super::sql::{DbResult, Row, Sql};
-use super::{now_ms, rfc3339};
+use super::sql::{DbResult, Row, Sql, Value};
+use super::{in_parts, now_ms, rfc3339};
 use crate::model::JobInfo;
 use crate::params;
 
@@ -20,19 +20,57 @@ pub struct Job {
     pub run_at: i64,
 }
 
+/// Which job a worker prefers. Workers that prefer different ones serve the queue side by side: then neither a batch of
+/// uploads keeps a photo in view that was made private, nor a thousand of those the uploads, and nothing waits for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prefers {
+    /// What takes something out of view. Deleting is short, and ends what moving an original begins.
+    Hiding,
+    /// Photos that somebody waits for.
+    Arriving,
+    /// What is due longest.
+    Oldest,
+}
+
+impl Prefers {
+    fn rank(self) -> &'static str {
+        match self {
+            Self::Hiding => {
+                "CASE kind WHEN 'discard' THEN 0 WHEN 'relocate' THEN 1 WHEN 'recheck' THEN 2 ELSE 3 END"
+            }
+            Self::Arriving => "CASE kind WHEN 'ingest' THEN 0 ELSE 1 END",
+            Self::Oldest => "run_at",
+        }
+    }
+}
+
+const INSERT: &str = "INSERT INTO jobs (kind, subject, run_at, created_at) VALUES";
+const AGAIN: &str = "ON CONFLICT (kind, subject) DO UPDATE
+    SET run_at = excluded.run_at, attempts = 0, error = NULL, failed_at = NULL
+    WHERE jobs.failed_at IS NOT NULL OR jobs.leased_until IS NOT NULL";
+
 /// Puts a job into the queue, due at `run_at` (ms). One that waits already stays as it is; one that was given up begins
 /// anew, and one that is running will run once more, since what it has looked at may have changed.
 ///
 /// # Errors
 /// Those of the database.
 pub fn enqueue(sql: &mut Sql, kind: &str, subject: &str, run_at: i64) -> DbResult<()> {
-    sql.execute(
-        "INSERT INTO jobs (kind, subject, run_at, created_at) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (kind, subject) DO UPDATE SET run_at = excluded.run_at, attempts = 0, error = NULL, failed_at = NULL
-         WHERE jobs.failed_at IS NOT NULL OR jobs.leased_until IS NOT NULL",
-        params![kind, subject, run_at, now_ms()],
-    )?;
+    let insert = format!("{INSERT} (?1, ?2, ?3, ?4) {AGAIN}");
+    sql.execute(&insert, params![kind, subject, run_at, now_ms()])?;
     Ok(())
+}
+
+/// Puts jobs of one kind into the queue, due now, as [`enqueue`] does.
+///
+/// # Errors
+/// Those of the database.
+pub fn enqueue_all(sql: &mut Sql, kind: &str, subjects: &[String]) -> DbResult<()> {
+    in_parts(subjects, |subjects| {
+        let rows: Vec<String> = (0..subjects.len()).map(|n| format!("(?1, ?{}, ?2, ?2)", n + 3)).collect();
+        let mut values = vec![Value::from(kind), now_ms().into()];
+        values.extend(subjects.iter().map(Value::from));
+        sql.execute(&format!("{INSERT} {} {AGAIN}", rows.join(", ")), &values).map(drop)
+    })
 }
 
 /// Puts a job into the queue that is due now, whatever was planned for it before.
@@ -56,19 +94,21 @@ pub fn any_due(sql: &mut Sql) -> DbResult<bool> {
     Ok(sql.first(query, params![now_ms()])?.is_some())
 }
 
-/// Takes the job that is due longest, until `lease_ms` from now. Call it inside a write transaction.
+/// Takes the job that a worker prefers, and of these the one that is due longest, until `lease_ms` from now. Call it
+/// inside a write transaction.
 ///
 /// # Errors
 /// Those of the database.
-pub fn take(sql: &mut Sql, worker: &str, lease_ms: i64) -> DbResult<Option<Job>> {
+pub fn take(sql: &mut Sql, prefers: Prefers, worker: &str, lease_ms: i64) -> DbResult<Option<Job>> {
     let now = now_ms();
-    let row = sql.first(
+    let query = format!(
         "UPDATE jobs SET leased_until = ?2, worker = ?3, attempts = attempts + 1 WHERE id =
             (SELECT id FROM jobs WHERE failed_at IS NULL AND run_at <= ?1 AND (leased_until IS NULL OR leased_until < ?1)
-             ORDER BY (CASE kind WHEN 'ingest' THEN 0 ELSE 1 END), run_at, id LIMIT 1)
+             ORDER BY ({}), run_at, id LIMIT 1)
          RETURNING id, kind, subject, attempts, run_at",
-        params![now, now + lease_ms, worker],
-    )?;
+        prefers.rank()
+    );
+    let row = sql.first(&query, params![now, now + lease_ms, worker])?;
     let job = |row: Row| {
         Ok(Job {
             id: row.get(0)?,
@@ -167,4 +207,44 @@ pub fn list(sql: &mut Sql) -> DbResult<Vec<JobInfo>> {
         })
     };
     sql.query(query, &[])?.iter().map(info).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::migrations;
+    use super::*;
+
+    #[test]
+    fn no_kind_of_job_waits_behind_all_of_another() {
+        let mut sql = Sql::Sqlite(rusqlite::Connection::open_in_memory().expect("memory"));
+        migrations::migrate(&mut sql, migrations::NEWEST).expect("schema");
+        let due = now_ms() - 10_000;
+        // A batch is on its way in; then a photo is made private, and others are deleted.
+        for (ms, kind, subject) in [
+            (0, "sweep", "all"),
+            (1, "ingest", "a"),
+            (2, "ingest", "b"),
+            (3, "ingest", "c"),
+            (4, "recheck", "d"),
+            (5, "relocate", "e"),
+            (6, "relocate", "f"),
+            (7, "discard", "g"),
+        ] {
+            enqueue(&mut sql, kind, subject, due + ms).expect("queued");
+        }
+        let mut taken = |prefers| {
+            let job = take(&mut sql, prefers, "w", 60_000).expect("taken");
+            job.map(|job| format!("{} {}", job.kind, job.subject)).unwrap_or_default()
+        };
+        assert_eq!(taken(Prefers::Hiding), "discard g");
+        assert_eq!(taken(Prefers::Hiding), "relocate e");
+        assert_eq!(taken(Prefers::Arriving), "ingest a");
+        assert_eq!(taken(Prefers::Oldest), "sweep all");
+        assert_eq!(taken(Prefers::Oldest), "ingest b");
+        assert_eq!(taken(Prefers::Hiding), "relocate f");
+        assert_eq!(taken(Prefers::Hiding), "recheck d");
+        // None of them is idle while there is work.
+        assert_eq!(taken(Prefers::Hiding), "ingest c");
+        assert_eq!(taken(Prefers::Arriving), "");
+    }
 }

@@ -11,6 +11,8 @@ pub mod photos;
 pub mod rolls;
 pub mod search;
 pub mod sql;
+#[cfg(test)]
+mod tests;
 pub mod uploads;
 mod url;
 pub mod visibility;
@@ -30,6 +32,8 @@ pub use url::DatabaseUrl;
 
 /// How long a writer waits for another one, such as the other release on the same file.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Most rows that one statement names.
+const PART: usize = 500;
 const POOL: usize = 6;
 /// A connection that was idle for longer is asked whether the server is still there.
 const STALE: Duration = Duration::from_millis(250);
@@ -50,6 +54,12 @@ pub fn rfc3339(ms: i64) -> String {
 /// `?first, ?first+1, ...`, as many as there are values.
 fn placeholders(first: usize, count: usize) -> String {
     (first..first + count).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ")
+}
+
+/// Runs a statement about many things in parts: its parameters are limited, and a part that is full has the same text
+/// each time.
+fn in_parts<T>(all: &[T], mut run: impl FnMut(&[T]) -> DbResult<()>) -> DbResult<()> {
+    all.chunks(PART).try_for_each(&mut run)
 }
 
 /// Opens a SQLite file, creating it only when asked.

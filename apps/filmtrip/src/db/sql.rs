@@ -206,6 +206,17 @@ impl fmt::Debug for Sql {
     }
 }
 
+#[cfg(test)]
+thread_local! {
+    static STATEMENTS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// How many statements this thread has run.
+#[cfg(test)]
+pub(super) fn statements() -> u64 {
+    STATEMENTS.get()
+}
+
 /// One writer at a time, on PostgreSQL too: then what is read in a write transaction cannot change under it, and
 /// counting before inserting (login attempts, duplicates) is right. Writes are short; photos are few.
 const WRITE_LOCK: i64 = 0x66_69_6c_6d_74_72_69_70;
@@ -231,6 +242,8 @@ impl Sql {
     /// # Errors
     /// What the database refused.
     pub fn execute(&mut self, sql: &str, params: &[Value]) -> DbResult<u64> {
+        #[cfg(test)]
+        STATEMENTS.set(STATEMENTS.get() + 1);
         match self {
             Self::Sqlite(conn) => {
                 let changed = conn.prepare_cached(sql)?.execute(rusqlite::params_from_iter(params))?;
@@ -248,6 +261,8 @@ impl Sql {
     /// # Errors
     /// What the database refused.
     pub fn query(&mut self, sql: &str, params: &[Value]) -> DbResult<Vec<Row>> {
+        #[cfg(test)]
+        STATEMENTS.set(STATEMENTS.get() + 1);
         match self {
             Self::Sqlite(conn) => {
                 let mut statement = conn.prepare_cached(sql)?;

@@ -163,6 +163,26 @@ pub fn done(sql: &mut Sql, id: i64, photo_id: i64, duplicate: bool, md5: Option<
     Ok(changed == 1)
 }
 
+/// The photo that an upload with this idempotency key became, and whether it was there before the first of them.
+///
+/// # Errors
+/// Those of the database.
+pub fn became(sql: &mut Sql, owner_id: i64, idempotency_key: &str) -> DbResult<Option<(i64, bool)>> {
+    // Only what a key may be made of comes here, `_` among it, which stands for any character: so the row is read.
+    let query = "SELECT photo_id, duplicate, about FROM uploads WHERE owner_id = ?1 AND state = 'done'
+                 AND photo_id IS NOT NULL AND about LIKE ?2 ORDER BY id";
+    let like = format!("%\"{idempotency_key}\"%");
+    for row in sql.query(query, params![owner_id, like])? {
+        let about: String = row.get(2)?;
+        let about: About =
+            serde_json::from_str(&about).map_err(|_| DbError::odd(2, "what its owner says"))?;
+        if about.idempotency_key.as_deref() == Some(idempotency_key) {
+            return Ok(Some((row.get(0)?, row.get(1)?)));
+        }
+    }
+    Ok(None)
+}
+
 /// Ends an upload with a refusal.
 ///
 /// # Errors
@@ -222,6 +242,16 @@ pub fn uses_object(sql: &mut Sql, backend: Backend, object: &str) -> DbResult<bo
     let query = "SELECT 1 FROM uploads WHERE backend = ?1 AND object_key = ?2
                  AND state IN ('receiving', 'pending', 'uploaded')";
     Ok(sql.first(query, params![backend.as_str(), object])?.is_some())
+}
+
+/// The signed upload that was to bring an object, and was taken for lost.
+///
+/// # Errors
+/// Those of the database.
+pub fn expired(sql: &mut Sql, backend: Backend, object: &str) -> DbResult<Option<UploadRow>> {
+    let query =
+        format!("SELECT {COLUMNS} FROM uploads WHERE backend = ?1 AND object_key = ?2 AND state = 'expired'");
+    sql.first(&query, params![backend.as_str(), object])?.as_ref().map(upload).transpose()
 }
 
 /// How many signed uploads have not arrived.

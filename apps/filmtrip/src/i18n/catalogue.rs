@@ -139,7 +139,7 @@ catalogue! {
     files: "Files (JPEG, PNG, WebP, TIFF)", "文件（JPEG、PNG、WebP、TIFF）";
     drop_here: "Drop photos here, or choose files", "把照片拖到这里，或选择文件";
     first_frame: "First frame", "起始格号";
-    first_frame_hint: "Frame numbers count up in the order of the file names.", "格号按文件名顺序依次递增。";
+    first_frame_hint: "Frame numbers count up from file to file.", "格号按文件顺序依次递增。";
     tags_hint: "Separated by commas", "用逗号分隔";
     visibility: "Who may see it", "可见范围";
     public: "Everybody", "公开";

@@ -26,6 +26,9 @@ pub struct About {
     pub album: Option<String>,
     /// Store it although the account has the same file already.
     pub keep_duplicate: bool,
+    /// The client's own name for this one photo: 16 to 64 letters, digits, `-` or `_`. Sending the file again with the
+    /// same one, because the answer was lost, gives the photo that it became, also with `keep_duplicate`.
+    pub idempotency_key: Option<String>,
 }
 
 /// What may be uploaded, and how.

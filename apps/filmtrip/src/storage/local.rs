@@ -49,7 +49,9 @@ impl Local {
                 return Err(StorageError::NotMounted(root.to_owned()));
             }
             fs::create_dir_all(root).map_err(failed)?;
-            File::create(&marker).map_err(failed)?;
+            // Without it a folder with photos counts as not mounted: it must survive a power cut.
+            File::create(&marker).and_then(|marker| marker.sync_all()).map_err(failed)?;
+            sync(root).map_err(failed)?;
         }
         for folder in ["originals", "variants", "tmp"] {
             fs::create_dir_all(root.join(folder)).map_err(failed)?;
@@ -121,27 +123,36 @@ impl Local {
     /// Moves a file of this folder's file system to its name, durably.
     pub(super) fn adopt(&self, file: &Path, name: &str) -> io::Result<()> {
         let to = self.path(name);
-        let folder = self.folder_of(&to)?;
+        fs::create_dir_all(self.folder_of(&to))?;
         File::open(file)?.sync_all()?;
         fs::rename(file, &to)?;
-        File::open(folder)?.sync_all()
+        self.sync_up(&to)
     }
 
     /// Writes a file under a temporary name first, so that there is never half of it.
     pub(super) fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
         let to = self.path(name);
-        let folder = self.folder_of(&to)?;
+        fs::create_dir_all(self.folder_of(&to))?;
         let mut file = self.temporary()?;
         file.write_all(content)?;
         file.as_file().sync_all()?;
         file.persist(&to).map_err(|e| e.error)?;
-        File::open(folder)?.sync_all()
+        self.sync_up(&to)
     }
 
-    fn folder_of(&self, path: &Path) -> io::Result<PathBuf> {
-        let folder = path.parent().unwrap_or(&self.root).to_owned();
-        fs::create_dir_all(&folder)?;
-        Ok(folder)
+    fn folder_of<'a>(&'a self, path: &'a Path) -> &'a Path {
+        path.parent().unwrap_or(&self.root)
+    }
+
+    /// The folders whose entries a file needs to be found again: its own, and all above it up to the root.
+    fn folders<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = &'a Path> {
+        self.folder_of(path).ancestors().take_while(|folder| folder.starts_with(&self.root))
+    }
+
+    /// Makes a new file durable with the folders that it may be the first in. All of them each time: whoever made one a
+    /// moment ago may not be done with it, and a folder that has not changed costs next to nothing.
+    fn sync_up(&self, path: &Path) -> io::Result<()> {
+        self.folders(path).try_for_each(sync)
     }
 
     pub(super) async fn read(&self, name: &str) -> Result<Content, ObjectError> {
@@ -179,6 +190,10 @@ impl Local {
     }
 }
 
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
 fn remove_any(path: &Path) -> io::Result<()> {
     if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
 }
@@ -193,6 +208,17 @@ fn gone(result: io::Result<()>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_folder_above_a_file_is_made_durable_with_it() {
+        let dir = tempfile::tempdir().expect("dir");
+        let storage = Local::open(dir.path(), false).expect("fresh");
+        let path = storage.path("variants/ab/key/thumb.jpg");
+        let folders: Vec<PathBuf> = storage.folders(&path).map(Path::to_owned).collect();
+        assert_eq!(folders, ["variants/ab/key", "variants/ab", "variants", ""].map(|f| dir.path().join(f)));
+        storage.write("variants/ab/key/thumb.jpg", b"x").expect("writes");
+        assert_eq!(fs::read(path).expect("reads"), b"x");
+    }
 
     #[test]
     fn folder_without_its_marker_is_refused_once_there_are_photos() {

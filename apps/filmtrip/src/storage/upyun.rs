@@ -20,8 +20,10 @@ const CHUNK: usize = 256 * 1024;
 const CDN_ANSWER: Duration = Duration::from_secs(20);
 /// Health does not ask a remote service more often.
 const FRESH: Duration = Duration::from_secs(10);
-/// How long a signed URL of a domain with hot-link protection is good. Pages are not cached, images for a day.
-const TOKEN_LIFE: Duration = Duration::from_secs(2 * 86_400);
+const DAY: u64 = 86_400;
+/// How long a signed URL of a domain with hot-link protection is good at least: readers of the feed show its photos for
+/// some days.
+const TOKEN_DAYS: u64 = 7;
 
 /// What FilmTrip needs of Upyun.
 pub struct Upyun {
@@ -42,6 +44,13 @@ pub struct Upyun {
 
 fn failed(error: &Error) -> ObjectError {
     ObjectError::Failed(error.to_string())
+}
+
+/// Until when a URL that is signed now is good. The same all day long: else each page would have addresses of its own, and
+/// no browser would find in its cache what it has shown before.
+fn good_until(now: SystemTime) -> SystemTime {
+    let seconds = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    SystemTime::UNIX_EPOCH + Duration::from_secs((seconds.div_ceil(DAY) + TOKEN_DAYS) * DAY)
 }
 
 fn slash(name: &str) -> String {
@@ -97,13 +106,13 @@ impl Upyun {
     /// Where a size of an object is: the CDN makes it by the style of that name. `index` is as in [`VARIANTS`].
     #[must_use]
     pub fn style_url(&self, object: &str, index: usize, webp: bool) -> String {
+        self.cdn.signed(&self.plain_url(object, index, webp), good_until(SystemTime::now()))
+    }
+
+    /// The same without a token.
+    fn plain_url(&self, object: &str, index: usize, webp: bool) -> String {
         let style = self.styles.as_ref().map_or(VARIANTS[index].0, |styles| styles[index].as_str());
-        let url = if webp {
-            self.cdn.style_with(object, style, "/format/webp")
-        } else {
-            self.cdn.style(object, style)
-        };
-        self.cdn.signed(&url, SystemTime::now() + TOKEN_LIFE)
+        if webp { self.cdn.style_with(object, style, "/format/webp") } else { self.cdn.style(object, style) }
     }
 
     /// Reads a size from the CDN, as a visitor's browser would.
@@ -224,7 +233,8 @@ impl Upyun {
         let mut urls = vec![self.cdn.original(object)];
         for index in 0..VARIANTS.len() {
             for webp in [false, true] {
-                urls.push(self.style_url(object, index, webp));
+                // The caches know an address without its token.
+                urls.push(self.plain_url(object, index, webp));
             }
         }
         self.client.purge(&urls).await.map(drop).map_err(|e| failed(&e))
@@ -243,5 +253,19 @@ impl Upyun {
             *probed = Some((Instant::now(), answer.clone()));
         }
         answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signed_address_stays_the_same_for_a_day_and_is_good_for_a_week() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let (morning, night) = (at(20_000 * DAY + 1), at(20_001 * DAY));
+        assert_eq!(good_until(morning), good_until(night));
+        assert_eq!(good_until(night), at(20_008 * DAY));
+        assert_eq!(good_until(at(20_001 * DAY + 1)), at(20_009 * DAY));
     }
 }

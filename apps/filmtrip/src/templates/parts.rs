@@ -137,7 +137,7 @@ fn frame(texts: &Texts, photo: &Photo, context: &str, index: usize, frames: bool
     let sizes = format!("(max-width: 40rem) {vw}vw, {rem}rem");
     let large = &photo.images.large;
     html! {
-        a class={ "frame s" (step) } href=(photo_path(&photo.key, context))
+        a class={ "frame s" (step) } id={ "p-" (photo.key) } href=(photo_path(&photo.key, context))
             data-large=(large.url) data-webp=[large.webp.as_deref()] data-w=(large.width) data-h=(large.height)
             data-hash=[photo.thumbhash.as_deref()] {
             (picture(&photo.images.thumb, Some(&photo.images.preview), &sizes, &alt(texts, photo), index > 5))

@@ -76,8 +76,8 @@ fn upload(texts: &Texts, view: &Studio<'_>) -> Markup {
                 (csrf(view.session))
                 div.pair {
                     label { (texts.roll) (roll_menu(view.rolls, view.roll, &[("", texts.no_roll)])) }
-                    label data-script hidden { (texts.first_frame)
-                        input type="number" inputmode="numeric" name="frame" min="0" max="100000" disabled
+                    label { (texts.first_frame)
+                        input type="number" inputmode="numeric" name="frame" min="0" max=(u32::MAX)
                             aria-describedby="frame-hint"; }
                     label { (texts.visibility) (visibility(texts, Some(Visibility::Public), false)) }
                     label { (texts.tags)
@@ -86,7 +86,7 @@ fn upload(texts: &Texts, view: &Studio<'_>) -> Markup {
                         label { (texts.album) (album_menu(albums, texts.no_album)) }
                     }
                 }
-                p.hint #frame-hint data-script hidden { (texts.first_frame_hint) }
+                p.hint #frame-hint { (texts.first_frame_hint) }
                 details {
                     summary { (texts.upload_again) }
                     div.fields {

@@ -1,6 +1,7 @@
 //! Deleting objects. Whether anything refers to one is asked of the database, and again just before it is deleted.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Done, Kind};
 use crate::db::now_ms;
@@ -15,6 +16,10 @@ use crate::storage::{Backend, StoredObject, is_key, names};
 
 /// How long after a form has run out an upload by it may still end.
 pub(super) const FORM_GRACE_MS: i64 = 10 * 60 * 1000;
+
+/// How often, and after which pauses, an object is looked for that is being deleted, before the job is put off.
+const GONE_TRIES: u32 = 20;
+const GONE_PAUSE: Duration = Duration::from_millis(250);
 
 /// The subject of a job that deletes an original.
 pub(super) fn object(object: &StoredObject) -> String {
@@ -122,6 +127,32 @@ pub(crate) fn discard_original(
     Ok(())
 }
 
+/// Whether an object is what an upload brought that was taken for lost: the store may have been the wrong one, or out of
+/// reach, until its form had run out. Then it becomes its owner's photo after all.
+async fn late(api: &Arc<Api>, backend: Backend, object: &str) -> Result<bool, ApiError> {
+    let name = object.to_owned();
+    let Some(upload) = api.db.call(move |sql| Ok(uploads::expired(sql, backend, &name)?)).await? else {
+        return Ok(false);
+    };
+    if api.storage.head(backend, object).await?.is_none() {
+        return Ok(false);
+    }
+    tracing::info!("upload {} arrived after it was taken for lost", upload.key);
+    super::arrived(api, &upload).await
+}
+
+/// Waits until an object is gone: Upyun deletes some time after it was asked to. A cache that is emptied before would be
+/// filled again by the next visitor, and show the photo for minutes.
+async fn gone(api: &Api, object: &str) -> Result<(), ApiError> {
+    for _ in 0..GONE_TRIES {
+        if api.storage.head(Backend::Upyun, object).await?.is_none() {
+            return Ok(());
+        }
+        tokio::time::sleep(GONE_PAUSE).await;
+    }
+    Err(ApiError::Store(format!("{object} is not deleted yet")))
+}
+
 /// Deletes what a subject names, unless something refers to it.
 pub(super) async fn discard(api: &Arc<Api>, subject: &str) -> Result<Done, ApiError> {
     let mut parts = subject.splitn(3, ' ');
@@ -141,12 +172,17 @@ pub(super) async fn discard(api: &Arc<Api>, subject: &str) -> Result<Done, ApiEr
                 tracing::warn!("{name} is in use again and stays");
                 return Ok(Done::Finished);
             }
+            if late(api, backend, &name).await? {
+                return Ok(Done::Finished);
+            }
             api.storage.delete(backend, &name).await?;
             if backend == Backend::Upyun
                 && let Some(upyun) = &api.storage.upyun
-                && let Err(e) = upyun.purge(&name).await
             {
-                tracing::warn!("the CDN may show {name} for some minutes: {e}");
+                gone(api, &name).await?;
+                if let Err(e) = upyun.purge(&name).await {
+                    tracing::warn!("the CDN may show {name} for some minutes: {e}");
+                }
             }
         }
         Some("variants") if is_key(&name) => {

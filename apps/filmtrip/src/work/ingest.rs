@@ -11,6 +11,7 @@ use crate::error::ApiError;
 use crate::intake::{self, Arrived};
 use crate::model::{UploadState, Visibility};
 use crate::routes::api::Api;
+use crate::storage::{Backend, Meta};
 
 async fn find(api: &Api, key: &str) -> Result<Option<UploadRow>, ApiError> {
     let key = key.to_owned();
@@ -47,11 +48,16 @@ pub fn recheck_later(sql: &mut Sql, upload: &UploadRow) -> Result<(), ApiError> 
     Ok(Kind::Recheck.enqueue(sql, &upload.key, upload.expires_at + FORM_GRACE_MS)?)
 }
 
+/// What is known of an object that must be there. Its absence says nothing of the file: a wrong bucket, or a store that
+/// has forgotten for a moment, answers the same.
+async fn there(api: &Api, backend: Backend, name: &str) -> Result<Meta, ApiError> {
+    let meta = api.storage.head(backend, name).await?;
+    meta.ok_or_else(|| ApiError::Store(format!("{name} is not in the object store")))
+}
+
 async fn make(api: &Arc<Api>, upload: &UploadRow) -> Result<(), ApiError> {
     let object = &upload.object;
-    let meta = api.storage.head(object.backend, &object.name).await?;
-    let meta =
-        meta.ok_or_else(|| ApiError::BadImage("the file is not in the object store any more".to_owned()))?;
+    let meta = there(api, object.backend, &object.name).await?;
     if meta.bytes > api.config.max_upload_bytes {
         return Err(ApiError::TooLarge(api.config.max_upload_bytes));
     }
@@ -108,10 +114,8 @@ pub(super) async fn recheck(api: &Arc<Api>, key: &str) -> Result<Done, ApiError>
     let Some(photo) = photo.filter(|photo| photo.object == upload.object.name) else {
         return Ok(Done::Finished);
     };
-    let meta = api.storage.head(photo.backend, &photo.object).await?;
-    let same =
-        meta.is_some_and(|meta| meta.bytes == photo.bytes && (meta.md5.is_none() || meta.md5 == photo.md5));
-    if same {
+    let meta = there(api, photo.backend, &photo.object).await?;
+    if meta.bytes == photo.bytes && (meta.md5.is_none() || meta.md5 == photo.md5) {
         return Ok(Done::Finished);
     }
     tracing::error!(

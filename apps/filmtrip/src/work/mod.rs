@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::db::jobs::{self, Job};
+use crate::db::jobs::{self, Job, Prefers};
 use crate::db::now_ms;
 use crate::db::sql::{DbResult, Sql};
 use crate::error::ApiError;
@@ -25,8 +25,8 @@ pub use discard::{abandon, discard_photo, discard_upload};
 pub use ingest::recheck_later;
 pub(crate) use sweep::arrived;
 
-/// Workers of an instance. The image work itself is capped elsewhere; this many may wait for the network.
-const WORKERS: usize = 3;
+/// The workers of an instance. The image work itself is capped elsewhere; this many may wait for the network.
+const WORKERS: [Prefers; 3] = [Prefers::Hiding, Prefers::Arriving, Prefers::Oldest];
 /// How long an idle worker waits before it looks for jobs of other instances.
 const POLL: Duration = Duration::from_secs(1);
 /// Tries of a job before it is given up and shown to the admins.
@@ -74,6 +74,14 @@ impl Kind {
     pub fn enqueue(self, sql: &mut Sql, subject: &str, run_at: i64) -> DbResult<()> {
         jobs::enqueue(sql, self.as_str(), subject, run_at)
     }
+
+    /// Puts jobs of this kind into the queue, due now. Call [`Queue::wake`] after the commit.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn enqueue_all(self, sql: &mut Sql, subjects: &[String]) -> DbResult<()> {
+        jobs::enqueue_all(sql, self.as_str(), subjects)
+    }
 }
 
 /// What came of a job.
@@ -107,9 +115,9 @@ impl Queue {
 /// Starts the workers. They end after [`Queue::stop`], each when its job is done.
 pub fn start(api: &Arc<Api>) -> tokio::task::JoinSet<()> {
     let mut workers = tokio::task::JoinSet::new();
-    for _ in 0..WORKERS {
+    for prefers in WORKERS {
         let api = Arc::clone(api);
-        workers.spawn(async move { work(&api).await });
+        workers.spawn(async move { work(&api, prefers).await });
     }
     let first = Arc::clone(api);
     workers.spawn(async move {
@@ -124,7 +132,7 @@ pub fn start(api: &Arc<Api>) -> tokio::task::JoinSet<()> {
     workers
 }
 
-async fn work(api: &Arc<Api>) {
+async fn work(api: &Arc<Api>, prefers: Prefers) {
     let name = new_key();
     let lease_ms = i64::try_from(api.config.job_lease.as_millis()).unwrap_or(i64::MAX / 2);
     while !api.queue.stop.load(Ordering::Relaxed) {
@@ -133,7 +141,7 @@ async fn work(api: &Arc<Api>) {
             if !jobs::any_due(sql)? {
                 return Ok(None);
             }
-            sql.in_transaction(|sql| Ok(jobs::take(sql, &worker, lease_ms)?))
+            sql.in_transaction(|sql| Ok(jobs::take(sql, prefers, &worker, lease_ms)?))
         };
         match api.db.call(take).await {
             Ok(Some(job)) => {

@@ -1,6 +1,7 @@
 // Everything by keyboard alone.
 import assert from "node:assert/strict";
-import { EMAIL, env, PASSWORD, until, visitor } from "./kit.mjs";
+import { api, EMAIL, env, PASSWORD, photo, queued, until, upload, visitor } from "./kit.mjs";
+import { page as owner } from "./studio.mjs";
 
 const focused = (page) => page.evaluate(() => document.activeElement?.getAttribute("href") ?? document.activeElement?.className);
 
@@ -48,6 +49,32 @@ export async function grid() {
   await viewer.waitFor();
   await page.reload();
   assert.ok(await page.locator("article.photo").isVisible());
+  await context.close();
+}
+
+/** The viewer goes on where the page of the list ends, and closes on the page where the photo is. */
+export async function pastThePage() {
+  const context = await visitor({ storageState: await owner.context().storageState() });
+  const page = await context.newPage();
+  await page.goto(`${env.SITE_LOCAL}/admin`);
+  await upload(page, photo(...Array.from({ length: 20 }, (_, i) => 20 + i)));
+  await queued(page, "done", 20);
+  await page.goto(`${env.SITE_LOCAL}/`);
+  const shown = await page.locator(".frame").count();
+  const all = (await api(page, "/api/photos?limit=100")).photos.map((p) => p.key);
+  assert.ok(all.length > shown, "the list has one page only");
+  await page.locator(".frame").first().click();
+  const viewer = page.getByRole("dialog");
+  await viewer.waitFor();
+  await page.keyboard.press("End");
+  await until("the next page to be known", async () => !(await viewer.getByRole("button", { name: "Next" }).isDisabled()));
+  await page.keyboard.press("ArrowRight");
+  await page.waitForURL(`**/p/${all[shown]}*`);
+  await page.keyboard.press("Escape");
+  await page.waitForURL(`**before=**#p-${all[shown]}`);
+  assert.ok(await page.locator(`#p-${all[shown]}`).isVisible());
+  await page.goBack();
+  await until("the first page", async () => new URL(page.url()).search === "");
   await context.close();
 }
 

@@ -1,5 +1,6 @@
 // What the steps share: the browser, and an eye on everything that a page complains of.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 
@@ -26,6 +27,18 @@ export async function visitor(options = {}, watched = true) {
     page.on("pageerror", (error) => complaints.push(`${page.url()}: ${error.message}`));
   });
   return context;
+}
+
+const checker = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+
+/** What axe-core has against a page by WCAG 2.2, A and AA: rule and place. */
+export async function axe(page) {
+  await page.evaluate(checker);
+  const { violations, passes } = await page.evaluate(() =>
+    globalThis.axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] }),
+  );
+  assert.ok(passes.length > 5, "axe-core looked at nothing");
+  return violations.flatMap((v) => v.nodes.map((node) => `${v.id}: ${node.target.join(" ")}`));
 }
 
 /** Names of the sample photos. */

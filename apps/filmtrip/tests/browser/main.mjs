@@ -16,6 +16,7 @@ const steps = [
   visitors.flagsOffAndOn,
   visitors.shareAndFeed,
   keyboard.grid,
+  keyboard.pastThePage,
   keyboard.forms,
   visitors.withoutScript,
   looks.everyPage,

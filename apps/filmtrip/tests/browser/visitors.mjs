@@ -132,11 +132,13 @@ export async function withoutScript() {
   // The plain form uploads, the plain boxes edit.
   const before = await count(page);
   await plain.goto(`${env.SITE_LOCAL}/admin`);
-  assert.ok(await plain.getByLabel("First frame").isHidden());
-  await plain.locator("input[type=file]").setInputFiles(photo(14));
+  await plain.getByLabel("First frame").fill("7");
+  await plain.locator("input[type=file]").setInputFiles([photo(14), photo(15)]);
   await plain.getByRole("button", { name: "Upload photos" }).click();
   await plain.waitForURL("**notice=uploaded");
-  assert.equal(await count(page), before + 1);
+  assert.equal(await count(page), before + 2);
+  const frames = (await api(page, "/api/photos?order=newest")).photos.slice(0, 2).map((p) => p.frame);
+  assert.deepEqual(frames.sort(), [7, 8], "frames count up without script, too");
   await plain.locator(".pick input").nth(0).check();
   await plain.getByLabel("Add tags").fill("plain");
   await plain.getByRole("button", { name: "Apply" }).click();

@@ -146,6 +146,13 @@ const TABLE: &[(&str, &str, &str, [u16; 4])] = &[
     ("/logout", "POST", "/logout", [303, 303, 303, 303]),
 ];
 
+/// Every address of the table that is read, for a public photo, a private one, and a private album.
+pub(crate) fn readable(public: &str, private: &str, album: &str) -> Vec<String> {
+    let read = TABLE.iter().filter(|(_, method, ..)| *method == "GET");
+    let path = |path: &str| path.replace("PUB", public).replace("PRIV", private).replace("ALBUM", album);
+    read.map(|(_, _, address, _)| path(address)).collect()
+}
+
 /// The JSON that a route of the API takes. The photo it is about stands behind the question mark.
 fn json_body(path: &str) -> String {
     let (path, photo) = path.split_once('?').unwrap_or((path, ""));

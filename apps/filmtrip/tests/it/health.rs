@@ -39,6 +39,11 @@ fn vanished_media_folder_fails_health_and_its_return_mends_it() {
     assert_eq!(status, 503);
     assert_eq!((&body["storage"]["status"], &body["database"]["status"]), (&"failed".into(), &"ok".into()));
     assert!(body["storage"]["error"].as_str().expect("why").contains("mounted"));
+    // Who comes through a proxy learns that it is down, not what the machine looks like.
+    let stranger = client.send("GET", "/api/health", &[("x-forwarded-for", "203.0.113.7")], &[]);
+    let told = stranger.body_json();
+    assert_eq!((stranger.status, &told["storage"]["status"]), (503, &"failed".into()));
+    assert!(told["storage"].get("error").is_none(), "{told}");
     let admin = app.login(ADMIN);
     assert_eq!(admin.upload(&[], &[&jpeg(1)]).status, 500, "an upload went into the wrong folder");
     std::fs::remove_dir(site.media()).expect("empty");

@@ -23,11 +23,12 @@ fn migrate_prints_what_it_applied_and_status_changes_nothing() {
     let site = Site::empty();
     let first = "applied 0001 base\napplied 0002 rolls\napplied 0003 captions\napplied 0004 catalogue\n";
     assert_eq!(site.ok(&["migrate", "--to", "4"]), format!("{first}schema 4\n"));
-    let status = format!("schema 4, newest known 5, oldest usable 4\n{first}pending 0005 albums\n");
+    let pending = "pending 0005 albums\npending 0006 uploads_by_photo\n";
+    let status = format!("schema 4, newest known 6, oldest usable 4\n{first}{pending}");
     assert_eq!(site.ok(&["migrate", "--status"]), status);
     assert_eq!(site.ok(&["migrate", "--status"]), status);
-    assert_eq!(site.ok(&["migrate"]), "applied 0005 albums\nschema 5\n");
-    assert_eq!(site.ok(&["migrate"]), "schema 5, nothing to do\n");
+    assert_eq!(site.ok(&["migrate"]), "applied 0005 albums\napplied 0006 uploads_by_photo\nschema 6\n");
+    assert_eq!(site.ok(&["migrate"]), "schema 6, nothing to do\n");
     assert_eq!(site.run(&["migrate", "--to", "2"], &[]).status.code(), Some(2));
     assert_eq!(site.run(&["migrate", "--to", "9"], &[]).status.code(), Some(2));
 }
@@ -86,14 +87,14 @@ fn code_runs_on_a_schema_newer_than_it_knows() {
         .batch(
             "ALTER TABLE photos ADD COLUMN rating INTEGER NOT NULL DEFAULT 0;
              CREATE TABLE comments (id INTEGER PRIMARY KEY, text TEXT NOT NULL);
-             INSERT INTO schema_migrations VALUES (6, 'comments', 1, 0);",
+             INSERT INTO schema_migrations VALUES (90, 'comments', 1, 0);",
         )
         .expect("later migration");
     let app = site.serve();
     let admin = app.login(ADMIN);
     let photo = admin.photo(&[], &jpeg(1));
     assert_eq!(admin.get(photo["images"]["thumb"]["url"].as_str().expect("url")).status, 200);
-    assert_eq!(admin.get("/api/health").body_json()["schema"], 6);
+    assert_eq!(admin.get("/api/health").body_json()["schema"], 90);
     let gone = admin.json("DELETE", &format!("/api/photos/{}", key(&photo)), "");
     assert_eq!(gone.status, 204);
     let auto = site.start("serve", &[("FILMTRIP_AUTO_MIGRATE", "true")]);

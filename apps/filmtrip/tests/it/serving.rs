@@ -131,6 +131,7 @@ fn wrong_settings_stop_the_start_and_name_the_variable() {
         ("api", "UPYUN_IMAGE_PROCESSING_ENABLED", "true"),
         ("web", "FILMTRIP_API_URL", "not a url"),
         ("serve", "FILMTRIP_MEDIA_DIR", "/proc/nowhere"),
+        ("serve", "FILMTRIP_WATERMARK", "no-such.png"),
     ];
     for (role, variable, value) in cases {
         let output = site.run(&[role], &[(variable, value)]);

@@ -1,6 +1,6 @@
 //! Logging in, staying logged in, and requests made by others in one's name.
 
-use super::support::{ADMIN, OWNER, PASSWORD, Site};
+use super::support::{ADMIN, OWNER, PASSWORD, Site, jpeg, key};
 
 fn body(email: &str, password: &str) -> String {
     serde_json::json!({"email": email, "password": password}).to_string()
@@ -58,6 +58,50 @@ fn guessing_is_stopped_across_instances_and_others_can_still_log_in() {
         assert!((1..=900).contains(&wait));
     }
     app_login_works(&one);
+}
+
+#[test]
+fn guesses_from_many_addresses_count_together() {
+    let site = Site::new();
+    site.account(OWNER, "user");
+    let app = site.serve();
+    let from = |address: &str, email: &str, password: &str| {
+        let headers = [("content-type", "application/json"), ("x-forwarded-for", address)];
+        app.client().send("POST", "/api/auth/login", &headers, body(email, password).as_bytes()).status
+    };
+    assert_eq!(from("203.0.113.1", ADMIN, "guessing it"), 401);
+    // As often again from everywhere: whatever is counted without the address.
+    let again = "INSERT INTO login_attempts (subject, at) SELECT subject, at FROM login_attempts
+                 WHERE subject NOT LIKE '%203.0.113.1%'";
+    for _ in 0..7 {
+        site.sql().execute(again, &[]).expect("attempts");
+    }
+    assert_eq!(from("203.0.113.2", ADMIN, PASSWORD), 429, "a right guess came through after a hundred");
+    assert_eq!(from("203.0.113.2", OWNER, PASSWORD), 200);
+}
+
+#[test]
+fn short_links_cannot_be_guessed_one_after_the_other() {
+    let site = Site::new();
+    let app = site.serve();
+    let admin = app.login(ADMIN);
+    let photo = admin.photo(&[("visibility", "unlisted")], &jpeg(1));
+    let short = admin.json("POST", &format!("/api/photos/{}/short", key(&photo)), "").body_json();
+    let short = short["path"].as_str().expect("path").to_owned();
+    let from = |address: &str, path: &str| {
+        app.client().send("GET", path, &[("x-forwarded-for", address)], b"").status
+    };
+    for letter in ('a'..='z').chain('2'..='5') {
+        assert_eq!(from("203.0.113.1", &format!("/api/short/aaaaaaa{letter}")), 404);
+    }
+    for path in [short.clone(), format!("/api{}", short.replace("/s/", "/short/"))] {
+        assert_eq!(from("203.0.113.1", &path), 429, "{path}");
+        assert!(from("203.0.113.2", &path) < 400, "{path}: others are not kept from it");
+    }
+    // A link that leads somewhere is no guess.
+    for _ in 0..40 {
+        assert_eq!(from("203.0.113.3", &short), 307);
+    }
 }
 
 fn app_login_works(app: &super::support::App) {

@@ -2,12 +2,14 @@
 //! also be slow, broken off or forged, which a library client would not let a test be.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Cursor, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use exif::experimental::Writer;
+use exif::{Field, In, Tag, Value as Exif};
 use filmtrip::db::DatabaseUrl;
 use filmtrip::db::sql::Sql;
 use filmtrip::images::sample;
@@ -325,6 +327,34 @@ pub(crate) fn multipart(fields: &[(&str, &str)], files: &[&[u8]]) -> Vec<u8> {
 /// A small photograph.
 pub(crate) fn jpeg(seed: u64) -> Vec<u8> {
     sample::photo(160, 120, seed).expect("sample")
+}
+
+/// A JPEG with segments more, right behind its start.
+pub(crate) fn jpeg_with(seed: u64, segments: &[(u8, &[u8])]) -> Vec<u8> {
+    let plain = sample::photo(640, 427, seed).expect("sample");
+    let mut out = plain[..2].to_vec();
+    for (marker, payload) in segments {
+        let length = u16::try_from(payload.len() + 2).expect("short");
+        out.extend([&[0xFF, *marker], &length.to_be_bytes()[..], payload].concat());
+    }
+    out.extend_from_slice(&plain[2..]);
+    out
+}
+
+/// A text in EXIF.
+pub(crate) fn ascii(text: &str) -> Exif {
+    Exif::Ascii(vec![text.as_bytes().to_vec()])
+}
+
+/// The payload of a segment of EXIF.
+pub(crate) fn exif_segment(fields: &[(Tag, Exif)]) -> Vec<u8> {
+    let field = |(tag, value): &(Tag, Exif)| Field { tag: *tag, ifd_num: In::PRIMARY, value: value.clone() };
+    let fields: Vec<Field> = fields.iter().map(field).collect();
+    let mut writer = Writer::new();
+    fields.iter().for_each(|field| writer.push_field(field));
+    let mut block = Cursor::new(Vec::new());
+    writer.write(&mut block, true).expect("exif");
+    [b"Exif\0\0".to_vec(), block.into_inner()].concat()
 }
 
 /// Key of a photo's JSON.

@@ -4,6 +4,7 @@ use std::io::Cursor;
 use std::time::{Duration, Instant};
 
 use image::{ImageFormat, Rgb, RgbImage};
+use serde_json::json;
 
 use super::support::{ADMIN, OTHER, OWNER, Site, files, jpeg, key};
 use super::upyun::until;
@@ -197,13 +198,53 @@ fn a_batch_keeps_the_good_files_and_names_the_bad_one() {
     let site = Site::new();
     let app = site.serve();
     let admin = app.login(ADMIN);
-    let reply = admin.upload(&[("title", "Batch")], &[&jpeg(1), b"no image at all..", &jpeg(2)]);
+    let about = [("title", "Batch"), ("frame", "4294967290")];
+    let reply = admin.upload(&about, &[&jpeg(1), b"no image at all..", &jpeg(2)]);
     assert_eq!(reply.status, 201);
     let body = reply.body_json();
     assert_eq!(body["photos"].as_array().expect("photos").len(), 2);
     assert_eq!(body["photos"][1]["title"], "Batch");
+    // Counted up, without a cap, over the one that was refused: the last is where it is on the film.
+    assert_eq!(
+        (&body["photos"][0]["frame"], &body["photos"][1]["frame"]),
+        (&json!(4294967290_u32), &json!(4294967292_u32))
+    );
     assert_eq!(body["refused"][0]["index"], 1);
     assert_eq!(body["refused"][0]["code"], "unsupported_type");
+}
+
+#[test]
+fn a_file_sent_again_after_a_lost_answer_is_the_same_photo() {
+    let site = Site::new();
+    let app = site.serve();
+    let admin = app.login(ADMIN);
+    let once = |key: &str, file: &[u8]| {
+        let about = [("keep_duplicate", "true"), ("idempotency_key", key)];
+        let reply = admin.upload(&about, &[file]);
+        (reply.status, reply.body_json()["photos"][0].clone())
+    };
+    let (file, stored) = (jpeg(1), files(&site.media()).len());
+    let (status, first) = once("lost_answer-00001", &file);
+    assert_eq!((status, &first["duplicate"]), (201, &json!(false)));
+    let after = files(&site.media()).len();
+    assert!(after > stored);
+    assert_eq!(once("lost_answer-00001", &file).1["key"], first["key"]);
+    // `_` is no wildcard; another name is another photo, and another account's names are its own.
+    let (status, second) = once("lost-answer-00001", &file);
+    assert_eq!(status, 201);
+    assert_ne!(second["key"], first["key"]);
+    assert_eq!(admin.get("/api/photos").body_json()["photos"].as_array().expect("list").len(), 2);
+    // Two at the same moment.
+    let both = std::thread::scope(|scope| {
+        let send = || scope.spawn(|| once("at-the-same-moment", &file).1["key"].clone());
+        let (one, two) = (send(), send());
+        (one.join().expect("one"), two.join().expect("two"))
+    });
+    assert_eq!(both.0, both.1);
+    assert_eq!(admin.get("/api/photos").body_json()["photos"].as_array().expect("list").len(), 3);
+    for wrong in ["short", "with a blank in it..", "%%%%%%%%%%%%%%%%%%"] {
+        assert_eq!(once(wrong, &file).0, 400, "{wrong}");
+    }
 }
 
 #[test]

@@ -36,9 +36,14 @@ impl Rig {
         Self { site: Site::new(), emulator, runtime, port }
     }
 
+    /// Where the bucket tells of uploads.
+    pub(crate) fn notify_url(&self) -> String {
+        format!("http://127.0.0.1:{}/api/storage/callback", self.port)
+    }
+
     /// The environment of a service that uses the bucket.
     pub(crate) fn env(&self, direct: bool, processing: bool) -> Vec<(String, String)> {
-        let notify = format!("http://127.0.0.1:{}/api/storage/callback", self.port);
+        let notify = self.notify_url();
         let pairs = [
             ("PORT", self.port.to_string()),
             ("UPYUN_BUCKET", BUCKET.to_owned()),
@@ -89,7 +94,7 @@ impl Rig {
 
     /// Forges a notice of an upload in a way.
     pub(crate) fn forge(&self, forgery: safelight_upyun_emulator::Forgery, fields: &Value) {
-        let url = format!("http://127.0.0.1:{}/api/storage/callback", self.port);
+        let url = self.notify_url();
         let fields = fields.as_object().expect("fields");
         self.runtime.block_on(self.emulator.forge_callback(&url, OPERATOR, forgery, fields));
     }
@@ -98,6 +103,12 @@ impl Rig {
     pub(crate) fn hurry(&self, kind: &str) {
         let query = format!("UPDATE jobs SET run_at = 1 WHERE kind = '{kind}'");
         assert!(self.site.sql().execute(&query, &[]).expect("jobs") > 0, "there is no {kind} to hurry");
+    }
+
+    /// How many jobs of a kind there are.
+    pub(crate) fn left(&self, kind: &str) -> u64 {
+        let query = format!("SELECT count(*) FROM jobs WHERE kind = '{kind}'");
+        self.site.sql().value(&query, &[]).expect("jobs")
     }
 
     /// A signed upload of a file.

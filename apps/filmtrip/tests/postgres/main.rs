@@ -12,6 +12,8 @@ mod direct_faults;
 mod health;
 #[path = "../it/kills.rs"]
 mod kills;
+#[path = "../it/lists.rs"]
+mod lists;
 #[path = "../it/pages.rs"]
 mod pages;
 #[path = "../it/postgres.rs"]

@@ -12,9 +12,12 @@ export function numbers(first: number | null, count: number): (number | null)[] 
   return Array.from({ length: count }, (_, index) => (first === null ? null : first + index));
 }
 
+/** The largest number that the server keeps. */
+const LARGEST = 2 ** 32 - 1;
+
 /** A whole number of a field, none when it is empty or no such number. */
 export function whole(text: string): number | null {
-  return /^\d{1,6}$/.test(text.trim()) ? Number(text) : null;
+  return /^\d{1,10}$/.test(text.trim()) && Number(text) <= LARGEST ? Number(text) : null;
 }
 
 /** Texts separated by commas, Chinese ones too. */

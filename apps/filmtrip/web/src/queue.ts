@@ -10,6 +10,8 @@ export interface About {
   tags: string[];
   album: string | null;
   keep_duplicate: boolean;
+  /** Names this one sending of a file: sent again after a lost answer, it is the same photo. Not in old kept items. */
+  idempotency_key?: string;
 }
 
 /** A form for the object store. */

@@ -194,6 +194,7 @@ export function fields(about: About): [string, string][] {
     ["tags", about.tags.join(",")],
     ["album", about.album ?? ""],
     ["keep_duplicate", about.keep_duplicate ? "true" : ""],
+    ["idempotency_key", about.idempotency_key ?? ""],
   ];
   return all.filter(([, value]) => value !== "");
 }

@@ -70,10 +70,6 @@ class Uploader {
     const drop = this.form.querySelector<HTMLElement>(".drop");
     const submit = this.form.querySelector<HTMLButtonElement>("button:not([type])");
     if (!input || !drop || !submit) return;
-    for (const hidden of this.form.querySelectorAll<HTMLElement>("[data-script]")) {
-      hidden.hidden = false;
-      hidden.querySelector("input")?.removeAttribute("disabled");
-    }
     const label = drop.querySelector("span");
     if (label) label.textContent = this.say("drop");
     const word = submit.textContent ?? "";
@@ -143,7 +139,7 @@ class Uploader {
   }
 
   private async add(files: File[]): Promise<void> {
-    const shared: Omit<About, "frame"> = {
+    const shared: Omit<About, "frame" | "idempotency_key"> = {
       title: this.field("title").trim(),
       caption: this.field("caption").trim(),
       visibility: this.field("visibility"),
@@ -154,14 +150,15 @@ class Uploader {
     };
     const frames = numbers(whole(this.field("frame")), files.length);
     for (const [index, file] of files.entries()) {
+      // In the order of the batch, also when read back.
+      const id = `${this.owner}-${String(this.count++).padStart(5, "0")}`;
       const item: Item = {
-        // In the order of the batch, also when read back.
-        id: `${this.owner}-${String(this.count++).padStart(5, "0")}`,
+        id,
         owner: this.owner,
         name: file.name,
         size: file.size,
         type: mediaType(file),
-        about: { ...shared, frame: frames[index] ?? null },
+        about: { ...shared, frame: frames[index] ?? null, idempotency_key: id },
         state: "waiting",
         tries: 0,
         directFailures: 0,

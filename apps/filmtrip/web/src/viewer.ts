@@ -33,8 +33,20 @@ export function viewer(): void {
   });
 }
 
+/** How many photos before the end of what is known the next page of the list is fetched. */
+const AHEAD = 4;
+
+/** The address of the list's next page, when there is one. */
+function following(list: Document): string | null {
+  return list.querySelector<HTMLAnchorElement>(".pager a[rel=next]")?.href ?? null;
+}
+
 function build(links: HTMLAnchorElement[], say: (name: string) => string): (index: number) => void {
   let index = 0;
+  let more = following(document);
+  let fetching = false;
+  /** Photos of later pages of the list, and the address of theirs. */
+  const later = new Map<HTMLAnchorElement, string>();
   let pushed = false;
   let listPath = location.href;
   let shown = 0;
@@ -66,7 +78,6 @@ function build(links: HTMLAnchorElement[], say: (name: string) => string): (inde
     index = to;
     const turn = ++shown;
     const alt = link.querySelector("img")?.alt ?? "";
-    const text = fill(say("position"), { n: index + 1, m: links.length });
     stage.querySelector("canvas")?.remove();
     stage.querySelector(".failed")?.remove();
     const soft = paint(link.dataset["hash"] ?? "");
@@ -89,10 +100,9 @@ function build(links: HTMLAnchorElement[], say: (name: string) => string): (inde
       else stage.append(make("p", { className: "failed", textContent: say("failed") }));
     };
     image.src = link.dataset["webp"] ?? link.dataset["large"] ?? "";
-    position.textContent = `${index + 1} / ${links.length}`;
-    live.textContent = `${text}: ${alt}`;
-    previous.disabled = destination("ArrowLeft", index, links.length) === null;
-    next.disabled = destination("ArrowRight", index, links.length) === null;
+    place();
+    live.textContent = `${fill(say("position"), { n: index + 1, m: count() })}: ${alt}`;
+    if (index >= links.length - AHEAD) void extend();
     for (const near of [index + 1, index - 1]) preload(links[near]);
     if (pushed) history.replaceState({ viewer: index }, "", link.href);
     else {
@@ -102,6 +112,36 @@ function build(links: HTMLAnchorElement[], say: (name: string) => string): (inde
     }
     if (!panel.hidden) void fillPanel(link, turn);
     if (!dialog.open) dialog.showModal();
+  };
+
+  const count = (): string => `${links.length}${more ? "+" : ""}`;
+
+  const place = (): void => {
+    position.textContent = `${index + 1} / ${count()}`;
+    previous.disabled = destination("ArrowLeft", index, links.length) === null;
+    next.disabled = destination("ArrowRight", index, links.length) === null;
+  };
+
+  // The list goes on where its page ends.
+  const extend = async (): Promise<void> => {
+    if (!more || fetching) return;
+    fetching = true;
+    const address = more;
+    try {
+      const answer = await fetch(address);
+      if (answer.ok) {
+        const list = new DOMParser().parseFromString(await answer.text(), "text/html");
+        for (const link of list.querySelectorAll<HTMLAnchorElement>(".grid[data-viewer] a.frame")) {
+          later.set(link, address);
+          links.push(link);
+        }
+        more = following(list);
+        if (dialog.open) place();
+      }
+    } catch {
+      // Without a connection the list ends here; the next step asks again.
+    }
+    fetching = false;
   };
 
   const press = (key: string): void => {
@@ -148,6 +188,16 @@ function build(links: HTMLAnchorElement[], say: (name: string) => string): (inde
   dialog.addEventListener("close", () => {
     image.removeAttribute("src");
     const link = links[index];
+    const page = link && later.get(link);
+    if (link && page) {
+      // To the photo in its list; Back leads to the page that the viewer was opened on.
+      pushed = false;
+      const at = new URL(page);
+      at.hash = link.id;
+      if (location.href === listPath) location.assign(at);
+      else location.replace(at);
+      return;
+    }
     const focus = (): void => {
       link?.focus({ preventScroll: true });
       link?.scrollIntoView({ block: "nearest" });

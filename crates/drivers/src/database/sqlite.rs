@@ -219,6 +219,10 @@ impl Database for Sqlite {
         self.blocking("look at the database", |this, op| this.status_now(op)).await
     }
 
+    fn explain_back_up(&self, target: &Path) -> String {
+        format!("sqlite3_backup {} {}  # online, then synced to disk", self.path.display(), target.display())
+    }
+
     async fn back_up(&self, target: &Path) -> Result<Backup, DatabaseError> {
         let target = target.to_owned();
         self.blocking("back up", move |this, op| this.back_up_now(op, &target)).await

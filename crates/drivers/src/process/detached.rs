@@ -292,6 +292,14 @@ impl ProcessManager for Detached {
         Ok(found)
     }
 
+    async fn pids(&self, name: &str) -> Result<Vec<u32>, HostError> {
+        let record = self.record(name)?;
+        if !record.exists() {
+            return Ok(Vec::new());
+        }
+        Ok(read(name, &record)?.app_now().map_or_else(Vec::new, |app| group::members(&app)))
+    }
+
     async fn logs(&self, name: &str) -> Result<Option<LogFiles>, HostError> {
         let record = self.record(name)?;
         let order = record.order().map_err(|e| HostError::io(format!("read the record of {name}"), &e))?;
@@ -306,7 +314,7 @@ impl ProcessManager for Detached {
             Cmd::new(shim).display(),
             spec.cwd.display(),
             spec.env.len(),
-            Cmd::new(spec.argv.clone()).display()
+            spec.shown()
         )
     }
 }

@@ -7,10 +7,10 @@
 //! variables of all apps, ours too, to `dump.pm2`.)
 
 use super::{
-    log_files,
+    group, log_files,
     pm2_list::{self, Entry},
     pm2_rpc,
-    record::make_private_dir,
+    record::{Known, make_private_dir},
     resolve_program, validate_name, validate_spec,
 };
 use crate::host::{LocalHost, proc};
@@ -394,6 +394,12 @@ impl ProcessManager for Pm2 {
         Ok(found)
     }
 
+    async fn pids(&self, name: &str) -> Result<Vec<u32>, HostError> {
+        let pid = self.find(name).await?.and_then(|entry| entry.status().pid);
+        // PM2 makes each app the leader of a session of its own.
+        Ok(pid.and_then(Known::now).map_or_else(Vec::new, |app| group::members(&app)))
+    }
+
     async fn logs(&self, name: &str) -> Result<Option<LogFiles>, HostError> {
         Ok(self.find(name).await?.and_then(|entry| {
             Some(LogFiles { stdout: entry.pm2_env.pm_out_log_path?, stderr: entry.pm2_env.pm_err_log_path? })
@@ -409,7 +415,7 @@ impl ProcessManager for Pm2 {
             spec.name,
             spec.cwd.display(),
             spec.env.len(),
-            Cmd::new(spec.argv.clone()).display()
+            spec.shown()
         )
     }
 }

@@ -121,7 +121,8 @@ async fn look(spec: &CheckSpec, ctx: &CheckContext) -> Finding {
         }
     }
     let max = ctx.config.checks.cpu_max_percent;
-    let judged = tightest.map_or(whole, |(p, _)| p);
+    // A group that is idle has little of a host that others keep busy.
+    let judged = tightest.map_or(whole, |(p, _)| p.max(whole));
     // 100 says that any load is fine: a host that is meant to be busy.
     let outcome = if max < 100.0 && judged >= max {
         Outcome::Fail
@@ -259,6 +260,18 @@ mod tests {
         let f = w.one(Cpu).await;
         assert_eq!((f.outcome, value(&f, "busy")), (Outcome::Fail, "98.0 %"));
         assert_eq!(value(&f, "whole host"), "5.0 %");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_control_group_on_a_busy_host_does_not_pass() {
+        let mut w = world("cpu  0 0 0 0 0 0 0 0\n", "cpu  97 0 0 3 0 0 0 0\n");
+        w.host = w
+            .host
+            .file("/proc/self/cgroup", "0::/app\n")
+            .file("/sys/fs/cgroup/app/cpu.max", "50000 100000\n")
+            .file("/sys/fs/cgroup/app/cpu.stat", "usage_usec 0\nuser_usec 0\n");
+        let f = w.one(Cpu).await;
+        assert_eq!((f.outcome, value(&f, "busy")), (Outcome::Fail, "97.0 %"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -27,7 +27,10 @@ impl Check for Variables {
 }
 
 fn look(spec: &CheckSpec, ctx: &CheckContext) -> Finding {
-    let required = &ctx.env.required;
+    // A journey without its secret cannot run: better found here than when users have been moved.
+    let mut required = ctx.env.required.clone();
+    required.extend(ctx.config.journeys.secrets.values().filter(|v| !ctx.env.required.contains(v)).cloned());
+    let required = &required;
     let env = &ctx.env_name;
     let Some(path) = &ctx.env.env_file else {
         if required.is_empty() {
@@ -147,6 +150,18 @@ mod tests {
         assert_eq!((f.outcome, f.summary.en.as_str()), (Outcome::Fail, "not set: TOKEN, BUCKET"));
         assert_eq!(value(&f, "there, but empty"), "TOKEN");
         assert!(!serde_json::to_string(&f).unwrap().contains("hunter2"));
+    }
+
+    #[tokio::test]
+    async fn the_secrets_of_journeys_are_required_too() {
+        let mut w = World::from_toml(
+            "[app]\nname = \"a\"\n[[service]]\nname = \"web\"\ncommand = \"x\"\npath = \"/\"\n\
+             [journeys]\nsecrets = { password = \"ADMIN_PASSWORD\", token = \"TOKEN\" }\n\
+             [env.production]\nurl = \"https://example.com\"\nenv-file = \".env\"\nrequired = [\"TOKEN\"]\n",
+        );
+        w.env_file = Ok(EnvFile::parse(b"TOKEN=1\n").unwrap());
+        let f = w.one(Variables).await;
+        assert_eq!((f.outcome, f.summary.en.as_str()), (Outcome::Fail, "not set: ADMIN_PASSWORD"));
     }
 
     #[tokio::test]

@@ -120,15 +120,20 @@ async fn host(spec: &CheckSpec, ctx: &CheckContext, parts: &UrlParts) -> Vec<Fin
             Err(e) if nothing_deployed_yet(ctx, target, &e) => {
                 skipped(spec, subject, nothing_deployed_text())
             }
-            // Safelight is to serve it from now on: what is judged before the deploy is the files.
-            Err(e) if ctx.env.tls.is_some() && ctx.state.current.is_none() => skipped(
-                spec,
-                subject,
-                crate::text!(
-                    "{e}; this deploy brings the certificate, whose files are looked at instead",
-                    "{e}；证书由本次部署启用，这里改为检查证书文件"
-                ),
-            ),
+            // Safelight is to serve it from now on: what is judged before the deploy is the files. Only for an address at
+            // which nobody speaks TLS yet; one that was not reached is not known.
+            Err(e @ (NetError::Refused | NetError::Protocol(_)))
+                if ctx.env.tls.is_some() && ctx.state.current.is_none() =>
+            {
+                skipped(
+                    spec,
+                    subject,
+                    crate::text!(
+                        "{e}; this deploy brings the certificate, whose files are looked at instead",
+                        "{e}；证书由本次部署启用，这里改为检查证书文件"
+                    ),
+                )
+            }
             Err(e) => no_answer(spec, subject, name, *addr, &e),
         }
     })

@@ -174,6 +174,18 @@ async fn before_a_first_deploy_the_files_are_judged_in_place_of_what_is_not_serv
 }
 
 #[tokio::test]
+async fn before_a_first_deploy_an_address_that_was_not_reached_is_unknown() {
+    for e in [NetError::Timeout, NetError::Unreachable("no route".into())] {
+        let mut w = with_files(Ok(file(&["filmtrip.cn"], -30, 60)));
+        w.net.certificates.insert(ADDR.parse().unwrap(), Err(e.clone()));
+        assert_eq!(outcomes(&w).await[0], Outcome::Unknown, "{e}");
+    }
+    let mut w = with_files(Ok(file(&["filmtrip.cn"], -30, 60)));
+    w.net.certificates.insert(ADDR.parse().unwrap(), Err(NetError::Refused));
+    assert_eq!(outcomes(&w).await[0], Outcome::Skipped);
+}
+
+#[tokio::test]
 async fn files_that_cannot_be_served_names_they_lack_and_a_missing_listener_fail_with_what_to_do() {
     use Outcome::{Fail, Pass, Skipped};
     let (what, help) = (Text::new("is gone", "不存在"), Text::new("correct the path", "请改正路径"));

@@ -68,6 +68,22 @@ fn judge(
         return skipped(spec, url, nothing_deployed_text())
             .with_fact(Text::new("status", "状态码"), status.to_string());
     }
+    // The proxy's word for a host that it does not know: one that this deploy adds could never pass otherwise.
+    if status == 421 {
+        let summary = crate::text!(
+            "no route leads to {url} yet; a deploy adds it",
+            "尚无路由指向 {url}；部署后才会加上"
+        );
+        let finding = Finding::new(spec, url, Outcome::Warn, summary).with_limit(
+            Text::new("status", "状态码"),
+            status.to_string(),
+            "200-399",
+        );
+        return finding.with_help(Text::new(
+            "nothing to do when this address is new; if users had it before, `safelight proxy state` shows what is routed",
+            "若该地址是新增的，无需处理；若此前已在使用，请用 `safelight proxy state` 查看当前路由",
+        ));
+    }
     let downgraded = url.starts_with("https://")
         && (300..400).contains(&status)
         && a.location.as_deref().is_some_and(|l| l.starts_with("http://"));
@@ -133,6 +149,12 @@ mod tests {
         let mut w = World::at(url);
         w.net.gets.insert(url.to_owned(), answer);
         w
+    }
+
+    #[tokio::test]
+    async fn an_address_that_a_deploy_adds_is_a_warning() {
+        let w = world("https://new.filmtrip.cn", Ok(http(421))).deployed();
+        assert_eq!(w.one(Answers).await.outcome, Outcome::Warn);
     }
 
     #[tokio::test]

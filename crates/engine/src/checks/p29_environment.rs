@@ -1,13 +1,15 @@
 //! P29: is the environment of the running release kept, so that a rollback brings it back?
-//! Compares hashes only; no value is looked at.
+//! What is kept is read and hashed: a record of it brings nothing back. No value is shown.
 
-use super::support::{skipped, unknown};
+use super::support::{skipped, unknown, unknown_host};
 use crate::{
     check::{Check, CheckContext, CheckSpec},
+    driver::{env::hex, host::HostErrorKind},
     finding::{Finding, Outcome},
     text::Text,
 };
 use async_trait::async_trait;
+use sha2::{Digest as _, Sha256};
 
 /// The check.
 #[derive(Clone, Copy, Debug)]
@@ -26,11 +28,11 @@ impl Check for EnvironmentKept {
     }
 
     async fn run(&self, ctx: &CheckContext) -> Vec<Finding> {
-        vec![look(&self.spec(), ctx)]
+        vec![look(&self.spec(), ctx).await]
     }
 }
 
-fn look(spec: &CheckSpec, ctx: &CheckContext) -> Finding {
+async fn look(spec: &CheckSpec, ctx: &CheckContext) -> Finding {
     let env = &ctx.env_name;
     let Some(path) = &ctx.env.env_file else {
         return skipped(
@@ -85,6 +87,15 @@ fn look(spec: &CheckSpec, ctx: &CheckContext) -> Finding {
         }
     };
     let same = *kept == file.sha256;
+    let copy = ctx.state.env_dir.join(format!("{kept}.env"));
+    match ctx.host.read(&copy).await {
+        Ok(bytes) if hex(&Sha256::digest(&bytes)) == *kept => {}
+        Ok(_) => return lost(spec, &subject, id, &copy, same, Text::new("is damaged", "已损坏")),
+        Err(e) if e.kind == HostErrorKind::NotFound => {
+            return lost(spec, &subject, id, &copy, same, Text::new("is gone", "已丢失"));
+        }
+        Err(e) => return unknown_host(spec, &subject, &e),
+    }
     let summary = if same {
         crate::text!("release {id} keeps this very environment", "版本 {id} 已保存同一份环境")
     } else {
@@ -98,6 +109,34 @@ fn look(spec: &CheckSpec, ctx: &CheckContext) -> Finding {
         .with_fact(Text::new("SHA-256 of the file now", "当前文件的 SHA-256"), short(&file.sha256))
 }
 
+/// The copy that a rollback would need cannot serve. Where the file is still the same, this deploy keeps it again.
+fn lost(spec: &CheckSpec, subject: &str, id: &str, copy: &std::path::Path, same: bool, how: Text) -> Finding {
+    let (en, zh, at) = (&how.en, &how.zh, copy.display());
+    let outcome = if same { Outcome::Warn } else { Outcome::Fail };
+    let summary = crate::text!(
+        "the environment kept with release {id} {en}: a rollback to it cannot start",
+        "版本 {id} 保存的环境{zh}：回滚到它将无法启动"
+    );
+    let help = if same {
+        crate::text!(
+            "{subject} is the same file still: this deploy keeps it again",
+            "{subject} 仍是同一份文件：本次部署会重新保存"
+        )
+    } else {
+        crate::text!(
+            "put the file that {id} was deployed with back at {at} (mode 0600), from a backup or from the running process (`tr '\\0' '\\n' < /proc/<pid>/environ`)",
+            "从备份或运行中的进程（`tr '\\0' '\\n' < /proc/<pid>/environ`）找回 {id} 部署时的文件，放回 {at}（权限 0600）"
+        )
+    };
+    Finding::new(spec, subject, outcome, summary)
+        .with_limit(
+            Text::new("environment kept", "已保存的环境"),
+            how.en.clone(),
+            "readable, with its SHA-256",
+        )
+        .with_help(help)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,17 +147,49 @@ mod tests {
         let mut w = World::new("env-file = \".env\"\n").deployed();
         w.env_file = Ok(EnvFile::parse(b"TOKEN=hunter2\n").unwrap());
         w.state.current.as_mut().unwrap().env_sha256 = kept.map(str::to_owned);
+        w.state.env_dir = "/var/lib/safelight/env".into();
         w
+    }
+
+    fn kept(w: World, content: &[u8]) -> World {
+        let sha = EnvFile::parse(content).unwrap().sha256;
+        World { host: w.host.clone().file(format!("/var/lib/safelight/env/{sha}.env"), content), ..w }
     }
 
     #[tokio::test]
     async fn a_kept_environment_passes_whether_or_not_it_changes() {
         let sha = EnvFile::parse(b"TOKEN=hunter2\n").unwrap().sha256;
-        let f = world(Some(&sha)).one(EnvironmentKept).await;
+        let f = kept(world(Some(&sha)), b"TOKEN=hunter2\n").one(EnvironmentKept).await;
         assert_eq!((f.outcome, f.summary.en.contains("very environment")), (Outcome::Pass, true));
-        let f = world(Some("abc")).one(EnvironmentKept).await;
+        let before = EnvFile::parse(b"TOKEN=before\n").unwrap().sha256;
+        let f = kept(world(Some(&before)), b"TOKEN=before\n").one(EnvironmentKept).await;
         assert_eq!((f.outcome, f.summary.en.contains("changes it")), (Outcome::Pass, true));
         assert!(!serde_json::to_string(&f).unwrap().contains("hunter2"));
+    }
+
+    #[tokio::test]
+    async fn a_copy_that_is_gone_damaged_or_unreadable_is_no_backup() {
+        let before = EnvFile::parse(b"TOKEN=before\n").unwrap().sha256;
+        let at = format!("/var/lib/safelight/env/{before}.env");
+        let gone = |kind| {
+            let w = world(Some(&before));
+            World { host: w.host.clone().broken_file(&at, kind), ..w }
+        };
+        let f = gone(HostErrorKind::NotFound).one(EnvironmentKept).await;
+        assert_eq!((f.outcome, f.summary.en.contains("is gone")), (Outcome::Fail, true), "{f:?}");
+        let f = gone(HostErrorKind::Permission).one(EnvironmentKept).await;
+        assert_eq!(f.outcome, Outcome::Unknown);
+        let w = world(Some(&before));
+        let w = World { host: w.host.clone().file(&at, "TOKEN=cut"), ..w };
+        let f = w.one(EnvironmentKept).await;
+        assert_eq!((f.outcome, f.summary.en.contains("is damaged")), (Outcome::Fail, true), "{f:?}");
+        assert!(!serde_json::to_string(&f).unwrap().contains("cut"));
+        // The file that it was made from is still there: this deploy keeps it again.
+        let now = EnvFile::parse(b"TOKEN=hunter2\n").unwrap().sha256;
+        let w = world(Some(&now));
+        let at = format!("/var/lib/safelight/env/{now}.env");
+        let w = World { host: w.host.clone().broken_file(&at, HostErrorKind::NotFound), ..w };
+        assert_eq!(w.one(EnvironmentKept).await.outcome, Outcome::Warn);
     }
 
     #[tokio::test]

@@ -245,7 +245,8 @@ pub struct Watch {
     pub journeys_every: Span,
     /// Share of requests answered 5xx or not at all that is a breach, 0 to 1.
     pub max_error_rate: f64,
-    /// Fewer requests than this in one look say nothing about the error rate.
+    /// Requests are added up over the looks until there are this many; then error rate and latency are judged. Failures
+    /// that chance cannot explain count before: at 5 % three out of three.
     pub min_requests: u64,
     /// How many times the old release's median and 95th percentile the new one's may be.
     pub max_slowdown: f64,
@@ -259,6 +260,12 @@ pub struct Watch {
     pub max_severe_lines: u64,
     /// How many looks in a row must breach before the deploy is undone: one blip does not.
     pub breaches_to_undo: u32,
+    /// How long requests, processes, logs or journeys may be out of sight before the deploy is undone: a watch that does
+    /// not see is no watch.
+    pub max_blind: Span,
+    /// How long this release may keep the host over the limits of `[checks]` for CPU, memory and disk before it is undone.
+    /// A host that others keep there, or that was there before, is only told of.
+    pub max_overload: Span,
 }
 
 impl Default for Watch {
@@ -278,6 +285,8 @@ impl Default for Watch {
             ],
             max_severe_lines: 5,
             breaches_to_undo: 3,
+            max_blind: Span::secs(120),
+            max_overload: Span::secs(300),
         }
     }
 }

@@ -109,13 +109,7 @@ impl Validation<'_, '_> {
                 );
             }
         }
-        self.range("watch.max-error-rate", c.watch.max_error_rate, 0.0, 1.0);
-        if c.watch.breaches_to_undo == 0 {
-            self.add("watch.breaches-to-undo", Text::new("must be at least 1", "至少为 1"), None);
-        }
-        if c.watch.every.0.is_zero() {
-            self.add("watch.every", Text::new("must be longer than 0", "必须大于 0"), None);
-        }
+        self.watch(c);
         for (path, v) in [
             ("checks.cpu-max-percent", c.checks.cpu_max_percent),
             ("checks.memory-max-percent", c.checks.memory_max_percent),
@@ -129,6 +123,31 @@ impl Validation<'_, '_> {
         }
         self.risks(c);
         self.environments(c);
+    }
+
+    fn watch(&mut self, c: &Config) {
+        self.range("watch.max-error-rate", c.watch.max_error_rate, 0.0, 1.0);
+        if c.watch.breaches_to_undo == 0 {
+            self.add("watch.breaches-to-undo", Text::new("must be at least 1", "至少为 1"), None);
+        }
+        if c.watch.every.0.is_zero() {
+            self.add("watch.every", Text::new("must be longer than 0", "必须大于 0"), None);
+        }
+        for (i, p) in c.watch.severe_log_patterns.iter().enumerate() {
+            if let Err(e) = regex::Regex::new(p) {
+                // Several lines with a drawing; the last one says what is wrong.
+                let e = e.to_string();
+                let why = e.lines().last().unwrap_or_default().trim().trim_start_matches("error: ");
+                self.add(
+                    &format!("watch.severe-log-patterns.{i}"),
+                    crate::text!("`{p}` is not a regular expression: {why}", "`{p}` 不是正则表达式：{why}"),
+                    Some(Text::new(
+                        "put a `\\` before signs that mean themselves",
+                        "表示字面含义的符号前加 `\\`",
+                    )),
+                );
+            }
+        }
     }
 
     fn services(&mut self, c: &Config) {
@@ -285,6 +304,13 @@ impl Validation<'_, '_> {
                     &format!("env.{name}.resolvers.{i}"),
                     crate::text!("`{r}` is not the address of a DNS server", "`{r}` 不是 DNS 服务器地址"),
                     Some(Text::same("192.0.2.53, 192.0.2.53:5353")),
+                );
+            }
+            if let Some(at) = e.connect.as_ref().filter(|a| a.parse::<std::net::SocketAddr>().is_err()) {
+                self.add(
+                    &format!("env.{name}.connect"),
+                    crate::text!("`{at}` is not address:port", "`{at}` 不是 地址:端口"),
+                    Some(Text::same("127.0.0.1:8080, [::1]:8080")),
                 );
             }
             if let Some(tls) = &e.tls {

@@ -137,6 +137,11 @@ pub trait Database: Send + Sync {
     /// A half-written `target` never stays behind. The result has level [`BackupLevel::Fresh`].
     async fn back_up(&self, target: &Path) -> Result<Backup, DatabaseError>;
 
+    /// What [`Database::back_up`] would do, for `plan`.
+    fn explain_back_up(&self, target: &Path) -> String {
+        format!("copy to {}", target.display())
+    }
+
     /// Checks checksum and integrity, restores `backup` into `scratch` and queries it there.
     async fn prove(&self, backup: &Backup, scratch: &Path) -> Result<RestoreProof, DatabaseError>;
 

@@ -31,6 +31,9 @@ pub struct JourneyResult {
     pub ok: bool,
     /// Steps that ran.
     pub steps: usize,
+    /// Requests that it sent, with retries and redirects.
+    #[serde(default)]
+    pub requests: u64,
     /// Milliseconds in all.
     pub millis: u64,
     /// `file:line`, what was expected and what came, when it failed.

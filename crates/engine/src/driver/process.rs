@@ -1,6 +1,6 @@
 //! The user's process manager: PM2, or detached processes of our own.
 
-use super::host::HostError;
+use super::host::{Cmd, HostError};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
@@ -20,6 +20,15 @@ pub struct ProcessSpec {
     pub log_dir: PathBuf,
     /// How long it may take to end after SIGTERM before SIGKILL.
     pub stop_timeout: Duration,
+}
+
+impl ProcessSpec {
+    /// Its command line for people, with the port that it is told. Nothing else of its environment.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let port = self.env.get("PORT").map(|p| format!("PORT={p} ")).unwrap_or_default();
+        format!("{port}{}", Cmd::new(self.argv.clone()).display())
+    }
 }
 
 impl std::fmt::Debug for ProcessSpec {
@@ -89,6 +98,9 @@ pub trait ProcessManager: Send + Sync {
 
     /// All processes whose name begins with `prefix`. Those of other apps are never touched and never returned.
     async fn list(&self, prefix: &str) -> Result<Vec<ProcessStatus>, HostError>;
+
+    /// Every process of it that runs: the one that was started, and all that it has started since. Empty when none does.
+    async fn pids(&self, name: &str) -> Result<Vec<u32>, HostError>;
 
     /// Where it writes.
     async fn logs(&self, name: &str) -> Result<Option<LogFiles>, HostError>;

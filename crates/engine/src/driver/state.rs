@@ -47,4 +47,7 @@ pub struct HostState {
     pub proxy_listen_tls: Vec<std::net::SocketAddr>,
     /// Directory below which releases and backups are kept.
     pub data_dir: std::path::PathBuf,
+    /// Directory of the kept environments, one file for each: `<SHA-256>.env`.
+    #[serde(default)]
+    pub env_dir: std::path::PathBuf,
 }

@@ -80,6 +80,40 @@ pub struct RouteRules {
     pub certificates: Vec<CertificateFiles>,
 }
 
+/// A change of routing that has not been made, for `plan`.
+#[derive(Clone, Copy, Debug)]
+pub enum PlannedChange<'a> {
+    /// [`Traffic::set_candidate`]. `at` is an address whose port may not be known yet.
+    Try {
+        /// As there.
+        rules: &'a RouteRules,
+        /// Release id.
+        version: &'a str,
+        /// Where it will listen.
+        at: &'a str,
+    },
+    /// [`Traffic::switch`].
+    Move {
+        /// As there.
+        rules: &'a RouteRules,
+        /// Release id.
+        version: &'a str,
+        /// Where it will listen.
+        at: &'a str,
+        /// As there.
+        drain: Duration,
+    },
+    /// [`Traffic::hold`].
+    Hold {
+        /// As there.
+        limit: Duration,
+        /// As there.
+        queue: u32,
+    },
+    /// [`Traffic::release`].
+    Release,
+}
+
 /// The data plane. `app` is `name.environment`.
 #[async_trait]
 pub trait Traffic: Send + Sync {
@@ -103,12 +137,26 @@ pub trait Traffic: Send + Sync {
         target: &Target,
         drain: Duration,
     ) -> Result<Switched, HostError>;
+    /// The same where other services of the app end with it: their routes go in the moment in which this one's come.
+    async fn take_over(
+        &self,
+        app: &str,
+        service: &str,
+        rules: &RouteRules,
+        target: &Target,
+        drain: Duration,
+        from: &[String],
+    ) -> Result<Switched, HostError>;
+    /// All services of an app that have a route.
+    async fn services(&self, app: &str) -> Result<Vec<String>, HostError>;
     /// Takes the service out of routing altogether, after draining.
     async fn remove(&self, app: &str, service: &str) -> Result<(), HostError>;
     /// Holds new requests, at most `queue` of them for at most `limit`.
     async fn hold(&self, app: &str, service: &str, limit: Duration, queue: u32) -> Result<(), HostError>;
     /// Lets held requests go.
     async fn release(&self, app: &str, service: &str) -> Result<(), HostError>;
+    /// What such a change would be as a command that a person could give.
+    async fn explain(&self, app: &str, service: &str, change: PlannedChange<'_>) -> String;
     /// Counts by version.
     async fn counts(&self, app: &str, service: &str) -> Result<ServiceCounts, HostError>;
     /// Where users reach the proxy in plain HTTP.

@@ -1,6 +1,6 @@
 //! Assess and gate: may this deploy begin, and may it touch production now.
 
-use super::{Applied, HostWorld, Record, Step, StepError, store_failed, to_record};
+use super::{Applied, HostWorld, Step, StepError, store_failed, to_record};
 use safelight_engine::{
     check, checks,
     event::EventKind,
@@ -62,7 +62,9 @@ impl HostWorld {
         let ctx = self.ctx.checks(self.revision.clone()).await.map_err(store_failed)?;
         let again: Vec<_> =
             checks::all().into_iter().filter(|c| matches!(c.spec().id, "P2" | "P3" | "P6")).collect();
-        let mut findings = check::run_all(again, &ctx, |_| {}).await;
+        // What the watch will compare with is measured at the same time.
+        let (mut findings, before) =
+            tokio::join!(check::run_all(again, &ctx, |_| {}), self.before_the_release(run));
         apply_waivers(&mut findings, &self.ctx.config.waivers, ctx.now);
         if let Some(bad) = findings.iter().find(|f| f.outcome.blocks() && f.waiver.is_none()) {
             let (id, s) = (&bad.id, &bad.summary);
@@ -70,7 +72,7 @@ impl HostWorld {
             e.help.clone_from(&bad.help);
             return Err(e);
         }
-        Ok((Record::Null, Text::new("window open, resources as before", "窗口开放，资源正常")))
+        Ok((to_record(&before), Text::new("window open, resources as before", "窗口开放，资源正常")))
     }
 }
 

@@ -2,14 +2,21 @@
 
 mod assess;
 mod database;
+mod explain;
+mod patience;
 mod processes;
 mod rehearsal;
+mod resources;
 mod restore;
 mod retire;
+mod secrets;
+mod sides;
 mod stage;
 mod tidy;
 mod traffic;
 mod watch;
+
+pub(crate) use secrets::{redact, secret_values};
 
 use crate::{
     context::{Context, Emit},
@@ -28,6 +35,10 @@ use safelight_engine::{
     text::Text,
 };
 use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
 
 /// The world of one run.
 pub struct HostWorld {
@@ -37,6 +48,8 @@ pub struct HostWorld {
     pub emit: Emit,
     /// The revision that was asked for.
     pub revision: Option<String>,
+    /// Releases without a configuration of their own that were told of.
+    told: Arc<Mutex<BTreeSet<String>>>,
 }
 
 type Applied = Result<(Record, Text), StepError>;
@@ -66,10 +79,11 @@ impl World for HostWorld {
                 Action::DarkTest => self.dark_test(run, step).await,
                 Action::Promote { service } => self.promote(run, service).await,
                 Action::Exchange { service } => self.exchange(run, step, service).await,
+                Action::Close { service } => self.close(run, service).await,
                 Action::Verify => self.verify(run, step).await,
                 Action::RestoreDatabase { .. } => self.restore(run, step).await,
-                Action::Commit => self.commit(run).await,
-                Action::Watch => self.watch(run, stop).await,
+                Action::Commit => self.commit(run, step).await,
+                Action::Watch => self.new_side(run)?.watch(run, stop).await,
                 Action::Retire => self.retire(run).await,
                 Action::Prune => self.prune(run).await,
             }
@@ -106,6 +120,7 @@ impl World for HostWorld {
             Action::DarkTest => self.close_dark_route(run).await,
             Action::Promote { service } => self.undo_promote(run, service).await,
             Action::Exchange { service } => self.undo_exchange(run, service).await,
+            Action::Close { service } => self.undo_close(run, service).await,
             Action::RestoreDatabase { .. } => self.undo_restore(run, step, record).await,
             Action::Commit => self.undo_commit(run).await,
             Action::Retire => self.undo_retire(run, step).await,
@@ -115,6 +130,12 @@ impl World for HostWorld {
 }
 
 impl HostWorld {
+    /// The world of a run that works with `ctx`.
+    #[must_use]
+    pub fn new(ctx: Context, emit: Emit, revision: Option<String>) -> Self {
+        Self { ctx, emit, revision, told: Arc::default() }
+    }
+
     fn progress(&self, step: &Step, message: Text) {
         (self.emit)(EventKind::Progress { step: step.id, message });
     }
@@ -147,40 +168,6 @@ impl HostWorld {
     }
 }
 
-/// Values of an environment that must never be shown: those under telling names.
-pub(crate) fn secret_values(env: &EnvFile, also: impl Iterator<Item = String>) -> Vec<String> {
-    const TELLING: [&str; 8] =
-        ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "DSN", "DATABASE_URL"];
-    let also: Vec<String> = also.collect();
-    env.vars
-        .iter()
-        .filter(|(k, v)| {
-            v.len() >= 4 && (also.contains(k) || TELLING.iter().any(|t| k.to_uppercase().contains(t)))
-        })
-        .map(|(_, v)| v.clone())
-        .collect()
-}
-
-/// Replaces secrets in a line, and drops what would steer a terminal: colours of tools, and worse from outside.
-pub(crate) fn redact(line: &str, secrets: &[String]) -> String {
-    let clean = secrets.iter().fold(line.to_owned(), |l, s| l.replace(s.as_str(), "***"));
-    let mut out = String::with_capacity(clean.len());
-    let mut chars = clean.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '\u{1b}' if chars.peek() == Some(&'[') => {
-                chars.next();
-                // A control sequence ends with a byte from `@` to `~`.
-                while chars.next().is_some_and(|c| !('@'..='~').contains(&c)) {}
-            }
-            '\t' => out.push(c),
-            c if c.is_control() => {}
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 fn failed(e: HostError) -> StepError {
     use safelight_engine::driver::host::HostErrorKind as K;
     let what = Text::same(e.to_string());
@@ -211,30 +198,4 @@ fn to_record<T: Serialize>(v: &T) -> Record {
 
 fn from_record<T: DeserializeOwned>(r: &Record) -> Option<T> {
     serde_json::from_value(r.clone()).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn secrets_and_terminal_control_never_leave_a_line() {
-        let secrets = vec!["hunter22".to_owned()];
-        assert_eq!(
-            redact("\u{1b}[31merror\u{1b}[0m: hunter22\u{7} at\tline", &secrets),
-            "error: *** at\tline"
-        );
-        assert_eq!(redact("\u{1b}[", &[]), "");
-    }
-
-    #[test]
-    fn values_under_telling_names_are_secret() {
-        let env =
-            EnvFile::parse(b"SESSION_SECRET=abcdef\nPORT=3000\nDATABASE_URL=sqlite:x\nADMIN=adminmail\n");
-        let env = env.unwrap_or_default();
-        assert_eq!(
-            secret_values(&env, ["ADMIN".to_owned()].into_iter()),
-            ["adminmail", "sqlite:x", "abcdef"]
-        );
-    }
 }

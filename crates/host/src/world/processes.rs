@@ -33,6 +33,9 @@ struct Started {
     healthy: jiff::Timestamp,
 }
 
+/// How long a process that is brought back may take until it listens, before requests that wait for it are let go.
+const REVIVAL: Duration = Duration::from_secs(5);
+
 /// How long a new process lives on after its health check before users meet it: some die of their first work.
 const SETTLE: Duration = Duration::from_secs(1);
 
@@ -54,10 +57,10 @@ impl HostWorld {
     }
 
     pub(super) async fn start(&self, run: &RunState, step: &Step, service: &str) -> Applied {
-        let release = self.new_release(run)?;
-        let (addr, millis) = self.bring_up(step, &release, service).await?;
+        let (new, release) = (self.new_side(run)?, self.new_release(run)?);
+        let (addr, millis) = new.bring_up(step, &release, service).await?;
         let name = self.ctx.process_name(service, &release.id);
-        let restarts = self.ctx.manager.status(&name).await.map_err(failed)?.map_or(0, |p| p.restarts);
+        let restarts = new.ctx.manager.status(&name).await.map_err(failed)?.map_or(0, |p| p.restarts);
         Ok((
             to_record(&Started { addr, restarts, healthy: jiff::Timestamp::now() }),
             safelight_engine::text!("healthy at {addr} after {millis} ms", "{addr} 健康，用时 {millis} 毫秒"),
@@ -110,8 +113,8 @@ impl HostWorld {
     /// Has every process that this run started lived on since it was healthy? One that died and was started again is
     /// not fit to meet users.
     pub(super) async fn still_well(&self, run: &RunState) -> Result<(), StepError> {
-        let release = self.new_release(run)?;
-        for s in self.ctx.config.services.iter().filter(|s| s.fixed_port.is_none()) {
+        let (new, release) = (self.new_side(run)?, self.new_release(run)?);
+        for s in new.ctx.config.services.iter().filter(|s| s.fixed_port.is_none()) {
             let started = run
                 .record_of(|a| *a == Action::Start { service: s.name.clone() })
                 .and_then(from_record::<Started>);
@@ -123,14 +126,14 @@ impl HostWorld {
                 tokio::time::sleep(SETTLE.saturating_sub(lived)).await;
             }
             let name = self.ctx.process_name(&s.name, &release.id);
-            let now = self.ctx.manager.status(&name).await.map_err(failed)?;
+            let now = new.ctx.manager.status(&name).await.map_err(failed)?;
             let runs = now.as_ref().is_some_and(|p| p.state == ProcessState::Running);
             if runs && now.as_ref().is_some_and(|p| p.restarts <= started.restarts) {
                 continue;
             }
             let exit = now.and_then(|p| p.last_exit).map(|e| format!(" ({e})")).unwrap_or_default();
-            let spec = self.spec(&release, s, started.addr, name, &[]).await?;
-            let tail = self.log_tail(&spec.name, &spec).await;
+            let spec = new.spec(&release, s, started.addr, name, &[]).await?;
+            let tail = new.log_tail(&spec.name, &spec).await;
             let name = &s.name;
             return Err(StepError::new(safelight_engine::text!(
                 "{name} died after it was healthy{exit}\n{tail}",
@@ -295,7 +298,7 @@ impl HostWorld {
     }
 
     pub(super) async fn undo_start(&self, run: &RunState, service: &str) -> Result<Text, StepError> {
-        self.stop_release_service(&run.plan.to.id, service).await?;
+        self.new_side(run)?.stop_release_service(&run.plan.to.id, service).await?;
         Ok(safelight_engine::text!("{service} is stopped", "{service} 已停止"))
     }
 
@@ -327,6 +330,33 @@ impl HostWorld {
             let spec = self.spec(&release, s, addr, name, &[]).await?;
             self.ctx.manager.start(&spec).await.map_err(failed)?;
             tracing::info!("{} was not running and is started again", spec.name);
+        }
+        Ok(())
+    }
+
+    /// Ends holds that a run has left that nobody works on. A hold of a run that is being worked on stays: the process
+    /// behind it is being exchanged. Who waited is let go once the process listens, or when there is no more hope of it.
+    ///
+    /// # Errors
+    /// When the proxy does not do it.
+    pub(crate) async fn end_holds(&self, worked_on: impl Fn() -> bool) -> Result<(), StepError> {
+        let app = self.ctx.route_name();
+        for name in self.ctx.traffic.services(&app).await.map_err(failed)? {
+            let route = self.ctx.traffic.route(&app, &name).await.map_err(failed)?;
+            let Some(route) = route.filter(|r| r.held) else { continue };
+            if let Some(target) = route.stable {
+                let until = Instant::now() + REVIVAL;
+                while Instant::now() < until
+                    && self.ctx.net.connect(target.addr, Duration::from_secs(1)).await.is_err()
+                {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+            if worked_on() {
+                return Ok(());
+            }
+            self.ctx.traffic.release(&app, &name).await.map_err(failed)?;
+            tracing::warn!("requests for {name} were held by a run that nobody works on; they are let go");
         }
         Ok(())
     }

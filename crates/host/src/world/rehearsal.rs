@@ -25,15 +25,16 @@ enum Entrance {
 
 impl HostWorld {
     pub(super) async fn rehearse(&self, run: &RunState, step: &Step) -> Applied {
-        let (config, db) = self.database()?;
+        let (config, _) = self.database()?;
         if self.backup_of(run).is_none() {
             return Ok((Record::Null, Text::new("there is no database yet", "尚无数据库")));
         }
         let Some(old) = self.old_release(run)? else {
             return Ok((Record::Null, Text::new("no release served before", "此前没有版本在服务")));
         };
-        let over = vec![(config.url_variable.clone(), db.url_for(&self.scratch(run)))];
         let new = self.new_release(run)?;
+        let sides = (self.new_side(run)?, self.of(&old.id)?);
+        let over = sides.0.scratch_env(run);
         let env = self.env_of(&new).await?;
         let secrets = secret_values(&env, std::iter::empty());
         if let Some(migrate) = &config.migrate {
@@ -50,9 +51,10 @@ impl HostWorld {
             );
         }
         let result = async {
-            self.rehearse_release(run, step, &new, &over).await.map_err(|e| new_fails(&new.id, e))?;
+            sides.0.rehearse_release(run, step, &new, &over).await.map_err(|e| new_fails(&new.id, e))?;
             self.stop_rehearsed(run).await?;
-            self.rehearse_release(run, step, &old, &over).await.map_err(|e| old_fails(&old.id, e))
+            let over = sides.1.scratch_env(run);
+            sides.1.rehearse_release(run, step, &old, &over).await.map_err(|e| old_fails(&old.id, e))
         };
         let result = result.await;
         self.stop_rehearsed(run).await?;
@@ -72,6 +74,14 @@ impl HostWorld {
         Ok(Text::new("rehearsal processes are gone", "演练进程已清理"))
     }
 
+    /// Tells a release of the scratch database. Each by its own variable: what looks elsewhere would find the live one.
+    fn scratch_env(&self, run: &RunState) -> Vec<(String, String)> {
+        let (Some(config), Some(db)) = (&self.ctx.config.database, &self.ctx.database) else {
+            return Vec::new();
+        };
+        vec![(config.url_variable.clone(), db.url_for(&self.scratch(run)))]
+    }
+
     /// Starts all services of a release on the scratch database and runs the journeys against them. Returns how many
     /// passed.
     async fn rehearse_release(
@@ -85,7 +95,7 @@ impl HostWorld {
         for service in &self.ctx.config.services {
             self.rehearse_service(run, step, release, service, over, &mut tried).await?;
         }
-        let files = self.rehearsed_journeys();
+        let files = self.ctx.rehearsed_journeys();
         if files.is_empty() {
             return Ok(0);
         }
@@ -106,10 +116,7 @@ impl HostWorld {
                 let host = url_of(&self.ctx.env).map_or_else(|| addr.ip().to_string(), |u| u.host);
                 (format!("http://{host}:{}", addr.port()), addr)
             }
-            Entrance::TestHost(host) => {
-                let proxy = self.proxy_addr().await?;
-                (format!("http://{host}:{}", proxy.port()), proxy)
-            }
+            Entrance::TestHost(host) => self.at_the_proxy(&host).await?,
         };
         let mut passed = 0;
         for file in files {
@@ -149,12 +156,6 @@ impl HostWorld {
             ),
         );
         Ok(())
-    }
-
-    fn rehearsed_journeys(&self) -> Vec<PathBuf> {
-        let skipped = &self.ctx.config.journeys.skip_in_rehearsal;
-        let files = self.ctx.config.journeys.files.iter().filter(|f| !skipped.contains(f));
-        files.map(|f| self.ctx.project.join(f)).collect()
     }
 
     /// How to reach what was started; `None`, and told, when there is no way.
@@ -224,9 +225,17 @@ impl HostWorld {
     /// Ends what was rehearsed, and its test route first: nobody is led to what is gone.
     async fn stop_rehearsed(&self, run: &RunState) -> Result<(), StepError> {
         self.close_dark_route(run).await?;
-        for s in &self.ctx.config.services {
-            let name = self.rehearsal_name(run, &s.name);
-            self.ctx.manager.stop(&name, s.stop_timeout.0).await.map_err(failed)?;
+        let (new, old) = (self.new_side(run)?, self.old_side(run)?);
+        for side in std::iter::once(&new).chain(old.as_ref().map(|(side, _)| side)) {
+            for s in &side.ctx.config.services {
+                let known = !std::ptr::eq(side, &new) && new.service(&s.name).is_ok();
+                // Both ran under the name of the new release: one stop is enough under one manager.
+                if known && std::sync::Arc::ptr_eq(&side.ctx.manager, &new.ctx.manager) {
+                    continue;
+                }
+                let name = self.rehearsal_name(run, &s.name);
+                side.ctx.manager.stop(&name, s.stop_timeout.0).await.map_err(failed)?;
+            }
         }
         Ok(())
     }

@@ -10,11 +10,11 @@ use safelight_engine::{
 
 impl HostWorld {
     pub(super) async fn retire(&self, run: &RunState) -> Applied {
-        let Some(old) = &run.plan.from else {
+        let (new, Some((side, old))) = (self.new_side(run)?, self.old_side(run)?) else {
             return Ok((Record::Null, Text::new("nothing to stop", "没有要停止的")));
         };
-        for s in self.ctx.config.services.iter().filter(|s| s.fixed_port.is_none()) {
-            self.stop_release_service(&old.id, &s.name).await?;
+        for s in side.beside(run, &new) {
+            side.stop_release_service(&old.id, &s.name).await?;
         }
         let id = &old.id;
         Ok((
@@ -24,14 +24,14 @@ impl HostWorld {
     }
 
     pub(super) async fn undo_retire(&self, run: &RunState, step: &Step) -> Result<Text, StepError> {
-        let Some(old) = self.old_release(run)? else {
+        let (new, Some((side, old))) = (self.new_side(run)?, self.old_side(run)?) else {
             return Ok(Text::new("nothing to start", "没有要启动的"));
         };
         if run.plan.restores().is_some() {
             return Ok(Text::new("it starts when the database is back", "数据库放回后再启动"));
         }
-        for s in self.ctx.config.services.iter().filter(|s| s.fixed_port.is_none()) {
-            self.bring_up(step, &self.known(&old.id)?, &s.name).await?;
+        for s in side.beside(run, &new) {
+            side.bring_up(step, &self.known(&old.id)?, &s.name).await?;
         }
         Ok(Text::new("the old release runs again", "旧版本已重新运行"))
     }
@@ -51,12 +51,11 @@ impl HostWorld {
                 kept.push(r.clone());
                 continue;
             }
-            for s in &self.ctx.config.services {
-                self.stop_release_service(&r.id, &s.name).await?;
+            let side = self.of(&r.id)?;
+            for s in &side.ctx.config.services {
+                side.stop_release_service(&r.id, &s.name).await?;
             }
-            let (dir, ready) = (self.ctx.dirs.release(&r.id), self.ctx.dirs.ready(&r.id));
-            stage::remove_file(&ready).map_err(failed)?;
-            stage::blocking(move || stage::remove_tree(&dir)).await?.map_err(failed)?;
+            self.remove_files(&r.id).await?;
             self.ctx.store.remove_release(app, env, &r.id).map_err(store_failed)?;
             removed += 1;
         }

@@ -1,7 +1,10 @@
 //! Stage: content, dependencies, build, shared links and environment of a release, on the host.
 
 use super::{Applied, HostWorld, Observed, Step, StepError, failed, redact, secret_values, to_record};
-use crate::paths::{private_dir, write_whole};
+use crate::{
+    own,
+    paths::{private_dir, write_whole},
+};
 use safelight_drivers::source::{
     deps::{DepsInput, deps_key},
     store::Store as ContentStore,
@@ -102,6 +105,7 @@ impl HostWorld {
             ports: Vec::new(),
         };
         self.save(&record)?;
+        self.keep_own(run, step).await?;
         let ready = Ready {
             content_id: content.content_id,
             manifest: content.manifest,
@@ -119,6 +123,35 @@ impl HostWorld {
             to_record(&ready),
             safelight_engine::text!("{id} is in place, content {short}", "{id} 已就位，内容 {short}"),
         ))
+    }
+
+    /// Removes the files of a release, and what it keeps of its own. Its mark goes first.
+    pub(super) async fn remove_files(&self, id: &str) -> Result<(), StepError> {
+        let dirs = &self.ctx.dirs;
+        let half_made = dirs.releases().join(format!("{id}.tmp"));
+        let trees = [dirs.release(id), half_made, dirs.own(id)];
+        remove_file(&dirs.ready(id)).map_err(failed)?;
+        blocking(move || trees.iter().try_for_each(|t| remove_tree(t))).await?.map_err(failed)
+    }
+
+    /// Keeps the configuration and the journeys with the release: it is started, tried and routed by them as long as it
+    /// is on the host.
+    async fn keep_own(&self, run: &RunState, step: &Step) -> Result<(), StepError> {
+        let row = self.ctx.store.run(&run.plan.run).map_err(super::store_failed)?;
+        let text = row.map(|r| r.config).unwrap_or_default();
+        let (ctx, id) = (self.ctx.clone(), run.plan.to.id.clone());
+        let left = blocking(move || own::keep(&ctx.dirs, &id, &text, &ctx.config, &ctx.project)).await?;
+        for file in left.map_err(|e| failed(HostError::io("keep the configuration", &e)))? {
+            let file = file.display();
+            self.progress(
+                step,
+                safelight_engine::text!(
+                    "{file} is not kept with the release: it cannot be read, or reads files that only a run can name",
+                    "{file} 未随版本保存：无法读取，或其引用的文件只有运行时才能确定"
+                ),
+            );
+        }
+        Ok(())
     }
 
     /// Keeps the environment with the release: what was deployed is what goes back.
@@ -228,12 +261,7 @@ impl HostWorld {
 
     pub(super) async fn undo_stage(&self, run: &RunState) -> Result<Text, StepError> {
         let id = &run.plan.to.id;
-        let (release, ready) = (self.ctx.dirs.release(id), self.ctx.dirs.ready(id));
-        remove_file(&ready).map_err(failed)?;
-        let half_made = self.ctx.dirs.releases().join(format!("{id}.tmp"));
-        blocking(move || remove_tree(&release).and_then(|()| remove_tree(&half_made)))
-            .await?
-            .map_err(failed)?;
+        self.remove_files(id).await?;
         self.ctx.store.remove_release(self.ctx.app(), &self.ctx.env_name, id).map_err(super::store_failed)?;
         self.prune_environments()?;
         Ok(safelight_engine::text!("{id} is removed", "{id} 已删除"))

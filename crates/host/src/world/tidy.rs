@@ -18,14 +18,18 @@ impl HostWorld {
     pub(super) fn sweep(&self, run: &RunState) -> Result<(), StepError> {
         // Only one run of an app is open at a time: all others have ended.
         for path in list(&self.ctx.dirs.scratch())? {
-            if !name(&path).starts_with(&run.plan.run) {
+            let file = name(&path);
+            let of = file.split('.').next().unwrap_or_default();
+            // A backup by hand may be under way, and is no run's.
+            if of != run.plan.run && self.is_run(of)? {
                 remove_file(&path).map_err(failed)?;
             }
         }
         self.prune_backups(run)
     }
 
-    /// Keeps the backups that lead back to releases on disk, and a few more.
+    /// Keeps the backups that lead back to releases on disk, as many that were made by hand as there may be releases, and
+    /// a few of runs that were undone.
     pub(super) fn prune_backups(&self, run: &RunState) -> Result<(), StepError> {
         let (store, app, env) = (&self.ctx.store, self.ctx.app(), &self.ctx.env_name);
         let (current, _) = store.serving(app, env).map_err(store_failed)?;
@@ -35,13 +39,14 @@ impl HostWorld {
                 kept.insert(chosen.run);
             }
         }
-        let mut spare = SPARE;
+        let (mut spare, mut by_hand) = (SPARE, self.ctx.config.app.keep_releases);
         for (of, backup) in store.backups(app, env).map_err(store_failed)? {
             if kept.contains(&of) {
                 continue;
             }
-            if spare > 0 && backup.path.is_file() {
-                spare -= 1;
+            let left = if self.is_run(&of)? { &mut spare } else { &mut by_hand };
+            if *left > 0 && backup.path.is_file() {
+                *left -= 1;
                 kept.insert(of);
                 continue;
             }
@@ -60,7 +65,7 @@ impl HostWorld {
         for path in paths {
             let file = name(&path);
             let Some((run, what)) = file.split_once('.') else { continue };
-            if kept.contains(run) || self.ctx.store.run(run).map_err(store_failed)?.is_none() {
+            if kept.contains(run) || !self.is_run(run)? {
                 continue;
             }
             match spare.iter_mut().find(|(ending, _)| *ending == what) {
@@ -70,6 +75,10 @@ impl HostWorld {
             }
         }
         Ok(())
+    }
+
+    fn is_run(&self, id: &str) -> Result<bool, StepError> {
+        self.ctx.store.run(id).map(|r| r.is_some()).map_err(store_failed)
     }
 
     /// Drops environments that belong to no release on disk.

@@ -1,9 +1,10 @@
 //! Moving users: dark test, promotion, in-place exchange, verification, commit; and all of it back.
 
+use super::patience::tls_only;
 use super::{
     Applied, HostWorld, Observed, Record, Step, StepError, failed, from_record, store_failed, to_record,
 };
-use crate::{going_back, watching::quantiles_ms};
+use crate::{going_back, own::Origin, watching::quantiles_ms};
 use safelight_engine::{
     config::{Config, Service, url_of},
     driver::{
@@ -29,9 +30,6 @@ pub(super) struct Promoted {
     /// What the switch did.
     pub(super) switched: Switched,
 }
-
-/// Most requests held while one process is exchanged for another.
-pub(super) const HOLD_QUEUE: u32 = 2_000;
 
 impl HostWorld {
     pub(super) fn rules(&self, service: &Service) -> Option<RouteRules> {
@@ -70,22 +68,15 @@ impl HostWorld {
     }
 
     pub(super) async fn dark_test(&self, run: &RunState, step: &Step) -> Applied {
-        let release = self.new_release(run)?;
-        let app = self.ctx.route_name();
-        for s in self.ctx.config.services.iter().filter(|s| s.fixed_port.is_none()) {
-            if let Some(rules) = self.rules(s) {
-                let target = self.target(&release, s)?;
-                self.ctx.traffic.set_candidate(&app, &s.name, &rules, Some(&target)).await.map_err(failed)?;
-            }
-        }
-        let host = self.ctx.env.test_host.clone().unwrap_or_default();
-        let proxy = self.proxy_addr().await?;
-        let base = format!("http://{host}:{}", proxy.port());
-        let results = self.journeys(step, &base, Some(proxy)).await;
+        let new = self.new_side(run)?;
+        self.open_dark_route(run, &new).await?;
+        let host = new.ctx.env.test_host.clone().unwrap_or_default();
+        let (base, proxy) = self.at_the_proxy(&host).await?;
+        let results = new.journeys(step, &base, Some(proxy)).await;
         // A process that has died says more than the journey that met it.
         self.still_well(run).await?;
-        let n = results?.len();
-        self.reachable(proxy).await?;
+        let n = results.map_err(|e| tls_only(&base, e))?.len();
+        new.reachable(proxy).await?;
         Ok((
             Record::Null,
             safelight_engine::text!("{n} journeys passed on {host}", "{host} 上 {n} 条用户路径通过"),
@@ -107,27 +98,6 @@ impl HostWorld {
             "correct `url` in safelight.toml, or `safelight host stop --proxy` and `safelight host start --listen {at}`",
             "修改 safelight.toml 的 `url`，或先 `safelight host stop --proxy` 再 `safelight host start --listen {at}`"
         )))
-    }
-
-    pub(super) async fn close_dark_route(&self, _: &RunState) -> Result<Text, StepError> {
-        let app = self.ctx.route_name();
-        for s in &self.ctx.config.services {
-            if let Some(rules) = self.rules(s) {
-                self.ctx.traffic.set_candidate(&app, &s.name, &rules, None).await.map_err(failed)?;
-            }
-        }
-        Ok(Text::new("the test host name is closed", "测试域名路由已关闭"))
-    }
-
-    pub(super) async fn proxy_addr(&self) -> Result<SocketAddr, StepError> {
-        let list = self.ctx.traffic.listen().await.map_err(failed)?;
-        let mut addr = *list
-            .first()
-            .ok_or_else(|| StepError::new(Text::new("the proxy listens nowhere", "代理没有监听任何地址")))?;
-        if addr.ip().is_unspecified() {
-            addr.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
-        }
-        Ok(addr)
     }
 
     /// Runs all journeys against `base`; the first that fails is the error.
@@ -171,10 +141,10 @@ impl HostWorld {
         Ok(all)
     }
 
-    /// The journey files of the project.
+    /// The journeys to run.
     #[must_use]
     pub fn journey_files(&self) -> Vec<std::path::PathBuf> {
-        self.ctx.config.journeys.files.iter().map(|f| self.ctx.project.join(f)).collect()
+        self.ctx.journey_files()
     }
 
     /// How to run `files` against `base`.
@@ -188,7 +158,7 @@ impl HostWorld {
         connect_to: Option<SocketAddr>,
     ) -> Result<JourneyRun, StepError> {
         let j = &self.ctx.config.journeys;
-        let env = self.ctx.read_env_file().await.map_err(failed)?;
+        let env = self.ctx.journey_env().await.map_err(failed)?;
         let mut secrets = BTreeMap::new();
         for (name, variable) in &j.secrets {
             let value = env.get(variable).ok_or_else(|| {
@@ -238,13 +208,12 @@ impl HostWorld {
     }
 
     pub(super) async fn promote(&self, run: &RunState, service: &str) -> Applied {
-        let s = self.service(service)?;
-        let release = self.new_release(run)?;
+        let (new, release) = (self.new_side(run)?, self.new_release(run)?);
+        let s = new.service(service)?;
         // Looked at again: what died after its health check must not meet users.
         self.still_well(run).await?;
-        let target = self.target(&release, s)?;
         let app = self.ctx.route_name();
-        let Some(rules) = self.rules(s) else {
+        if s.path.is_none() {
             return Ok((
                 Record::Null,
                 Text::new(
@@ -252,21 +221,18 @@ impl HostWorld {
                     "仅供其他服务使用，启动时已接入",
                 ),
             ));
-        };
-        let route = self.ctx.traffic.route(&app, service).await.map_err(failed)?;
-        // A route that only the test host reaches belongs to a first release: nobody was served before.
-        let before = route.and_then(|r| r.stable).filter(|t| t.version != release.id);
-        let before = match self.old_release(run)? {
-            Some(old) => Some(self.target(&old, s)?),
-            None => before,
+        }
+        let old = self.old_side(run)?;
+        let before = match &old {
+            Some((side, old)) => side.routed(service).map(|s| side.target(old, s)).transpose()?,
+            // A route that only the test host reaches belongs to a first release: nobody was served before.
+            None => {
+                let route = self.ctx.traffic.route(&app, service).await.map_err(failed)?;
+                route.and_then(|r| r.stable).filter(|t| t.version != release.id)
+            }
         };
         let latency = self.latency_of(&app, service, before.as_ref()).await;
-        let switched = self
-            .ctx
-            .traffic
-            .switch(&app, service, &rules, &target, s.drain_timeout.0)
-            .await
-            .map_err(failed)?;
+        let switched = new.lead(old.as_ref().map(|(side, _)| side), &release, s).await?;
         if run.plan.restores().is_some() {
             self.ctx.traffic.release(&app, service).await.map_err(failed)?;
         }
@@ -290,43 +256,58 @@ impl HostWorld {
     }
 
     pub(super) async fn undo_promote(&self, run: &RunState, service: &str) -> Result<Text, StepError> {
-        let s = self.service(service)?;
-        let Some(rules) = self.rules(s) else { return Ok(Text::new("nothing to take back", "无需撤销")) };
-        if let Some(waiting) = self.wait_for_database(run, service).await? {
+        let new = self.new_side(run)?;
+        let s = new.service(service)?;
+        if s.path.is_none() {
+            return Ok(Text::new("nothing to take back", "无需撤销"));
+        }
+        if let Some(waiting) = self.wait_for_database(run, s).await? {
             return Ok(waiting);
         }
-        let app = self.ctx.route_name();
-        match self.old_release(run)? {
-            Some(old) => {
-                self.ensure_warm(run, &old, s).await?;
-                let target = self.target(&self.known(&old.id)?, s)?;
-                self.ctx
-                    .traffic
-                    .switch(&app, service, &rules, &target, s.drain_timeout.0)
-                    .await
-                    .map_err(failed)?;
-                let id = &old.id;
-                Ok(safelight_engine::text!("users are back on {id}", "用户已切回 {id}"))
-            }
-            None => {
-                self.ctx.traffic.remove(&app, service).await.map_err(failed)?;
-                Ok(Text::new("the route is closed; nothing served before", "路由已关闭；此前没有版本在服务"))
-            }
+        let Some((side, old)) = self.old_side(run)? else {
+            self.ctx.traffic.remove(&self.ctx.route_name(), service).await.map_err(failed)?;
+            return Ok(Text::new(
+                "the route is closed; nothing served before",
+                "路由已关闭；此前没有版本在服务",
+            ));
+        };
+        let id = &old.id;
+        let mut back = side.instead_of(&new, service)?;
+        back.retain(|s| s.path.is_some());
+        if back.is_empty() {
+            self.ctx.traffic.remove(&self.ctx.route_name(), service).await.map_err(failed)?;
+            return Ok(safelight_engine::text!(
+                "the route is closed; {id} has no {service}",
+                "路由已关闭；{id} 没有 {service}"
+            ));
         }
+        for s in back {
+            self.ensure_warm(run, &side, &old, s).await?;
+            side.lead(Some(&new), &self.known(id)?, s).await?;
+        }
+        Ok(safelight_engine::text!("users are back on {id}", "用户已切回 {id}"))
     }
 
     /// The old release is kept running until the watch is over. Should it have died meanwhile, it is started again
     /// before users are sent to it.
-    async fn ensure_warm(&self, run: &RunState, old: &ReleaseRecord, s: &Service) -> Result<(), StepError> {
+    pub(super) async fn ensure_warm(
+        &self,
+        run: &RunState,
+        side: &Self,
+        old: &ReleaseRecord,
+        s: &Service,
+    ) -> Result<(), StepError> {
         let step = run.plan.steps.first().ok_or_else(|| StepError::new(Text::same("empty plan")))?;
-        self.bring_up(step, old, &s.name).await.map(drop)
+        side.bring_up(step, old, &s.name).await.map(drop)
     }
 
     /// One port, two releases: requests wait in the proxy while one process is exchanged for the other.
     pub(super) async fn exchange(&self, run: &RunState, step: &Step, service: &str) -> Applied {
-        let release = self.new_release(run)?;
-        let old = self.old_release(run)?;
-        let millis = self.swap_in_place(step, service, old.as_ref(), &release).await?;
+        let (new, release) = (self.new_side(run)?, self.new_release(run)?);
+        let old = self.old_side(run)?;
+        let out = old.as_ref().map(|(side, old)| (side, old));
+        let s = new.service(service)?;
+        let millis = self.swap_in_place(step, out, (&new, &release), s, false).await?;
         Ok((
             Record::Null,
             safelight_engine::text!(
@@ -338,69 +319,90 @@ impl HostWorld {
 
     pub(super) async fn undo_exchange(&self, run: &RunState, service: &str) -> Result<Text, StepError> {
         let step = run.plan.steps.first().ok_or_else(|| StepError::new(Text::same("empty plan")))?;
-        let s = self.service(service)?;
-        let new = self.new_release(run)?;
-        if let Some(waiting) = self.wait_for_database(run, service).await? {
-            self.stop_release_service(&new.id, &s.name).await?;
+        let (new, release) = (self.new_side(run)?, self.new_release(run)?);
+        if let Some(waiting) = self.wait_for_database(run, new.service(service)?).await? {
+            new.stop_release_service(&release.id, service).await?;
             return Ok(waiting);
         }
-        match self.old_release(run)? {
-            Some(old) => {
-                let millis = self.swap_in_place(step, service, Some(&new), &old).await?;
-                let id = &old.id;
-                Ok(safelight_engine::text!(
-                    "{id} is back on its port, {millis} ms",
-                    "{id} 已回到原端口，{millis} 毫秒"
-                ))
-            }
-            None => {
-                self.ctx.traffic.remove(&self.ctx.route_name(), service).await.map_err(failed)?;
-                self.stop_release_service(&new.id, &s.name).await?;
-                Ok(Text::new("stopped; nothing served before", "已停止；此前没有版本在服务"))
-            }
+        let old = self.old_side(run)?;
+        let back = old.as_ref().map(|(side, _)| side.instead_of(&new, service)).transpose()?;
+        let Some(((side, old), back)) = old.as_ref().zip(back).filter(|(_, b)| !b.is_empty()) else {
+            self.ctx.traffic.remove(&self.ctx.route_name(), service).await.map_err(failed)?;
+            new.stop_release_service(&release.id, service).await?;
+            return Ok(match &old {
+                None => Text::new("stopped; nothing served before", "已停止；此前没有版本在服务"),
+                Some((_, old)) => {
+                    let id = &old.id;
+                    safelight_engine::text!("stopped; {id} has no {service}", "已停止；{id} 没有 {service}")
+                }
+            });
+        };
+        let mut millis = 0;
+        for s in &back {
+            millis += self.swap_in_place(step, Some((&new, &release)), (side, old), s, true).await?;
         }
+        if back.iter().all(|s| s.path.is_none()) {
+            self.ctx.traffic.remove(&self.ctx.route_name(), service).await.map_err(failed)?;
+        }
+        let id = &old.id;
+        Ok(safelight_engine::text!(
+            "{id} is back on its port, {millis} ms",
+            "{id} 已回到原端口，{millis} 毫秒"
+        ))
     }
 
     async fn swap_in_place(
         &self,
         step: &Step,
-        service: &str,
-        out: Option<&ReleaseRecord>,
-        into: &ReleaseRecord,
+        out: Option<(&Self, &ReleaseRecord)>,
+        (side, into): (&Self, &ReleaseRecord),
+        s: &Service,
+        undo: bool,
     ) -> Result<u128, StepError> {
-        let s = self.service(service)?;
         let app = self.ctx.route_name();
         let began = std::time::Instant::now();
-        let hold_for = s.stop_timeout.0 + s.start_timeout.0;
-        let routed = self.ctx.traffic.route(&app, service).await.map_err(failed)?.is_some();
-        if routed {
-            self.ctx.traffic.hold(&app, service, hold_for, HOLD_QUEUE).await.map_err(failed)?;
+        let leaving: Vec<&Service> = out.iter().flat_map(|(o, _)| o.in_place_of(s)).collect();
+        let stopping = leaving.iter().map(|s| s.stop_timeout.0).max().unwrap_or_default();
+        let hold_for = stopping + s.start_timeout.0;
+        let mut held: Vec<&str> = Vec::new();
+        for name in leaving.iter().map(|l| l.name.as_str()).chain([s.name.as_str()]) {
+            if !held.contains(&name) && self.ctx.traffic.route(&app, name).await.map_err(failed)?.is_some() {
+                self.hold(step, name, hold_for, undo).await?;
+                held.push(name);
+            }
         }
         let swap = async {
-            if let Some(out) = out {
-                self.stop_release_service(&out.id, service).await?;
+            for l in &leaving {
+                if let Some((o, release)) = out {
+                    o.stop_release_service(&release.id, &l.name).await?;
+                }
             }
-            self.bring_up(step, into, service).await?;
-            if let Some(rules) = self.rules(s) {
-                let target = self.target(into, s)?;
-                self.ctx
-                    .traffic
-                    .switch(&app, service, &rules, &target, s.drain_timeout.0)
-                    .await
-                    .map_err(failed)?;
+            side.bring_up(step, into, &s.name).await?;
+            // Under another name, but on the same port: who waited there finds the new process there, too.
+            for name in held.iter().filter(|n| **n != s.name) {
+                self.ctx.traffic.release(&app, name).await.map_err(failed)?;
+            }
+            if s.path.is_some() {
+                side.lead(out.map(|(o, _)| o), &self.known(&into.id)?, s).await?;
             }
             Ok(())
         };
         let result = swap.await;
-        // On failure too: held requests must get an answer, and the undo holds again by itself.
-        self.ctx.traffic.release(&app, service).await.map_err(failed)?;
+        // On failure too: held requests must get an answer, and the undo holds again by itself. The proxy lets them go
+        // before anything in it can fail, and one that was started again holds nothing.
+        for name in held {
+            if let Err(e) = self.ctx.traffic.release(&app, name).await {
+                self.progress(step, Text::same(e.to_string()));
+            }
+        }
         result.map(|()| began.elapsed().as_millis())
     }
 
     pub(super) async fn verify(&self, run: &RunState, step: &Step) -> Applied {
-        let release = self.new_release(run)?;
-        for s in &self.ctx.config.services {
-            let target = self.target(&release, s)?;
+        self.proxy_answers().await?;
+        let (new, release) = (self.new_side(run)?, self.new_release(run)?);
+        for s in &new.ctx.config.services {
+            let target = new.target(&release, s)?;
             let url = format!("http://{}{}", target.addr, s.health);
             let answer = self.ctx.net.get(&url, None, Duration::from_secs(10)).await;
             let ok = matches!(&answer, Ok(a) if (200..300).contains(&a.status));
@@ -413,7 +415,7 @@ impl HostWorld {
                 )));
             }
         }
-        let (url, connect) = self.public_address().await?;
+        let (url, connect) = new.public_address().await?;
         let answer = self.ctx.net.get(&url, connect, Duration::from_secs(10)).await;
         match answer {
             Ok(a) if a.status < 400 => {}
@@ -425,7 +427,7 @@ impl HostWorld {
                 )));
             }
         }
-        let n = self.journeys(step, &url, connect).await?.len();
+        let n = new.journeys(step, &url, connect).await?.len();
         Ok((
             Record::Null,
             safelight_engine::text!("{url} answers, {n} journeys passed", "{url} 正常，{n} 条用户路径通过"),
@@ -460,6 +462,21 @@ impl HostWorld {
                 self.ctx.traffic.set_candidate(&app, &s.name, &rules, None).await.map_err(failed)?;
             }
         }
+        // Without its own configuration nobody knows what the release does not have.
+        let known = self.ctx.own.as_ref().is_some_and(|o| o.origin != Origin::Present);
+        for name in self.ctx.traffic.services(&app).await.map_err(failed)? {
+            if !known || self.routed(&name).is_some() {
+                continue;
+            }
+            if run_is_open() {
+                return Ok(());
+            }
+            self.ctx.traffic.remove(&app, &name).await.map_err(failed)?;
+            let id = &release.id;
+            tracing::warn!(
+                "{name} had a route, and {id}, which is on record, has no such service; it is closed"
+            );
+        }
         Ok(())
     }
 
@@ -473,8 +490,18 @@ impl HostWorld {
         })
     }
 
-    pub(super) async fn commit(&self, run: &RunState) -> Applied {
-        self.close_dark_route(run).await?;
+    pub(super) async fn commit(&self, run: &RunState, step: &Step) -> Applied {
+        // Users are on the new release and it passed: a test route that stays open is no reason to take that back.
+        if let Err(e) = self.close_dark_route(run).await {
+            let (en, zh) = (&e.what.en, &e.what.zh);
+            self.progress(
+                step,
+                Text::new(
+                    format!("the test host name stays open until the proxy is started again: {en}"),
+                    format!("测试域名在代理重启前仍可访问：{zh}"),
+                ),
+            );
+        }
         let mut release = self.new_release(run)?;
         release.verified.get_or_insert_with(jiff::Timestamp::now);
         self.save(&release)?;

@@ -1,10 +1,14 @@
 //! The watch: looks again and again, and says when it has seen enough.
+//! Trouble in one look is something that this look did not see, never a failed step: see [`Blind`].
 
-use super::{Applied, HostWorld, Record, StepError, failed, redact, secret_values, stage::remove_file};
+use super::{
+    Applied, HostWorld, Record, StepError, failed, redact, resources::Readings, secret_values,
+    stage::remove_file,
+};
 use crate::{
     logs::Follower,
     paths::write_whole,
-    watching::{difference, quantiles_ms},
+    watching::{difference, quantiles_ms, together, without_own},
 };
 use safelight_engine::{
     driver::{
@@ -14,7 +18,7 @@ use safelight_engine::{
     event::EventKind,
     run::{executor::Stop, journal::RunState},
     text::Text,
-    watch::{Baseline, Breach, Look, ServiceLook, Watcher, decisive},
+    watch::{Baseline, Blind, Breach, Look, ServiceLook, Watcher, decisive},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
@@ -22,14 +26,31 @@ use tokio::time::Instant;
 
 /// What the watch remembers between looks, on disk: a restarted host goes on where it was.
 #[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
 struct Memory {
     began: Option<jiff::Timestamp>,
     watcher: Watcher,
     counts: BTreeMap<String, ServiceCounts>,
+    /// Requests of users that came while journeys ran: part of the next look.
+    meanwhile: BTreeMap<String, VersionCounts>,
     logs: BTreeMap<String, Follower>,
     restarts: BTreeMap<String, u32>,
     journeys_at: Option<jiff::Timestamp>,
-    cpu: Option<(u64, u64)>,
+    host: Readings,
+}
+
+/// What one look has found of the logs, and could not find.
+#[derive(Default)]
+struct Seen {
+    severe_lines: u64,
+    severe_sample: Option<String>,
+    blind: Vec<Blind>,
+}
+
+impl Seen {
+    fn not(&mut self, signal: impl Into<String>, why: Text) {
+        self.blind.push(Blind { signal: signal.into(), why });
+    }
 }
 
 impl HostWorld {
@@ -55,7 +76,7 @@ impl HostWorld {
             let next = Instant::now() + limits.every.0;
             let elapsed = jiff::Timestamp::now().duration_since(began);
             let elapsed = Duration::try_from(elapsed).unwrap_or_default();
-            let look = self.look_once(run, &mut memory, elapsed).await?;
+            let look = self.look_once(run, &mut memory, elapsed).await;
             let breaches = memory.watcher.look(&look, &baseline, limits);
             looks += 1;
             (self.emit)(EventKind::Looked { look, breaches: breaches.clone() });
@@ -66,14 +87,16 @@ impl HostWorld {
             if let Some(b) = decisive(&breaches) {
                 return Err(breach(b));
             }
-            if elapsed >= limits.duration.0 {
+            // One that cannot see does not end as passed: it sees again, or the deploy is undone.
+            if elapsed >= limits.duration.0 && !memory.watcher.is_blind() {
                 remove_file(&path).map_err(failed)?;
                 let span = limits.duration;
+                let (en, zh) = (memory.watcher.evidence().en, memory.watcher.evidence().zh);
                 return Ok((
                     Record::Null,
                     safelight_engine::text!(
-                        "{span} and {looks} looks without a lasting fault",
-                        "{span} 内观察 {looks} 次，没有持续异常"
+                        "{span} and {looks} looks without a lasting fault; {en}",
+                        "{span} 内观察 {looks} 次，没有持续异常；{zh}"
                     ),
                 ));
             }
@@ -84,50 +107,16 @@ impl HostWorld {
         }
     }
 
-    async fn look_once(
-        &self,
-        run: &RunState,
-        memory: &mut Memory,
-        elapsed: Duration,
-    ) -> Result<Look, StepError> {
-        let mut blind = Vec::new();
+    async fn look_once(&self, run: &RunState, memory: &mut Memory, elapsed: Duration) -> Look {
+        let mut seen = Seen::default();
         let mut services = Vec::new();
-        let mut severe = (0_u64, None);
         let release = &run.plan.to.id;
-        let patterns = self.patterns()?;
-        let secrets = match self.new_release(run) {
-            Ok(r) => secret_values(&self.env_of(&r).await?, std::iter::empty()),
-            Err(e) => return Err(e),
-        };
+        let secrets = self.secrets_to_hide(run).await;
         for s in &self.ctx.config.services {
-            let mut look = self.service_look(&s.name, release, s.path.is_some(), memory, &mut blind).await;
+            let mut look = self.requests_look(&s.name, release, s.path.is_some(), memory, &mut seen).await;
             let name = self.ctx.process_name(&s.name, release);
-            match self.ctx.manager.status(&name).await {
-                Ok(p) => {
-                    let restarts = p.as_ref().map_or(0, |p| p.restarts);
-                    let before = *memory.restarts.entry(s.name.clone()).or_insert(restarts);
-                    look.restarts = restarts.saturating_sub(before);
-                    look.running = p.is_some_and(|p| p.state != ProcessState::Stopped);
-                }
-                Err(e) => {
-                    look.running = true;
-                    blind.push(Text::same(e.to_string()));
-                }
-            }
-            if let Ok(Some(files)) = self.ctx.manager.logs(&name).await {
-                for path in [files.stdout, files.stderr] {
-                    let key = path.to_string_lossy().into_owned();
-                    let follower = memory.logs.entry(key).or_insert_with(|| Follower::at_end(&path));
-                    for line in follower.new_lines(&path) {
-                        if patterns.iter().any(|p| p.is_match(&line)) {
-                            severe.0 += 1;
-                            severe
-                                .1
-                                .get_or_insert_with(|| redact(&line, &secrets).chars().take(200).collect());
-                        }
-                    }
-                }
-            }
+            self.process_look(&name, &mut look, memory, &mut seen).await;
+            self.logs_look(&name, secrets.as_deref(), memory, &mut seen).await;
             services.push(look);
         }
         let now = jiff::Timestamp::now();
@@ -135,137 +124,175 @@ impl HostWorld {
             Duration::try_from(now.duration_since(t)).unwrap_or_default()
                 >= self.ctx.config.watch.journeys_every.0
         });
-        let journeys = if due && !self.ctx.config.journeys.files.is_empty() {
+        let journeys = if due {
             memory.journeys_at = Some(now);
-            Some(self.watch_journeys(&mut blind).await)
+            let (results, own) = self.watch_journeys(&mut seen).await;
+            self.leave_out(own, release, memory).await;
+            Some(results)
         } else {
             None
         };
-        let (cpu, memory_percent, disk) = self.resources(memory, &mut blind).await;
-        Ok(Look {
+        let host = self.host_look(run, &mut memory.host, &mut seen.blind).await;
+        Look {
             at: now,
             elapsed_s: elapsed.as_secs(),
             total_s: self.ctx.config.watch.duration.0.as_secs(),
             services,
-            severe_lines: severe.0,
-            severe_sample: severe.1,
+            severe_lines: seen.severe_lines,
+            severe_sample: seen.severe_sample,
             journeys,
-            cpu_percent: cpu,
-            memory_percent,
-            disk_free_percent: disk,
-            blind,
-        })
+            cpu_percent: host.cpu,
+            memory_percent: host.memory,
+            disk_free_percent: host.disk_free,
+            resources: host.judged,
+            blind: seen.blind,
+        }
     }
 
-    async fn service_look(
+    /// Values that must not be shown; `None` when they cannot be read, and then no line of a log is shown.
+    async fn secrets_to_hide(&self, run: &RunState) -> Option<Vec<String>> {
+        let release = self.new_release(run).ok()?;
+        Some(secret_values(&self.env_of(&release).await.ok()?, std::iter::empty()))
+    }
+
+    async fn requests_look(
         &self,
         service: &str,
         release: &str,
         routed: bool,
         memory: &mut Memory,
-        blind: &mut Vec<Text>,
+        seen: &mut Seen,
     ) -> ServiceLook {
-        let mut look = ServiceLook { service: service.to_owned(), running: true, ..ServiceLook::default() };
+        let mut look = ServiceLook {
+            service: service.to_owned(),
+            running: true,
+            counted: routed,
+            ..ServiceLook::default()
+        };
         if !routed {
             return look;
         }
         let counts = match self.ctx.traffic.counts(&self.ctx.route_name(), service).await {
             Ok(c) => c,
             Err(e) => {
-                blind.push(Text::same(e.to_string()));
+                seen.not(format!("requests:{service}"), Text::same(e.to_string()));
                 return look;
             }
         };
-        let of = |c: &ServiceCounts| c.versions.iter().find(|v| v.version == release).cloned();
-        let now = of(&counts).unwrap_or_default();
-        let before = memory.counts.get(service).filter(|b| b.epoch == counts.epoch).and_then(of);
         // The first look sets the zero: what came before the watch belongs to the dark test and the switch.
-        let first = !memory.counts.contains_key(service);
-        memory.counts.insert(service.to_owned(), counts);
-        if first {
-            return look;
-        }
-        let d: VersionCounts = difference(&now, &before.unwrap_or_default());
+        let Some(d) = since(memory, service, release, counts) else { return look };
+        let d = memory.meanwhile.remove(service).map_or_else(|| d.clone(), |m| together(&d, &m));
         look.requests = d.requests;
         look.errors = (d.server_errors + d.upstream_failures).min(d.requests.max(d.upstream_failures));
         if let Some((p50, p95)) = quantiles_ms(&d.latency_buckets) {
             (look.p50_ms, look.p95_ms) = (Some(p50), Some(p95));
         }
+        look.latency_buckets = d.latency_buckets;
         look
     }
 
-    async fn watch_journeys(&self, blind: &mut Vec<Text>) -> Vec<(String, Option<String>)> {
-        let attempt = async {
-            let (url, connect) = self.public_address().await?;
-            let run = self.journey_run(self.journey_files(), &url, connect).await?;
-            self.ctx.journeys.run(&run).await.map_err(failed)
-        };
-        match attempt.await {
-            Ok(list) => list.into_iter().map(|r| (r.name, r.failure)).collect(),
-            Err(e) => {
-                blind.push(e.what);
-                Vec::new()
+    /// Counts anew from here, without the watch's own requests.
+    async fn leave_out(&self, own: u64, release: &str, memory: &mut Memory) {
+        for s in self.ctx.config.services.iter().filter(|s| s.path.is_some()) {
+            // Without an answer they stay in the next look: that is no harm.
+            if let Ok(counts) = self.ctx.traffic.counts(&self.ctx.route_name(), &s.name).await
+                && let Some(during) = since(memory, &s.name, release, counts)
+            {
+                memory.meanwhile.insert(s.name.clone(), without_own(during, own));
             }
         }
     }
 
-    async fn resources(
-        &self,
-        memory: &mut Memory,
-        blind: &mut Vec<Text>,
-    ) -> (Option<f64>, Option<f64>, Option<f64>) {
-        let read = |p: &'static str| self.ctx.host.read(std::path::Path::new(p));
-        let cpu = match read("/proc/stat").await {
-            Ok(b) => {
-                let now = crate::watching::cpu_times(&String::from_utf8_lossy(&b));
-                let busy = memory.cpu.zip(now).and_then(|(a, b)| crate::watching::busy_percent(a, b));
-                memory.cpu = now;
-                busy
+    async fn process_look(&self, name: &str, look: &mut ServiceLook, memory: &mut Memory, seen: &mut Seen) {
+        match self.ctx.manager.status(name).await {
+            Ok(p) => {
+                let restarts = p.as_ref().map_or(0, |p| p.restarts);
+                let before = *memory.restarts.entry(look.service.clone()).or_insert(restarts);
+                look.restarts = restarts.saturating_sub(before);
+                look.running = p.is_some_and(|p| p.state != ProcessState::Stopped);
             }
-            Err(e) => {
-                blind.push(Text::same(e.to_string()));
-                None
-            }
-        };
-        let mem = match read("/proc/meminfo").await {
-            Ok(b) => crate::watching::memory_percent(&String::from_utf8_lossy(&b)),
-            Err(e) => {
-                blind.push(Text::same(e.to_string()));
-                None
-            }
-        };
-        let disk = match self.ctx.host.stat_fs(&self.ctx.dirs.root).await {
-            Ok(s) => crate::watching::disk_free_percent(&s),
-            Err(e) => {
-                blind.push(Text::same(e.to_string()));
-                None
-            }
-        };
-        (cpu, mem, disk)
+            Err(e) => seen.not(format!("process:{}", look.service), Text::same(e.to_string())),
+        }
     }
 
-    fn patterns(&self) -> Result<Vec<regex::Regex>, StepError> {
-        self.ctx
-            .config
-            .watch
-            .severe_log_patterns
-            .iter()
-            .map(|p| {
-                regex::Regex::new(p).map_err(|e| {
-                    StepError::new(safelight_engine::text!(
-                        "watch.severe-log-patterns: `{p}` is not a regular expression: {e}",
-                        "watch.severe-log-patterns：`{p}` 不是正则表达式：{e}"
-                    ))
-                })
-            })
-            .collect()
+    async fn logs_look(&self, name: &str, secrets: Option<&[String]>, memory: &mut Memory, seen: &mut Seen) {
+        let files = match self.ctx.manager.logs(name).await {
+            Ok(Some(files)) => files,
+            // No process: that is a signal of its own.
+            Ok(None) => return,
+            Err(e) => return seen.not("logs", Text::same(e.to_string())),
+        };
+        let patterns = match regex::RegexSet::new(&self.ctx.config.watch.severe_log_patterns) {
+            Ok(p) => p,
+            // Refused when the configuration is read, but for one that an earlier Safelight began with.
+            Err(e) => return seen.not("logs", Text::same(e.to_string())),
+        };
+        for path in [files.stdout, files.stderr] {
+            let key = path.to_string_lossy().into_owned();
+            let follower = memory.logs.entry(key).or_insert_with(|| Follower::at_end(&path));
+            let lines = match follower.new_lines(&path) {
+                Ok(lines) => lines,
+                Err(e) => {
+                    seen.not("logs", Text::same(format!("{}: {e}", path.display())));
+                    continue;
+                }
+            };
+            for line in lines.into_iter().filter(|l| patterns.is_match(l)) {
+                seen.severe_lines += 1;
+                if let Some(secrets) = secrets {
+                    seen.severe_sample
+                        .get_or_insert_with(|| redact(&line, secrets).chars().take(200).collect());
+                }
+            }
+        }
     }
+
+    /// Does what users do, and tells how many requests that took. Without journeys it is the page that the verification
+    /// asked for, too.
+    async fn watch_journeys(&self, seen: &mut Seen) -> (Vec<(String, Option<String>)>, u64) {
+        let attempt = async {
+            let (url, connect) = self.public_address().await?;
+            let files = self.journey_files();
+            if files.is_empty() {
+                let failure = match self.ctx.net.get(&url, connect, Duration::from_secs(10)).await {
+                    Ok(a) if a.status < 400 => None,
+                    Ok(a) => Some(format!("HTTP {}", a.status)),
+                    Err(e) => Some(e.to_string()),
+                };
+                return Ok((vec![(format!("GET {url}"), failure)], 1));
+            }
+            let run = self.journey_run(files, &url, connect).await?;
+            let results = self.ctx.journeys.run(&run).await.map_err(failed)?;
+            let own = results.iter().map(|r| r.requests).sum();
+            Ok((results.into_iter().map(|r| (r.name, r.failure)).collect(), own))
+        };
+        attempt.await.unwrap_or_else(|e: StepError| {
+            seen.not("journeys", e.what);
+            (Vec::new(), 0)
+        })
+    }
+}
+
+/// What was counted since the last time; `None` the first time.
+fn since(memory: &mut Memory, service: &str, release: &str, counts: ServiceCounts) -> Option<VersionCounts> {
+    let of = |c: &ServiceCounts| c.versions.iter().find(|v| v.version == release).cloned();
+    let now = of(&counts).unwrap_or_default();
+    let before = memory.counts.insert(service.to_owned(), counts.clone())?;
+    let before = Some(before).filter(|b| b.epoch == counts.epoch).and_then(|b| of(&b));
+    Some(difference(&now, &before.unwrap_or_default()))
 }
 
 fn breach(b: &Breach) -> StepError {
     let n = b.in_a_row;
-    StepError::new(Text::new(
+    let e = StepError::new(Text::new(
         format!("{} ({n} looks in a row)", b.what.en),
         format!("{}（连续 {n} 次）", b.what.zh),
+    ));
+    if !b.signal.starts_with("blind:") {
+        return e;
+    }
+    e.with_help(Text::new(
+        "nothing bad was seen, but what is not seen is not well: users go back to the release that was; make this visible again, then deploy again (`watch.max-blind` is how long it may be out of sight)",
+        "并未发现故障，但看不见不等于正常：用户已切回旧版本；恢复观察条件后重新部署（`watch.max-blind` 为允许看不见的时长）",
     ))
 }

@@ -137,6 +137,7 @@ pub fn service(version: &str, target: SocketAddr) -> PutService {
         timeouts: Timeouts::default(),
         split_cookie: None,
         certificates: Vec::new(),
+        replaces: Vec::new(),
         drain: Drain::default(),
     }
 }

@@ -27,8 +27,16 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
         return Ok(0);
     }
     // What was asked for is that the run is taken back: that is success here.
-    Ok(match joined.follow(out).await? {
-        1 | 3 | 5 => 0,
-        code => code,
-    })
+    match joined.follow(out).await? {
+        0 => Err(CommandError::refused(Text::new(
+            "it was too late to take the run back: it is done",
+            "已来不及撤销：运行已完成",
+        ))
+        .with_help(Text::new(
+            "to go back to the release before, use `safelight rollback`",
+            "要回到上一版本，请用 `safelight rollback`",
+        ))),
+        1 | 3 | 5 => Ok(0),
+        code => Ok(code),
+    }
 }

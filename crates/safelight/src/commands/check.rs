@@ -23,7 +23,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, CommandError> {
     let project = local::project(&g.dir)?;
     let began = jiff::Timestamp::now();
-    let ctx = local::runs()?.open(&project, &g.env)?;
+    let ctx = local::runs()?.open_sound(&project, &g.env)?;
     let checks_ctx = ctx
         .checks(args.revision.clone())
         .await

@@ -58,7 +58,7 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
             who,
             leave_at_commit: args.detach,
             verbose: args.verbose,
-            late: false,
+            late: None,
             report_dir,
         },
         out,

@@ -41,6 +41,13 @@ pub(crate) async fn run(_: &Args, _: &Global, out: &Output) -> Result<u8, Comman
                 .pid
                 .map_or_else(|| s.proxy.trouble.clone().unwrap_or_default(), |p| format!("pid {p}"));
             lines.push((s.proxy.pid.is_some(), Text::new("proxy", "代理"), proxy));
+            if let Some(trouble) = super::host::trusts_others(&home, &s.proxy) {
+                let what = Text::new("proxies in front", "前置代理");
+                lines.push((false, what, out.t(&trouble).to_owned()));
+            } else if !s.proxy.trusted.is_empty() {
+                let list = super::host::shown_trust(&s.proxy.trusted);
+                lines.push((true, Text::new("proxies in front", "前置代理"), list));
+            }
         }
         Err(_) => lines.push((
             true,

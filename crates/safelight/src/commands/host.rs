@@ -3,11 +3,13 @@
 use crate::{Global, error::CommandError, local, output::Output};
 use safelight_engine::text::{Lang, Text};
 use safelight_host::{
+    api::ProxyStatus,
     client::HostClient,
     paths::{Home, write_whole},
     server::{DaemonOptions, serve},
     supervise::Listen,
 };
+use safelight_proxy::{Network, NotANetwork};
 use serde::{Deserialize, Serialize};
 use std::{
     net::SocketAddr,
@@ -30,6 +32,8 @@ enum HostCommand {
         /// Where the proxy takes requests over TLS, with the certificates of `tls` in safelight.toml; remembered.
         #[arg(long, value_name = "ADDR:PORT")]
         listen_tls: Vec<SocketAddr>,
+        #[command(flatten)]
+        trust: Trust,
     },
     /// Run the daemon in the foreground: for systemd and containers.
     Run {
@@ -39,6 +43,8 @@ enum HostCommand {
         /// Where the proxy takes requests over TLS; remembered.
         #[arg(long, value_name = "ADDR:PORT")]
         listen_tls: Vec<SocketAddr>,
+        #[command(flatten)]
+        trust: Trust,
     },
     /// Stop the daemon. The app's processes and the proxy go on.
     Stop {
@@ -53,20 +59,54 @@ enum HostCommand {
     Keep,
 }
 
+#[derive(clap::Args)]
+struct Trust {
+    /// A proxy in front of Safelight's own, such as your nginx, or a network of them: its X-Forwarded-* headers are
+    /// believed. Repeatable; remembered; `none` ends it.
+    #[arg(long = "trust-proxy", value_name = "CIDR", value_parser = network_or_none)]
+    proxies: Vec<Trusted>,
+}
+
+/// A network, or none at all.
+#[derive(Clone, Copy)]
+struct Trusted(Option<Network>);
+
+fn network_or_none(text: &str) -> Result<Trusted, NotANetwork> {
+    if text == "none" { Ok(Trusted(None)) } else { text.parse().map(|n| Trusted(Some(n))) }
+}
+
 /// What the host remembers.
 #[derive(Serialize, Deserialize)]
 struct Settings {
     listen: Vec<SocketAddr>,
     #[serde(default)]
     listen_tls: Vec<SocketAddr>,
+    #[serde(default)]
+    trusted_proxies: Vec<Network>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let listen = vec![SocketAddr::from(([127, 0, 0, 1], 8080))];
+        Self { listen, listen_tls: Vec::new(), trusted_proxies: Vec::new() }
+    }
+}
+
+/// What was asked for at a start. What was not asked for stays as it is remembered.
+struct Wanted {
+    /// Plain and TLS addresses.
+    listen: Option<(Vec<SocketAddr>, Vec<SocketAddr>)>,
+    trusted: Option<Vec<Network>>,
 }
 
 pub(crate) async fn run(args: &Args, _: &Global, out: &Output) -> Result<u8, CommandError> {
     let home = Home::from_env();
     match &args.command {
-        HostCommand::Start { listen, listen_tls } => start(&home, &wanted(listen, listen_tls), out).await,
-        HostCommand::Run { listen, listen_tls } => {
-            remember(&home, &wanted(listen, listen_tls))?;
+        HostCommand::Start { listen, listen_tls, trust } => {
+            start(&home, &wanted(listen, listen_tls, trust), out).await
+        }
+        HostCommand::Run { listen, listen_tls, trust } => {
+            remember(&home, &wanted(listen, listen_tls, trust))?;
             daemon(&home).await
         }
         HostCommand::Stop { proxy } => stop(&home, *proxy, out).await,
@@ -78,29 +118,50 @@ pub(crate) async fn run(args: &Args, _: &Global, out: &Output) -> Result<u8, Com
     }
 }
 
-fn wanted(plain: &[SocketAddr], tls: &[SocketAddr]) -> Listen {
-    Listen { plain: plain.to_vec(), tls: tls.to_vec() }
+fn wanted(plain: &[SocketAddr], tls: &[SocketAddr], trust: &Trust) -> Wanted {
+    let somewhere = !plain.is_empty() || !tls.is_empty();
+    let trusted = trust.proxies.iter().filter_map(|t| t.0).collect();
+    Wanted {
+        listen: somewhere.then(|| (plain.to_vec(), tls.to_vec())),
+        trusted: (!trust.proxies.is_empty()).then_some(trusted),
+    }
 }
 
-async fn start(home: &Home, listen: &Listen, out: &Output) -> Result<u8, CommandError> {
+/// Is what was asked for what runs already?
+fn runs_as_wanted(w: &Wanted, runs: &ProxyStatus) -> Result<(), CommandError> {
+    let elsewhere =
+        |(plain, tls): &(Vec<SocketAddr>, Vec<SocketAddr>)| *plain != runs.listen || *tls != runs.listen_tls;
+    if w.listen.as_ref().is_some_and(elsewhere) {
+        return Err(CommandError::refused(Text::new(
+            "the daemon runs with other addresses",
+            "守护进程正以其他监听地址运行",
+        ))
+        .with_help(Text::new(
+            "first `safelight host stop --proxy`",
+            "先运行 `safelight host stop --proxy`",
+        )));
+    }
+    if w.trusted.as_ref().is_some_and(|t| *t != runs.trusted) {
+        return Err(CommandError::refused(Text::new(
+            "the proxy runs and trusts other proxies",
+            "代理正在运行，且信任的是另一组前置代理",
+        ))
+        .with_help(Text::new(
+            "`safelight host stop`, this command again, then `safelight proxy upgrade`: users notice nothing",
+            "先 `safelight host stop`，再执行本命令，然后 `safelight proxy upgrade`；用户无感知",
+        )));
+    }
+    Ok(())
+}
+
+async fn start(home: &Home, wanted: &Wanted, out: &Output) -> Result<u8, CommandError> {
     let client = HostClient::new(home.socket());
     if let Ok(s) = client.status().await {
-        let runs = Listen { plain: s.proxy.listen, tls: s.proxy.listen_tls };
-        let same = *listen == Listen::default() || *listen == runs;
-        if !same {
-            return Err(CommandError::refused(Text::new(
-                "the daemon runs with other addresses",
-                "守护进程正以其他监听地址运行",
-            ))
-            .with_help(Text::new(
-                "first `safelight host stop --proxy`",
-                "先运行 `safelight host stop --proxy`",
-            )));
-        }
+        runs_as_wanted(wanted, &s.proxy)?;
         out.say(if out.lang == Lang::Zh { "已在运行" } else { "it runs already" });
         return Ok(0);
     }
-    remember(home, listen)?;
+    remember(home, wanted)?;
     local::start_keeper(home)?;
     local::wait_for(&client, home).await?;
     let until = Instant::now() + Duration::from_secs(10);
@@ -112,6 +173,9 @@ async fn start(home: &Home, listen: &Listen, out: &Output) -> Result<u8, Command
                 Lang::En => format!("the host daemon runs (pid {}); the proxy takes requests at {at}", s.pid),
                 Lang::Zh => format!("主机守护进程已启动（pid {}）；代理监听 {at}", s.pid),
             });
+            if let Some(trouble) = trusts_others(home, &s.proxy) {
+                out.say(out.t(&trouble));
+            }
             return Ok(0);
         }
         // One that cannot start says why; one that is slow gets its time.
@@ -131,45 +195,95 @@ async fn start(home: &Home, listen: &Listen, out: &Output) -> Result<u8, Command
 }
 
 /// `127.0.0.1:80, 127.0.0.1:443 (TLS)`.
-pub(super) fn shown(proxy: &safelight_host::api::ProxyStatus) -> String {
+pub(super) fn shown(proxy: &ProxyStatus) -> String {
     let plain = proxy.listen.iter().map(ToString::to_string);
     plain.chain(proxy.listen_tls.iter().map(|a| format!("{a} (TLS)"))).collect::<Vec<_>>().join(", ")
 }
 
-fn remember(home: &Home, listen: &Listen) -> Result<(), CommandError> {
+/// `127.0.0.1, 10.0.0.0/8`: whose headers the proxy believes.
+pub(super) fn shown_trust(trusted: &[Network]) -> String {
+    trusted.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The proxies in front that the host remembers; `None` when it remembers nothing at all.
+pub(super) fn remembered_trust(home: &Home) -> Result<Option<Vec<Network>>, CommandError> {
+    Ok(settings(home)?.map(|s| s.trusted_proxies))
+}
+
+/// A proxy that was started before the host was told whom to trust goes on with what it was told then.
+pub(super) fn trusts_others(home: &Home, proxy: &ProxyStatus) -> Option<Text> {
+    let remembered = remembered_trust(home).ok().flatten()?;
+    if proxy.pid.is_none() || remembered == proxy.trusted {
+        return None;
+    }
+    let or_nobody = |list: &[Network]| match list {
+        [] => Text::new("nobody", "无"),
+        list => Text::same(shown_trust(list)),
+    };
+    let (runs, wanted) = (or_nobody(&proxy.trusted), or_nobody(&remembered));
+    Some(Text::new(
+        format!(
+            "the running proxy trusts {}, host.json says {}: `safelight proxy upgrade` changes it without an outage",
+            runs.en, wanted.en
+        ),
+        format!(
+            "运行中的代理信任 {}，host.json 为 {}：运行 `safelight proxy upgrade` 即可无中断更换",
+            runs.zh, wanted.zh
+        ),
+    ))
+}
+
+fn remember(home: &Home, wanted: &Wanted) -> Result<(), CommandError> {
     home.create().map_err(|e| CommandError::io(&home.root.to_string_lossy(), &e))?;
-    if *listen == Listen::default() {
+    if wanted.listen.is_none() && wanted.trusted.is_none() {
         return Ok(());
     }
-    let settings = Settings { listen: listen.plain.clone(), listen_tls: listen.tls.clone() };
+    let mut settings = match settings(home) {
+        Ok(known) => known.unwrap_or_default(),
+        // Everything is given anew: what cannot be read is not needed.
+        Err(_) if wanted.listen.is_some() && wanted.trusted.is_some() => Settings::default(),
+        Err(e) => return Err(e),
+    };
+    if let Some((plain, tls)) = &wanted.listen {
+        settings.listen.clone_from(plain);
+        settings.listen_tls.clone_from(tls);
+    }
+    if let Some(trusted) = &wanted.trusted {
+        settings.trusted_proxies.clone_from(trusted);
+    }
     let body = serde_json::to_vec(&settings).unwrap_or_default();
     write_whole(&home.settings(), &body).map_err(|e| CommandError::io("host.json", &e))
 }
 
-fn settings(home: &Home) -> Result<Settings, CommandError> {
+fn settings(home: &Home) -> Result<Option<Settings>, CommandError> {
     match std::fs::read(home.settings()) {
-        Ok(b) => serde_json::from_slice(&b).map_err(|e| {
+        Ok(b) => serde_json::from_slice(&b).map(Some).map_err(|e| {
             let p = home.settings();
             let p = p.display();
-            CommandError::usage(safelight_engine::text!("{p} is damaged: {e}", "{p} 已损坏：{e}"))
-                .with_help(Text::new("remove it and give --listen again", "删除它，再用 --listen 指定"))
+            CommandError::usage(safelight_engine::text!("{p} is damaged: {e}", "{p} 已损坏：{e}")).with_help(
+                Text::new(
+                    "remove it and give --listen and --trust-proxy again",
+                    "删除它，再用 --listen 与 --trust-proxy 指定",
+                ),
+            )
         }),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            let listen = vec![SocketAddr::from(([127, 0, 0, 1], 8080))];
-            Ok(Settings { listen, listen_tls: Vec::new() })
-        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(CommandError::io("host.json", &e)),
     }
 }
 
 async fn daemon(home: &Home) -> Result<u8, CommandError> {
     let program = local::program()?;
-    let settings = settings(home)?;
+    let settings = settings(home)?.unwrap_or_default();
     let options = DaemonOptions {
         home: home.clone(),
         shim: local::shim()?,
         proxy: vec![program, "proxy".to_owned(), "run".to_owned()],
-        listen: Listen { plain: settings.listen, tls: settings.listen_tls },
+        listen: Listen {
+            plain: settings.listen,
+            tls: settings.listen_tls,
+            trusted: settings.trusted_proxies,
+        },
     };
     serve(options).await?;
     Ok(0)
@@ -215,11 +329,44 @@ async fn stop(home: &Home, proxy: bool, out: &Output) -> Result<u8, CommandError
 }
 
 fn unit(home: &Home, out: &Output) -> Result<(), CommandError> {
-    let program = local::program()?;
-    let root = home.root.display();
-    // KillMode=process: stopping the daemon must leave the proxy and the app's processes alone.
-    out.line(&format!(
-        "[Unit]\nDescription=Safelight host daemon\nAfter=network-online.target\nWants=network-online.target\n\n[Service]\nEnvironment=SAFELIGHT_HOME={root}\nExecStart={program} host run\nRestart=always\nRestartSec=1\nKillMode=process\nLimitNOFILE=65536\n\n[Install]\nWantedBy=multi-user.target"
-    ));
+    let path = std::env::var("PATH").unwrap_or_default();
+    let user = (!rustix::process::geteuid().is_root()).then(local::user);
+    out.line(&unit_text(&local::program()?, &home.root.to_string_lossy(), &path, user.as_deref()));
     Ok(())
+}
+
+/// A systemd unit. `user`: as whom, when not root.
+fn unit_text(program: &str, home: &str, path: &str, user: Option<&str>) -> String {
+    // A `%` begins a specifier of systemd's; quotes and backslashes end a quoted word.
+    let quoted =
+        |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%"));
+    let user = user.map(|user| format!("User={user}\n")).unwrap_or_default();
+    let (home, path) = (quoted(&format!("SAFELIGHT_HOME={home}")), quoted(&format!("PATH={path}")));
+    let program = quoted(program);
+    // KillMode=process: stopping the daemon must leave the proxy and the app's processes alone.
+    // PATH: node from a version manager is not where systemd looks.
+    format!(
+        "[Unit]\nDescription=Safelight host daemon\nAfter=network-online.target\nWants=network-online.target\n\n\
+         [Service]\n{user}Environment={home}\nEnvironment={path}\nExecStart={program} host run\nRestart=always\n\
+         RestartSec=1\nKillMode=process\nLimitNOFILE=65536\n\n[Install]\nWantedBy=multi-user.target"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unit_text;
+
+    #[test]
+    fn a_unit_runs_as_the_user_who_asked_for_it_and_finds_what_that_user_finds() {
+        let unit = unit_text(
+            "/home/ann/bin/safelight",
+            "/home/ann/50% \"here\"",
+            "/opt/node/bin:/usr/bin",
+            Some("ann"),
+        );
+        assert!(unit.contains("\nUser=ann\n"), "{unit}");
+        assert!(unit.contains("\nEnvironment=\"PATH=/opt/node/bin:/usr/bin\"\n"), "{unit}");
+        assert!(unit.contains("\nEnvironment=\"SAFELIGHT_HOME=/home/ann/50%% \\\"here\\\"\"\n"), "{unit}");
+        assert!(!unit_text("/usr/bin/safelight", "/var/lib/safelight", "/usr/bin", None).contains("User="));
+    }
 }

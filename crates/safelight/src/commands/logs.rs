@@ -55,7 +55,7 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
             }
         }
         for ((name, path), f) in files.iter().zip(&mut followers) {
-            for l in f.new_lines(path) {
+            for l in f.new_lines(path).unwrap_or_default() {
                 out.line(&format!("{} {l}", style.paint("36", &short(name))));
             }
         }

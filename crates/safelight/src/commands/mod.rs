@@ -1,6 +1,7 @@
 //! The commands, one file each: arguments, help and function together.
 
 pub(crate) mod abort;
+pub(crate) mod backup;
 pub(crate) mod check;
 pub(crate) mod deploy;
 pub(crate) mod doctor;

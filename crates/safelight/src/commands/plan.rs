@@ -15,17 +15,24 @@ use safelight_host::api::RunRequest;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// What to deploy: a tag, a branch, a commit. What is checked out when absent.
+    /// What to deploy: a tag, a branch, a commit; what is checked out when absent. With --rollback the release or
+    /// revision to go back to; the verified one before when absent.
     revision: Option<String>,
+    /// The plan of `safelight rollback` instead.
+    #[arg(long)]
+    rollback: bool,
+    /// Of one that puts the database back too.
+    #[arg(long, requires = "rollback")]
+    database: bool,
 }
 
 pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, CommandError> {
     let request = RunRequest {
         project: local::project(&g.dir)?,
         env: g.env.clone(),
-        kind: PlanKind::Deploy,
+        kind: if args.rollback { PlanKind::Rollback } else { PlanKind::Deploy },
         revision: args.revision.clone(),
-        database: false,
+        database: args.database,
         backup: None,
         // A plan changes nothing, so nothing is confirmed with it.
         moved: true,
@@ -52,7 +59,10 @@ fn show(plan: &Plan, out: &Output) {
         phase = Some(s.phase);
         out.line(&format!("{:>3}  {} {}", s.id, style.paint("36", &pad(&name, 10)), out.t(&s.title)));
         for c in &s.commands {
-            out.line(&style.paint("90", &format!("                $ {c}")));
+            for (n, line) in c.lines().enumerate() {
+                let mark = if n == 0 { "$" } else { " " };
+                out.line(&style.paint("90", &format!("                {mark} {line}")));
+            }
         }
         let undo = match (&s.undo, zh) {
             (UndoPlan::NothingToDo, _) => continue,

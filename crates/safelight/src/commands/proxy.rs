@@ -3,7 +3,7 @@
 use crate::{Global, error::CommandError, local, output::Output};
 use safelight_engine::text::{Lang, Text};
 use safelight_host::{paths::Home, supervise::Listen};
-use safelight_proxy::{ControlClient, ListenSpec, ProxyOptions};
+use safelight_proxy::{ControlClient, ListenSpec, Network, ProxyOptions};
 use std::{net::SocketAddr, process::ExitCode};
 
 #[derive(clap::Args)]
@@ -22,6 +22,9 @@ enum ProxyCommand {
         /// Where to take requests over TLS, with the certificates that the apps name.
         #[arg(long, value_name = "ADDR:PORT")]
         listen_tls: Vec<SocketAddr>,
+        /// A proxy in front of this one, or a network of them, whose X-Forwarded-* headers are believed.
+        #[arg(long, value_name = "CIDR")]
+        trust_proxy: Vec<Network>,
         /// Take the sockets over from the proxy that runs, which then finishes its requests and ends.
         #[arg(long)]
         take_over: bool,
@@ -38,7 +41,7 @@ enum ProxyCommand {
 
 /// `run` builds its own runtime and blocks; `None` for every other command.
 pub(crate) fn run_blocking(args: &Args, out: &Output) -> Option<ExitCode> {
-    let ProxyCommand::Run { listen, listen_tls, take_over } = &args.command else { return None };
+    let ProxyCommand::Run { listen, listen_tls, trust_proxy, take_over } = &args.command else { return None };
     crate::start_logging();
     let home = Home::from_env();
     if let Err(e) = home.create() {
@@ -49,6 +52,7 @@ pub(crate) fn run_blocking(args: &Args, out: &Output) -> Option<ExitCode> {
     let listen = plain.chain(listen_tls.iter().map(|a| ListenSpec::tls(*a))).collect();
     let mut options = ProxyOptions::new(listen, home.proxy_socket(), home.routes());
     options.take_over = *take_over;
+    options.trusted_proxies.clone_from(trust_proxy);
     Some(match safelight_proxy::run(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
@@ -93,7 +97,9 @@ async fn upgrade(home: &Home, client: &ControlClient, out: &Output) -> Result<u8
     let err = log.try_clone().map_err(|e| CommandError::io("proxy.log", &e))?;
     let mut command = std::process::Command::new(local::program()?);
     command.args(["proxy", "run", "--take-over"]).stdout(log).stderr(err);
-    command.args(Listen { plain: before.listen, tls: before.listen_tls }.arguments());
+    // Addresses are inherited; whom to believe is remembered, so that an upgrade is how that changes without an outage.
+    let trusted = super::host::remembered_trust(home)?.unwrap_or(before.trusted_proxies);
+    command.args(Listen { plain: before.listen, tls: before.listen_tls, trusted }.arguments());
     let done =
         safelight_proxy::upgrade(client, command, std::time::Duration::from_secs(15)).await.map_err(|e| {
             CommandError::refused(Text::same(e.to_string()))

@@ -55,7 +55,7 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
         who,
         leave_at_commit: false,
         verbose: false,
-        late: false,
+        late: None,
         report_dir: Some(local::project(&g.dir)?.join("safelight-reports")),
     };
     follow(follow_run, out).await

@@ -7,7 +7,7 @@ use crate::{
 };
 use safelight_engine::{driver::process::ProcessState, text::Lang};
 use safelight_host::{
-    api::{AppStatus, Status},
+    api::{AppStatus, ProxyStatus, Status},
     client::HostClient,
     paths::Home,
 };
@@ -39,7 +39,7 @@ fn show(s: &Status, out: &Output) {
     ));
     let listen = super::host::shown(&s.proxy);
     let proxy = match (s.proxy.pid, &s.proxy.trouble) {
-        (Some(pid), _) => format!("{listen} · pid {pid}"),
+        (Some(pid), _) => format!("{listen} · pid {pid}{}", trust(&s.proxy, zh)),
         (None, trouble) => style.paint(
             "31",
             &format!("{}: {}", if zh { "未运行" } else { "not running" }, trouble.as_deref().unwrap_or("?")),
@@ -61,6 +61,16 @@ fn show(s: &Status, out: &Output) {
     }
     if s.apps.is_empty() {
         out.line(if zh { "还没有部署过任何应用" } else { "nothing has been deployed here yet" });
+    }
+}
+
+/// Whose word about clients is taken.
+fn trust(proxy: &ProxyStatus, zh: bool) -> String {
+    let list = super::host::shown_trust(&proxy.trusted);
+    match (list.is_empty(), zh) {
+        (true, _) => String::new(),
+        (false, false) => format!(" · believes X-Forwarded-* of {list}"),
+        (false, true) => format!(" · 信任 {list} 的 X-Forwarded-*"),
     }
 }
 

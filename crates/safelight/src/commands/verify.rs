@@ -6,7 +6,9 @@ use crate::{
     local,
     output::{Format, Output},
 };
-use safelight_engine::{driver::journey::JourneyResult, report::duration, text::Text};
+use safelight_engine::{
+    driver::journey::JourneyResult, report::duration, run::executor::StepError, text::Text,
+};
 use safelight_host::world::HostWorld;
 use std::{sync::Arc, time::Duration};
 
@@ -15,14 +17,23 @@ pub(crate) struct Args {
     /// Another address than the environment's `url`.
     #[arg(long)]
     url: Option<String>,
+    /// The journeys and the address of this directory, instead of those of the release that serves.
+    #[arg(long)]
+    here: bool,
 }
 
 pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, CommandError> {
     let ctx = local::runs()?.open(&local::project(&g.dir)?, &g.env)?;
-    let world = HostWorld { ctx, emit: Arc::new(|_| {}), revision: None };
+    let refused = |e: StepError| CommandError::refused(e.what);
+    let (current, _) = ctx.store.serving(ctx.app(), &ctx.env_name).unwrap_or_default();
+    let mut world = HostWorld::new(ctx, Arc::new(|_| {}), None);
+    // A release is verified by its own journeys: those of this directory may be about what comes next.
+    if let Some(current) = current.filter(|_| !args.here) {
+        world = world.of(&current).map_err(refused)?;
+    }
     let (url, connect) = match &args.url {
         Some(u) => (u.clone(), None),
-        None => world.public_address().await.map_err(|e| CommandError::refused(e.what))?,
+        None => world.public_address().await.map_err(refused)?,
     };
     let front = world.ctx.net.get(&url, connect, Duration::from_secs(10)).await;
     let mut ok = matches!(&front, Ok(a) if a.status < 400);
@@ -35,8 +46,7 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
     }
     let mut results: Vec<JourneyResult> = Vec::new();
     for file in world.journey_files() {
-        let run =
-            world.journey_run(vec![file], &url, connect).await.map_err(|e| CommandError::refused(e.what))?;
+        let run = world.journey_run(vec![file], &url, connect).await.map_err(refused)?;
         let list = world
             .ctx
             .journeys

@@ -119,7 +119,7 @@ impl Client {
     /// All of a folder, not of the folders in it. `limit` bounds the number of entries that are kept.
     ///
     /// # Errors
-    /// As [`Client::list`], and when there are more than `limit` entries.
+    /// As [`Client::list`], and when there are more than `limit` entries, or the pages do not come to an end.
     pub async fn list_all(&self, folder: &str, limit: usize) -> Result<Vec<Entry>, Error> {
         let mut options = ListOptions { limit: Some(1000), ..ListOptions::default() };
         let mut entries = Vec::new();
@@ -130,8 +130,12 @@ impl Client {
                 let why = format!("the folder has more than {limit} entries");
                 return Err(Error::Answer { operation: format!("list {folder}"), why });
             }
-            if page.next.is_none() || page.next == options.cursor {
+            if page.next.is_none() {
                 return Ok(entries);
+            }
+            if page.next == options.cursor {
+                let why = "the next page is the same one: this would be a part of the folder".to_owned();
+                return Err(Error::Answer { operation: format!("list {folder}"), why });
             }
             options.cursor = page.next;
         }

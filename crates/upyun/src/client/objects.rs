@@ -183,6 +183,25 @@ impl Client {
         Ok(Download { info, response, operation: format!("GET {key}"), client: self.clone() })
     }
 
+    /// Starts to read a part of a file: the bytes from `first` to `last`, both counted from 0 and both read, or to the
+    /// end. `info.size` is then the size of the part.
+    ///
+    /// # Errors
+    /// As [`Client::get`]; an [`Error::Answer`] when Upyun gives the whole file instead of the part.
+    pub async fn get_range(&self, key: &str, first: u64, last: Option<u64>) -> Result<Download, Error> {
+        let mut call = Call::new(Method::GET, file(key, "a download")?);
+        let last = last.map(|last| last.to_string()).unwrap_or_default();
+        call.header("range", &format!("bytes={first}-{last}"))?;
+        let response = self.call(call).await?;
+        let operation = format!("GET {key} from {first}");
+        if response.status() != StatusCode::PARTIAL_CONTENT {
+            return Err(unexpected(operation, response.status(), "206"));
+        }
+        let size = number_header(response.headers(), "content-length").unwrap_or(0);
+        let info = FileInfo { size, ..info(response.headers()) };
+        Ok(Download { info, response, operation, client: self.clone() })
+    }
+
     /// What is known about a file or folder; the root is a folder.
     ///
     /// # Errors

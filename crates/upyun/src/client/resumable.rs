@@ -1,11 +1,13 @@
 //! Resumable uploads: initiate, parts, complete.
 //!
-//! Source: `upyun/docs` api/rest_api ("断点续传"). An upload that is not completed is dropped after 24 hours.
+//! Sources: `upyun/docs` api/rest_api ("断点续传"); the Go SDK for the question how far an upload has come. An upload that
+//! is not completed is dropped after 24 hours.
 use std::collections::BTreeMap;
-use std::io::Read;
 
 use bytes::Bytes;
 use reqwest::Method;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::objects::meta_headers;
 use super::{Body, Call, Client, Error, number_header, text_header};
@@ -35,8 +37,8 @@ impl Default for ResumableOptions {
     }
 }
 
-/// A started upload. It can be stored and picked up again within 24 hours.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A started upload. It can be stored, as JSON for example, and picked up again within 24 hours, also by another process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MultiUpload {
     /// The target.
     pub key: String,
@@ -46,14 +48,22 @@ pub struct MultiUpload {
     pub total_bytes: u64,
     /// Bytes of every part but the last.
     pub part_bytes: u64,
-    /// Number of the next part that Upyun expects.
+    /// Number of the next part that Upyun expects; [`MultiUpload::parts`] when it has all of them.
     pub next_part: u64,
+    /// Hexadecimal MD5 of the whole, to be checked at the end.
+    #[serde(default)]
+    pub whole_md5: Option<String>,
 }
 
 impl MultiUpload {
     /// How many parts there are.
     pub fn parts(&self) -> u64 {
         self.total_bytes.div_ceil(self.part_bytes.max(1))
+    }
+
+    /// Where in the whole the next part begins: there has to stand what is read from.
+    pub fn offset(&self) -> u64 {
+        self.next_part.saturating_mul(self.part_bytes).min(self.total_bytes)
     }
 }
 
@@ -98,7 +108,31 @@ impl Client {
             Error::Answer { operation: format!("initiate {key}"), why: "it has no X-Upyun-Multi-Uuid".into() }
         })?;
         let next_part = number_header(headers, "x-upyun-next-part-id").unwrap_or(0);
-        Ok(MultiUpload { key: key.to_owned(), uuid, total_bytes, part_bytes: part, next_part })
+        let (key, whole_md5) = (key.to_owned(), options.whole_md5.clone());
+        Ok(MultiUpload { key, uuid, total_bytes, part_bytes: part, next_part, whole_md5 })
+    }
+
+    /// Asks how far a started upload has come, and notes it in `upload`. For one whose last answer was lost, or that was
+    /// picked up from where it was stored.
+    ///
+    /// # Errors
+    /// See [`Error`]; `is_not_found` when it was completed, cancelled or dropped, and an [`Error::Answer`] when another
+    /// upload to the same key has begun since.
+    pub async fn multi_status(&self, upload: &mut MultiUpload) -> Result<(), Error> {
+        let mut call = Call::new(Method::GET, &upload.key);
+        call.header("x-upyun-multi-info", "true")?;
+        let response = self.call(call).await?;
+        let headers = response.headers();
+        let wrong =
+            |why: &str| Error::Answer { operation: format!("status of {}", upload.key), why: why.into() };
+        if text_header(headers, "x-upyun-multi-uuid") != Some(&upload.uuid) {
+            return Err(wrong("it is about another upload"));
+        }
+        let next: i64 = number_header(headers, "x-upyun-next-part-id")
+            .ok_or_else(|| wrong("it has no X-Upyun-Next-Part-Id"))?;
+        // After the last part Upyun says -1, which is no part.
+        upload.next_part = u64::try_from(next).unwrap_or(upload.parts());
+        Ok(())
     }
 
     /// Sends one part, counted from 0.
@@ -126,11 +160,11 @@ impl Client {
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn multi_complete(&self, upload: &MultiUpload, whole_md5: Option<&str>) -> Result<(), Error> {
+    pub async fn multi_complete(&self, upload: &MultiUpload) -> Result<(), Error> {
         let mut call = Call::new(Method::PUT, &upload.key);
         call.header("x-upyun-multi-stage", "complete")?;
         call.header("x-upyun-multi-uuid", &upload.uuid)?;
-        if let Some(md5) = whole_md5 {
+        if let Some(md5) = &upload.whole_md5 {
             call.header("x-upyun-multi-md5", md5)?;
         }
         call.body = Some(Body::from(Bytes::new()));
@@ -147,26 +181,48 @@ impl Client {
         self.call(call).await.map(drop)
     }
 
-    /// Uploads everything that `source` yields, part by part, in order. A failed call leaves the upload open; use
-    /// the methods above to pick it up.
+    /// Sends the parts that are missing, in order, and completes the upload. `source` has to stand at
+    /// [`MultiUpload::offset`].
+    ///
+    /// A failed call leaves the upload open, and `upload` says which parts have arrived. To go on: ask
+    /// [`Client::multi_status`], since the last answer may be what was lost, move `source` to the offset, and call again.
+    ///
+    /// ```no_run
+    /// # async fn example(client: safelight_upyun::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// use safelight_upyun::ResumableOptions;
+    ///
+    /// let scan = vec![0_u8; 5_000_000];
+    /// let mut upload = client.multi_initiate("/scan.tif", 5_000_000, &ResumableOptions::default()).await?;
+    /// while let Err(error) = client.put_resumable(&mut upload, &mut &scan[upload.offset() as usize..]).await {
+    ///     if !error.is_retryable() {
+    ///         return Err(error.into());
+    ///     }
+    ///     client.multi_status(&mut upload).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// See [`Error`]; also when the source ends before `total_bytes`.
-    pub async fn put_resumable<R: Read + Send>(
+    /// See [`Error`]; [`Error::Source`] also when the source ends before the upload does.
+    pub async fn put_resumable<R: AsyncRead + Unpin + Send>(
         &self,
-        key: &str,
+        upload: &mut MultiUpload,
         source: &mut R,
-        total_bytes: u64,
-        options: &ResumableOptions,
     ) -> Result<(), Error> {
-        let upload = self.multi_initiate(key, total_bytes, options).await?;
-        for part in 0..upload.parts() {
-            let length = upload.part_bytes.min(total_bytes - part * upload.part_bytes);
-            // At most 50 MiB, checked above.
+        while upload.next_part < upload.parts() {
+            let part = upload.next_part;
+            let length = upload.part_bytes.min(upload.total_bytes - upload.offset());
+            // At most 50 MiB, checked when it was started.
             let mut buffer = vec![0; usize::try_from(length).unwrap_or(0)];
-            source.read_exact(&mut buffer)?;
-            self.multi_part(&upload, part, buffer).await?;
+            source.read_exact(&mut buffer).await?;
+            let wanted = self.multi_part(upload, part, buffer).await?.next_part;
+            if wanted.is_some_and(|wanted| wanted != part + 1) {
+                let why = format!("it wants part {wanted:?} after part {part}");
+                return Err(Error::Answer { operation: format!("part of {}", upload.key), why });
+            }
+            upload.next_part = part + 1;
         }
-        self.multi_complete(&upload, options.whole_md5.as_deref()).await
+        self.multi_complete(upload).await
     }
 }

@@ -6,10 +6,13 @@ mod write;
 pub(super) use page::effective;
 pub use page::{Order, PageQuery, neighbours, page};
 pub use write::{
-    NewPhoto, add_tags, change, delete, hides, insert, refresh_search, remove_tags, restore, set_object,
-    set_short, trash,
+    NewPhoto, add_tags_to, change, change_all, delete, hides, insert, refresh_search, remove_tags, restore,
+    set_object, set_short, trash, trash_all,
 };
 
+use std::collections::HashMap;
+
+use super::in_parts;
 use super::sql::{DbError, DbResult, Row, Sql, Value};
 use crate::images::Sizes;
 use crate::model::{Exif, Roll, Visibility};
@@ -175,11 +178,12 @@ fn with_tags(sql: &mut Sql, mut rows: Vec<PhotoRow>) -> DbResult<Vec<PhotoRow>> 
         "SELECT photo_id, tag FROM photo_tags WHERE photo_id IN ({}) ORDER BY photo_id, tag",
         super::placeholders(1, ids.len())
     );
+    let mut tags: HashMap<i64, Vec<String>> = HashMap::new();
     for tag in sql.query(&query, &ids)? {
-        let id: i64 = tag.get(0)?;
-        if let Some(row) = rows.iter_mut().find(|row| row.id == id) {
-            row.tags.push(tag.get(1)?);
-        }
+        tags.entry(tag.get(0)?).or_default().push(tag.get(1)?);
+    }
+    for row in &mut rows {
+        row.tags = tags.remove(&row.id).unwrap_or_default();
     }
     Ok(rows)
 }
@@ -204,6 +208,34 @@ pub fn by_key(sql: &mut Sql, key: &str) -> DbResult<Option<PhotoRow>> {
 /// Those of the database.
 pub fn by_id(sql: &mut Sql, id: i64) -> DbResult<Option<PhotoRow>> {
     find(sql, "p.id = ?1", id.into())
+}
+
+fn many(sql: &mut Sql, column: &str, values: &[Value]) -> DbResult<Vec<PhotoRow>> {
+    let mut found = Vec::with_capacity(values.len());
+    in_parts(values, |values| {
+        let list = super::placeholders(1, values.len());
+        let query = format!("SELECT {COLUMNS} {FROM} WHERE {column} IN ({list})");
+        let rows = sql.query(&query, values)?.iter().map(photo).collect::<DbResult<Vec<_>>>()?;
+        found.extend(with_tags(sql, rows)?);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Photos by their public keys, in no order; those that are not there are left out.
+///
+/// # Errors
+/// Those of the database.
+pub fn by_keys(sql: &mut Sql, keys: &[String]) -> DbResult<Vec<PhotoRow>> {
+    many(sql, "p.key", &keys.iter().map(Value::from).collect::<Vec<_>>())
+}
+
+/// Photos by their row ids, in no order; those that are not there are left out.
+///
+/// # Errors
+/// Those of the database.
+pub fn by_ids(sql: &mut Sql, ids: &[i64]) -> DbResult<Vec<PhotoRow>> {
+    many(sql, "p.id", &ids.iter().map(|id| (*id).into()).collect::<Vec<_>>())
 }
 
 /// The public key of a short link's code.

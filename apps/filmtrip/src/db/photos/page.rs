@@ -51,8 +51,8 @@ pub(in crate::db) fn effective(column: &str) -> String {
     format!("CASE WHEN p.{column} <> '' THEN p.{column} ELSE coalesce(r.{column}, '') END")
 }
 
-/// Photos without a frame number come last; no film is as long as this.
-const NO_FRAME: &str = "1000000000";
+/// Photos without a frame number come last: one more than the largest.
+const NO_FRAME: &str = "4294967296";
 
 impl PageQuery {
     fn wheres(&self) -> Wheres {

@@ -2,8 +2,8 @@
 
 use super::super::search;
 use super::super::sql::{DbResult, Sql, Value};
-use super::super::{now_ms, placeholders};
-use super::{PhotoRow, Variants, by_id};
+use super::super::{in_parts, now_ms, placeholders};
+use super::{PhotoRow, Variants, by_id, by_ids};
 use crate::images::Sizes;
 use crate::model::{About, Exif, PhotoChange, Visibility};
 use crate::params;
@@ -104,10 +104,9 @@ pub fn insert(sql: &mut Sql, new: &NewPhoto) -> DbResult<PhotoRow> {
 
 /// Writes the search text of a photo and reads the photo back.
 fn finish(sql: &mut Sql, id: i64) -> DbResult<PhotoRow> {
+    refresh_search(sql, &[id])?;
     let row = by_id(sql, id)?;
-    let row = row.ok_or_else(|| super::super::sql::DbError::Other(format!("photo {id} is gone")))?;
-    sql.execute("UPDATE photos SET search = ?2 WHERE id = ?1", params![id, search::text(&row)])?;
-    Ok(row)
+    row.ok_or_else(|| super::super::sql::DbError::Other(format!("photo {id} is gone")))
 }
 
 /// Changes a photo and returns its row.
@@ -115,113 +114,155 @@ fn finish(sql: &mut Sql, id: i64) -> DbResult<PhotoRow> {
 /// # Errors
 /// Those of the database.
 pub fn change(sql: &mut Sql, row: &PhotoRow, change: &PhotoChange) -> DbResult<PhotoRow> {
-    let id = row.id;
-    let mut set = |column: &str, value: Value| {
-        sql.execute(&format!("UPDATE photos SET {column} = ?2 WHERE id = ?1"), &[id.into(), value]).map(drop)
-    };
-    let texts = [
-        ("title", &change.title),
-        ("caption", &change.caption),
-        ("film_stock", &change.film_stock),
-        ("camera", &change.camera),
-        ("lens", &change.lens),
-        ("place", &change.place),
-    ];
-    for (column, text) in texts {
-        if let Some(text) = text {
-            set(column, text.trim().into())?;
+    change_all(sql, &[row.id], change)?;
+    finish(sql, row.id)
+}
+
+/// Changes photos, all in the same way, by as many statements as there are changes. Their search texts are the caller's
+/// to write again: see [`refresh_search`].
+///
+/// # Errors
+/// Those of the database.
+pub fn change_all(sql: &mut Sql, ids: &[i64], change: &PhotoChange) -> DbResult<()> {
+    in_parts(ids, |ids| {
+        let mut set = |what: &str, values: &[Value]| {
+            of_all(sql, &format!("UPDATE photos SET {what} WHERE id"), values, ids)
+        };
+        let texts = [
+            ("title", &change.title),
+            ("caption", &change.caption),
+            ("film_stock", &change.film_stock),
+            ("camera", &change.camera),
+            ("lens", &change.lens),
+            ("place", &change.place),
+        ];
+        for (column, text) in texts {
+            if let Some(text) = text {
+                set(&format!("{column} = ?1"), &[text.trim().into()])?;
+            }
         }
-    }
-    if let Some(visibility) = change.visibility {
-        // In the trash it stays private, and gets the new one when it comes back.
-        set(
-            if row.deleted_at.is_some() { "visibility_before" } else { "visibility" },
-            visibility.as_str().into(),
-        )?;
-    }
-    if let Some(frame) = change.frame {
-        set("frame", frame.into())?;
-    }
-    if let Some(taken_at) = &change.taken_at {
-        set("taken_at", taken_at.as_deref().into())?;
-    }
-    if let Some(location) = change.location {
-        set("lat", location.map(|l| l.lat).into())?;
-        set("lon", location.map(|l| l.lon).into())?;
-        set("location_shown", location.is_some_and(|l| l.shown).into())?;
-    }
-    if let Some(roll) = &change.roll {
-        sql.execute(
-            "UPDATE photos SET roll_id = (SELECT id FROM rolls WHERE key = ?2 AND owner_id = ?3) WHERE id = ?1",
-            params![id, roll.as_deref(), row.owner_id],
-        )?;
-    }
-    if let Some(tags) = &change.tags {
-        sql.execute("DELETE FROM photo_tags WHERE photo_id = ?1", params![id])?;
-        add_tags(sql, id, tags)?;
-    }
-    finish(sql, id)
+        if let Some(visibility) = change.visibility {
+            // In the trash it stays private, and gets the new one when it comes back.
+            let what = "visibility = CASE WHEN deleted_at IS NULL THEN ?1 ELSE visibility END,
+                        visibility_before = CASE WHEN deleted_at IS NULL THEN visibility_before ELSE ?1 END";
+            set(what, &[visibility.as_str().into()])?;
+        }
+        if let Some(frame) = change.frame {
+            set("frame = ?1", &[frame.into()])?;
+        }
+        if let Some(taken_at) = &change.taken_at {
+            set("taken_at = ?1", &[taken_at.as_deref().into()])?;
+        }
+        if let Some(location) = change.location {
+            let shown = location.is_some_and(|l| l.shown);
+            let (lat, lon) = (location.map(|l| l.lat), location.map(|l| l.lon));
+            set("lat = ?1, lon = ?2, location_shown = ?3", &[lat.into(), lon.into(), shown.into()])?;
+        }
+        if let Some(roll) = &change.roll {
+            let what =
+                "roll_id = (SELECT r.id FROM rolls r WHERE r.key = ?1 AND r.owner_id = photos.owner_id)";
+            set(what, &[roll.as_deref().into()])?;
+        }
+        if let Some(tags) = &change.tags {
+            of_all(sql, "DELETE FROM photo_tags WHERE photo_id", &[], ids)?;
+            add_tags_to(sql, ids, tags)?;
+        }
+        Ok(())
+    })
 }
 
-/// Adds tags, each in the form of [`search::tag`].
+/// Runs a statement that ends in the name of a column, about these ids; `values` are its parameters before them.
+fn of_all(sql: &mut Sql, statement: &str, values: &[Value], ids: &[i64]) -> DbResult<()> {
+    let list = placeholders(values.len() + 1, ids.len());
+    let mut all = values.to_vec();
+    all.extend(ids.iter().map(|id| Value::from(*id)));
+    sql.execute(&format!("{statement} IN ({list})"), &all).map(drop)
+}
+
+/// Adds tags to one photo.
+fn add_tags(sql: &mut Sql, id: i64, tags: &[String]) -> DbResult<()> {
+    add_tags_to(sql, &[id], tags)
+}
+
+/// Adds tags to photos, each in the form of [`search::tag`].
 ///
 /// # Errors
 /// Those of the database.
-pub fn add_tags(sql: &mut Sql, id: i64, tags: &[String]) -> DbResult<()> {
-    for tag in tags.iter().map(|t| search::tag(t)).filter(|t| !t.is_empty()) {
-        let insert = "INSERT INTO photo_tags (photo_id, tag) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-        sql.execute(insert, params![id, tag])?;
-    }
-    Ok(())
+pub fn add_tags_to(sql: &mut Sql, ids: &[i64], tags: &[String]) -> DbResult<()> {
+    in_parts(ids, |ids| {
+        for tag in tags.iter().map(|t| search::tag(t)).filter(|t| !t.is_empty()) {
+            let rows: Vec<String> = (0..ids.len()).map(|n| format!("(?{}, ?1)", n + 2)).collect();
+            let insert = "INSERT INTO photo_tags (photo_id, tag) VALUES";
+            let mut values: Vec<Value> = vec![tag.into()];
+            values.extend(ids.iter().map(|id| Value::from(*id)));
+            sql.execute(&format!("{insert} {} ON CONFLICT DO NOTHING", rows.join(", ")), &values)?;
+        }
+        Ok(())
+    })
 }
 
-/// Takes tags off.
+/// Takes tags off photos.
 ///
 /// # Errors
 /// Those of the database.
-pub fn remove_tags(sql: &mut Sql, id: i64, tags: &[String]) -> DbResult<()> {
-    for tag in tags {
-        sql.execute(
-            "DELETE FROM photo_tags WHERE photo_id = ?1 AND tag = ?2",
-            params![id, search::tag(tag)],
-        )?;
-    }
-    Ok(())
+pub fn remove_tags(sql: &mut Sql, ids: &[i64], tags: &[String]) -> DbResult<()> {
+    in_parts(ids, |ids| {
+        tags.iter().try_for_each(|tag| {
+            of_all(sql, "DELETE FROM photo_tags WHERE tag = ?1 AND photo_id", &[search::tag(tag).into()], ids)
+        })
+    })
 }
 
-/// Writes the search texts of photos again, after their roll or tags have changed.
+/// Writes the search texts of photos again, after their words, roll or tags have changed.
 ///
 /// # Errors
 /// Those of the database.
 pub fn refresh_search(sql: &mut Sql, ids: &[i64]) -> DbResult<()> {
-    for id in ids {
-        finish(sql, *id)?;
-    }
-    Ok(())
+    in_parts(ids, |ids| {
+        let rows = by_ids(sql, ids)?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        // What `VALUES` calls its columns, SQLite and PostgreSQL agree on; of the types PostgreSQL has to be told.
+        let texts: Vec<String> = (0..rows.len())
+            .map(|n| format!("(CAST(?{} AS BIGINT), CAST(?{} AS TEXT))", 2 * n + 1, 2 * n + 2))
+            .collect();
+        let values: Vec<Value> =
+            rows.iter().flat_map(|row| [Value::from(row.id), search::text(row).into()]).collect();
+        let update = format!(
+            "UPDATE photos SET search = texts.column2 FROM (VALUES {}) AS texts WHERE photos.id = texts.column1",
+            texts.join(", ")
+        );
+        sql.execute(&update, &values).map(drop)
+    })
 }
 
 /// Puts a photo into the trash. It is private there: releases that know no trash do not show it either.
 ///
 /// # Errors
 /// Those of the database.
-pub fn trash(sql: &mut Sql, id: i64) -> DbResult<u64> {
-    sql.execute(
-        "UPDATE photos SET deleted_at = ?2, visibility_before = visibility, visibility = 'private'
-         WHERE id = ?1 AND deleted_at IS NULL",
-        params![id, now_ms()],
-    )
+pub fn trash(sql: &mut Sql, id: i64) -> DbResult<()> {
+    trash_all(sql, &[id])
 }
 
-/// Takes a photo out of the trash.
+/// Puts photos into the trash; those that are in it stay as they are.
 ///
 /// # Errors
 /// Those of the database.
-pub fn restore(sql: &mut Sql, id: i64) -> DbResult<u64> {
-    sql.execute(
-        "UPDATE photos SET deleted_at = NULL, visibility = coalesce(visibility_before, 'private'), visibility_before = NULL
-         WHERE id = ?1 AND deleted_at IS NOT NULL",
-        params![id],
-    )
+pub fn trash_all(sql: &mut Sql, ids: &[i64]) -> DbResult<()> {
+    let trash = "UPDATE photos SET deleted_at = ?1, visibility_before = visibility, visibility = 'private'
+                 WHERE deleted_at IS NULL AND id";
+    in_parts(ids, |ids| of_all(sql, trash, &[now_ms().into()], ids))
+}
+
+/// Takes photos out of the trash.
+///
+/// # Errors
+/// Those of the database.
+pub fn restore(sql: &mut Sql, ids: &[i64]) -> DbResult<()> {
+    let restore = "UPDATE photos SET deleted_at = NULL, visibility = coalesce(visibility_before, 'private'),
+                          visibility_before = NULL WHERE deleted_at IS NOT NULL AND id";
+    in_parts(ids, |ids| of_all(sql, restore, &[], ids))
 }
 
 /// Removes the rows of photos.

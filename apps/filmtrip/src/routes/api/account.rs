@@ -35,12 +35,17 @@ pub(super) async fn login(
         return Err(ApiError::WrongLogin);
     }
     let address = client(&parts, &api);
-    let subjects = [format!("ip {address}"), format!("account {address} {email}")];
+    let subjects = [
+        (format!("ip {address}"), auth::MAX_PER_ADDRESS),
+        (format!("account {address} {email}"), auth::MAX_PER_ACCOUNT),
+        (format!("email {email}"), auth::MAX_PER_EMAIL),
+    ];
     let user = {
         let (subjects, email) = (subjects.clone(), email.clone());
         let reserve = move |sql: &mut Sql| {
-            accounts::reserve_attempt(sql, &subjects[0], auth::MAX_PER_ADDRESS, auth::WINDOW_MS)?;
-            accounts::reserve_attempt(sql, &subjects[1], auth::MAX_PER_ACCOUNT, auth::WINDOW_MS)?;
+            for (subject, most) in &subjects {
+                accounts::reserve_attempt(sql, subject, *most, auth::WINDOW_MS)?;
+            }
             Ok(accounts::by_email(sql, &email)?)
         };
         api.db.write(reserve).await?
@@ -58,7 +63,7 @@ pub(super) async fn login(
     let token_hash = session::token_hash(&token);
     let user_id = user.id;
     let open = move |sql: &mut Sql| {
-        for subject in &subjects {
+        for (subject, _) in &subjects {
             accounts::release_attempt(sql, subject)?;
         }
         accounts::open_session(sql, user_id, &token_hash, now_ms() + auth::SESSION_MS)?;

@@ -1,17 +1,20 @@
 //! Rolls, albums, tags, gear and the map.
 
+use std::collections::HashMap;
+
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 
-use super::photos::thumb;
+use super::photos::{own_all, thumb};
 use super::{Api, Change, MaybeSession, Session, Shared, check};
 use crate::db::albums::{self, AlbumRow};
+use crate::db::catalogue;
+use crate::db::photos::PhotoRow;
 use crate::db::rolls::{self, RollRow};
 use crate::db::sql::Sql;
 use crate::db::visibility::Viewer;
-use crate::db::{catalogue, photos};
 use crate::error::ApiError;
 use crate::model::{
     Album, AlbumBody, AlbumList, Gear, MapPoint, MapPoints, PhotoKeys, Roll, RollBody, RollList, TagList,
@@ -115,9 +118,16 @@ pub(super) async fn delete_roll(
 }
 
 fn album_json(api: &Api, sql: &mut Sql, row: AlbumRow, viewer: Viewer) -> Result<Album, ApiError> {
-    let (photos, first) = albums::content(sql, &row, viewer)?;
+    let rows = vec![row];
+    let content = albums::contents(sql, &rows, viewer)?;
+    let album = rows.into_iter().next().map(|row| shown(api, row, &content, viewer));
+    album.ok_or(ApiError::NotFound)
+}
+
+fn shown(api: &Api, row: AlbumRow, content: &HashMap<i64, (u64, PhotoRow)>, viewer: Viewer) -> Album {
+    let content = content.get(&row.id);
     let AlbumBody { title, description, kind, visibility, starts_on, ends_on } = row.body;
-    Ok(Album {
+    Album {
         key: row.key,
         title,
         description,
@@ -125,10 +135,10 @@ fn album_json(api: &Api, sql: &mut Sql, row: AlbumRow, viewer: Viewer) -> Result
         visibility,
         starts_on,
         ends_on,
-        photos,
-        cover: first.map(|photo| thumb(api, &photo)),
+        photos: content.map_or(0, |(photos, _)| *photos),
+        cover: content.map(|(_, first)| thumb(api, first)),
         editable: viewer.may_edit(row.owner_id),
-    })
+    }
 }
 
 fn visible_album(sql: &mut Sql, viewer: Viewer, key: &str) -> Result<AlbumRow, ApiError> {
@@ -150,7 +160,8 @@ pub(super) async fn list(
     let state = api.clone();
     let read = move |sql: &mut Sql| {
         let rows = albums::list(sql, viewer, mine)?;
-        rows.into_iter().map(|row| album_json(&state, sql, row, viewer)).collect::<Result<Vec<_>, _>>()
+        let content = albums::contents(sql, &rows, viewer)?;
+        Ok(rows.into_iter().map(|row| shown(&state, row, &content, viewer)).collect())
     };
     Ok(Json(AlbumList { albums: api.db.call(read).await? }))
 }
@@ -235,14 +246,7 @@ pub(super) async fn album_photos(
     let (state, viewer) = (api.clone(), session.viewer());
     let write = move |sql: &mut Sql| {
         let row = own_album(sql, viewer, &key)?;
-        let mut ids = Vec::with_capacity(body.keys.len());
-        for key in &body.keys {
-            let photo = photos::by_key(sql, key)?.filter(|p| viewer.may_see(p)).ok_or(ApiError::NotFound)?;
-            if !viewer.may_edit(photo.owner_id) {
-                return Err(ApiError::Forbidden);
-            }
-            ids.push(photo.id);
-        }
+        let ids: Vec<i64> = own_all(sql, &body.keys, viewer)?.iter().map(|photo| photo.id).collect();
         albums::set_photos(sql, row.id, &ids)?;
         album_json(&state, sql, row, viewer)
     };
@@ -277,7 +281,7 @@ pub(super) async fn map(
 ) -> Result<Json<MapPoints>, ApiError> {
     let (mine, viewer) = (query.of(&session)?, session.viewer());
     let rows = api.db.call(move |sql| Ok(catalogue::located(sql, viewer, mine)?)).await?;
-    let point = |row: photos::PhotoRow| {
+    let point = |row: PhotoRow| {
         let (lat, lon) = row.location?;
         let thumb = thumb(&api, &row);
         Some(MapPoint { key: row.key, title: row.title, lat, lon, thumb })

@@ -8,8 +8,7 @@ const MAX_TITLE: usize = 120;
 /// Longest caption, description or note in characters.
 const MAX_CAPTION: usize = 4000;
 const MAX_TAGS: usize = 50;
-/// Neither half-frame nor bulk-loaded film has more; it keeps a typing mistake out.
-const MAX_FRAME: u32 = 9999;
+const IDEMPOTENCY_KEY: std::ops::RangeInclusive<usize> = 16..=64;
 
 fn bad(text: String) -> ApiError {
     ApiError::BadRequest(text)
@@ -24,13 +23,6 @@ fn length(field: &str, text: &str, max: usize) -> Result<(), ApiError> {
 
 fn lengths(fields: &[(&str, &str)], max: usize) -> Result<(), ApiError> {
     fields.iter().try_for_each(|(field, text)| length(field, text, max))
-}
-
-fn frame(frame: Option<u32>) -> Result<(), ApiError> {
-    if frame.is_some_and(|f| f > MAX_FRAME) {
-        return Err(bad(format!("frame is larger than {MAX_FRAME}")));
-    }
-    Ok(())
 }
 
 /// Tags.
@@ -77,7 +69,13 @@ fn location(location: Option<Location>) -> Result<(), ApiError> {
 pub(super) fn about(about: &About) -> Result<(), ApiError> {
     length("title", &about.title, MAX_TITLE)?;
     length("caption", &about.caption, MAX_CAPTION)?;
-    frame(about.frame)?;
+    let plain = |key: &String| {
+        let letters = key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+        letters && IDEMPOTENCY_KEY.contains(&key.len())
+    };
+    if about.idempotency_key.as_ref().is_some_and(|key| !plain(key)) {
+        return Err(bad("idempotency_key: 16 to 64 letters, digits, - or _".to_owned()));
+    }
     tags(&about.tags)
 }
 
@@ -97,7 +95,6 @@ pub(super) fn change(change: &PhotoChange) -> Result<(), ApiError> {
         length(field, text.as_deref().unwrap_or_default(), MAX_TITLE)?;
     }
     length("caption", change.caption.as_deref().unwrap_or_default(), MAX_CAPTION)?;
-    frame(change.frame.flatten())?;
     moment("taken_at", change.taken_at.as_ref().and_then(Option::as_deref))?;
     location(change.location.flatten())?;
     tags(change.tags.as_deref().unwrap_or_default())

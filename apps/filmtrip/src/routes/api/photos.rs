@@ -1,18 +1,23 @@
 //! Listing, showing, changing and deleting photos.
 
+use std::collections::{HashMap, HashSet};
+
 use axum::Json;
 use axum::extract::{Path, Query, State};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
+use super::session::client;
 use super::{Api, Change, MaybeSession, Shared, check};
+use crate::auth;
 use crate::db::photos::{self, Order, PageQuery, PhotoRow, Variants};
 use crate::db::sql::Sql;
 use crate::db::visibility::{Scope, Viewer};
-use crate::db::{albums, now_ms, rfc3339, rolls, search};
+use crate::db::{accounts, albums, now_ms, rfc3339, rolls, search};
 use crate::error::ApiError;
 use crate::images::VARIANTS;
 use crate::model::{
@@ -239,6 +244,22 @@ pub(super) async fn change(
     Ok(Json(to_json(&api, row, session.viewer())))
 }
 
+/// Photos that the viewer may change, in the order of their keys; each once, however often it is named.
+pub(super) fn own_all(sql: &mut Sql, keys: &[String], viewer: Viewer) -> Result<Vec<PhotoRow>, ApiError> {
+    let rows = photos::by_keys(sql, keys)?;
+    let mut found: HashMap<String, PhotoRow> = rows.into_iter().map(|row| (row.key.clone(), row)).collect();
+    let mut own = Vec::with_capacity(found.len());
+    let mut named = HashSet::new();
+    for key in keys.iter().filter(|key| named.insert(key.as_str())) {
+        let row = found.remove(key.as_str()).filter(|row| viewer.may_see(row)).ok_or(ApiError::NotFound)?;
+        if !viewer.may_edit(row.owner_id) {
+            return Err(ApiError::Forbidden);
+        }
+        own.push(row);
+    }
+    Ok(own)
+}
+
 /// Changes a photo, and has its original moved when its known address must not lead to it any more.
 fn apply(sql: &mut Sql, row: &PhotoRow, change: &PhotoChange) -> Result<PhotoRow, ApiError> {
     if let Some(Some(roll)) = &change.roll
@@ -252,14 +273,33 @@ fn apply(sql: &mut Sql, row: &PhotoRow, change: &PhotoChange) -> Result<PhotoRow
     Ok(photos::change(sql, row, change)?)
 }
 
-fn into_trash(sql: &mut Sql, row: &PhotoRow) -> Result<(), ApiError> {
-    if photos::trash(sql, row.id)? == 1
-        && row.backend == Backend::Upyun
-        && row.visibility != Visibility::Private
-    {
-        Kind::Relocate.enqueue(sql, &row.key, now_ms())?;
+/// As [`apply`], for many at once: the database has one writer, and a statement for each photo would keep it busy.
+fn apply_all(sql: &mut Sql, rows: &[PhotoRow], change: &PhotoChange) -> Result<(), ApiError> {
+    if let Some(Some(roll)) = &change.roll {
+        let owners: HashSet<i64> = rows.iter().map(|row| row.owner_id).collect();
+        for owner in owners {
+            if !rolls::is_of(sql, roll, owner)? {
+                return Err(ApiError::NotFound);
+            }
+        }
     }
-    Ok(())
+    let hides = |row: &&PhotoRow| row.backend == Backend::Upyun && photos::hides(row, change);
+    let hidden: Vec<String> = rows.iter().filter(hides).map(|row| row.key.clone()).collect();
+    Kind::Relocate.enqueue_all(sql, &hidden)?;
+    Ok(photos::change_all(sql, &ids(rows), change)?)
+}
+
+fn ids(rows: &[PhotoRow]) -> Vec<i64> {
+    rows.iter().map(|row| row.id).collect()
+}
+
+fn into_trash(sql: &mut Sql, rows: &[PhotoRow]) -> Result<(), ApiError> {
+    let shown = |row: &&PhotoRow| {
+        row.deleted_at.is_none() && row.backend == Backend::Upyun && row.visibility != Visibility::Private
+    };
+    let hidden: Vec<String> = rows.iter().filter(shown).map(|row| row.key.clone()).collect();
+    photos::trash_all(sql, &ids(rows))?;
+    Ok(Kind::Relocate.enqueue_all(sql, &hidden)?)
 }
 
 fn for_ever(sql: &mut Sql, row: &PhotoRow) -> Result<(), ApiError> {
@@ -288,7 +328,7 @@ pub(super) async fn delete(
         match (query.forever, row.deleted_at) {
             (true, _) => for_ever(sql, &row),
             (false, Some(_)) => Err(ApiError::NotFound),
-            (false, None) => into_trash(sql, &row),
+            (false, None) => into_trash(sql, std::slice::from_ref(&row)),
         }
     };
     api.db.write(write).await?;
@@ -305,7 +345,7 @@ pub(super) async fn restore(
     let viewer = session.viewer();
     let write = move |sql: &mut Sql| {
         let row = own(sql, &key, viewer)?;
-        photos::restore(sql, row.id)?;
+        photos::restore(sql, &[row.id])?;
         photos::by_id(sql, row.id)?.ok_or(ApiError::NotFound)
     };
     let row = api.db.write(write).await?;
@@ -326,30 +366,24 @@ pub(super) async fn bulk(
     check::tags(&body.remove_tags)?;
     let viewer = session.viewer();
     let write = move |sql: &mut Sql| {
-        let mut rows = Vec::with_capacity(body.keys.len());
-        for key in &body.keys {
-            let row =
-                photos::by_key(sql, key)?.filter(|row| viewer.may_see(row)).ok_or(ApiError::NotFound)?;
-            if !viewer.may_edit(row.owner_id) {
-                return Err(ApiError::Forbidden);
+        let rows = own_all(sql, &body.keys, viewer)?;
+        match body.action {
+            BulkAction::Change => {
+                let ids = ids(&rows);
+                apply_all(sql, &rows, &body.change)?;
+                photos::add_tags_to(sql, &ids, &body.add_tags)?;
+                photos::remove_tags(sql, &ids, &body.remove_tags)?;
+                photos::refresh_search(sql, &ids)?;
             }
-            rows.push(row);
-        }
-        for row in &rows {
-            match body.action {
-                BulkAction::Change => {
-                    photos::add_tags(sql, row.id, &body.add_tags)?;
-                    photos::remove_tags(sql, row.id, &body.remove_tags)?;
-                    apply(sql, row, &body.change)?;
-                }
-                BulkAction::Trash => into_trash(sql, row)?,
-                BulkAction::Restore => drop(photos::restore(sql, row.id)?),
-                BulkAction::Delete if row.deleted_at.is_some() => for_ever(sql, row)?,
-                BulkAction::Delete => {
-                    return Err(ApiError::BadRequest(
-                        "only what is in the trash can be deleted for ever".to_owned(),
-                    ));
-                }
+            BulkAction::Trash => into_trash(sql, &rows)?,
+            BulkAction::Restore => photos::restore(sql, &ids(&rows))?,
+            BulkAction::Delete if rows.iter().all(|row| row.deleted_at.is_some()) => {
+                rows.iter().try_for_each(|row| for_ever(sql, row))?;
+            }
+            BulkAction::Delete => {
+                return Err(ApiError::BadRequest(
+                    "only what is in the trash can be deleted for ever".to_owned(),
+                ));
             }
         }
         if let Some(album) = body.album.as_deref().filter(|_| body.action == BulkAction::Change) {
@@ -365,8 +399,7 @@ pub(super) async fn bulk(
 fn into_album(sql: &mut Sql, key: &str, rows: &[PhotoRow], viewer: Viewer) -> Result<(), ApiError> {
     let album =
         albums::by_key(sql, key)?.filter(|a| viewer.may_edit(a.owner_id)).ok_or(ApiError::NotFound)?;
-    let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
-    albums::append(sql, &album.key, album.owner_id, &ids)?;
+    albums::append(sql, &album.key, album.owner_id, &ids(rows))?;
     Ok(())
 }
 
@@ -386,17 +419,28 @@ pub(super) async fn short(
     Ok(Json(ShortLink { path: format!("/s/{code}") }))
 }
 
-/// `GET /api/short/{code}`: the photo of a short link, if the viewer may see it.
+/// `GET /api/short/{code}`: the photo of a short link, if the viewer may see it. A code is short enough to be guessed by
+/// who may guess without end, and leads to unlisted photos: so links that lead nowhere are counted.
 pub(super) async fn by_short(
     State(api): Shared,
     session: MaybeSession,
     Path(code): Path<String>,
+    parts: Parts,
 ) -> Result<Json<serde_json::Value>, ApiError> {
     if !is_code(&code) {
         return Err(ApiError::NotFound);
     }
-    let viewer = session.viewer();
-    let row = api.db.call(move |sql| Ok(photos::by_short(sql, &code)?)).await?;
-    let row = row.filter(|row| viewer.may_see(row)).ok_or(ApiError::NotFound)?;
-    Ok(Json(serde_json::json!({ "key": row.key })))
+    let (viewer, subject) = (session.viewer(), format!("short {}", client(&parts, &api)));
+    let asked = subject.clone();
+    let read = move |sql: &mut Sql| {
+        accounts::may_attempt(sql, &asked, auth::MAX_DEAD_LINKS, auth::WINDOW_MS)?;
+        Ok(photos::by_short(sql, &code)?.filter(|row| viewer.may_see(row)))
+    };
+    if let Some(row) = api.db.call(read).await? {
+        return Ok(Json(serde_json::json!({ "key": row.key })));
+    }
+    let count =
+        move |sql: &mut Sql| accounts::reserve_attempt(sql, &subject, auth::MAX_DEAD_LINKS, auth::WINDOW_MS);
+    api.db.write(count).await?;
+    Err(ApiError::NotFound)
 }

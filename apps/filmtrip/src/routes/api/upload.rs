@@ -16,7 +16,7 @@ use super::session::csrf_header;
 use super::{Api, Session, Shared, check};
 use crate::auth::{origin, session};
 use crate::db::now_ms;
-use crate::db::photos::{self, PhotoRow};
+use crate::db::photos::PhotoRow;
 use crate::db::sql::Sql;
 use crate::db::uploads::{self, NewUploadRow, UploadRow};
 use crate::error::ApiError;
@@ -34,7 +34,7 @@ const MAX_TEXT: usize = 16 * 1024;
 const WORK_MS: i64 = 3600 * 1000;
 
 /// `POST /api/photos`: one or several `file` parts. Text parts (`csrf_token` unless it is in the header, and what is
-/// known of the photos) count for the files after them.
+/// known of the photos) count for the files after them; `idempotency_key` for the next one only.
 pub(super) async fn upload(
     State(api): Shared,
     request: Request,
@@ -82,8 +82,6 @@ pub(super) async fn upload(
             }
             Ok(Some((row, duplicate))) => {
                 stored.push(Photo { duplicate, ..to_json(&api, row, session.viewer()) });
-                // Frames are counted up: a batch is a roll in its order.
-                about.frame = about.frame.map(|frame| frame.saturating_add(1));
             }
             Err(
                 e @ (ApiError::BadRequest(_)
@@ -100,6 +98,10 @@ pub(super) async fn upload(
             }
         }
         index += 1;
+        // Frames are counted up: a batch is a roll in its order. A file that is refused keeps its number, too: the
+        // frames after it are where they are on the film.
+        about.frame = about.frame.map(|frame| frame.saturating_add(1));
+        about.idempotency_key = None;
     }
     match first_error {
         _ if !allowed => Err(ApiError::Csrf),
@@ -122,6 +124,7 @@ fn set(about: &mut About, name: &str, value: String) -> Result<(), ApiError> {
         "roll" => about.roll = given,
         "album" => about.album = given,
         "tags" => about.tags = value.split([',', '，', '、']).map(str::to_owned).collect(),
+        "idempotency_key" => about.idempotency_key = given,
         "keep_duplicate" => about.keep_duplicate = matches!(value.as_str(), "true" | "1" | "on"),
         "frame" => {
             let number = given.map(|v| v.trim().parse()).transpose();
@@ -211,11 +214,10 @@ async fn store(
     fetched: Fetched,
     about: About,
 ) -> Result<(PhotoRow, bool), ApiError> {
-    if !about.keep_duplicate {
-        let sha256 = fetched.sha256;
-        if let Some(row) = api.db.call(move |sql| Ok(photos::same_file(sql, owner_id, &sha256)?)).await? {
-            return Ok((row, true));
-        }
+    let (sha256, asked) = (fetched.sha256, about.clone());
+    let before = move |sql: &mut Sql| Ok(intake::before(sql, owner_id, &sha256, &asked)?);
+    if let Some(before) = api.db.call(before).await? {
+        return Ok(before);
     }
     let backend = api.storage.main;
     let new = NewUploadRow {

@@ -1,7 +1,7 @@
 //! EXIF: what is read of it, what never gets out, and what hostile blocks do.
 
 use exif::{Rational, Tag, Value};
-use filmtrip::images::{Exif, Options, Processed};
+use filmtrip::images::{self, Exif, Options, Processed};
 use image::ImageFormat;
 
 use super::files::*;
@@ -91,6 +91,66 @@ fn profiles_and_comments_are_in_no_output() {
     let file =
         with_segment(&with_segment(&file, 0xFE, b"HOME-ADDRESS"), 0xED, b"Photoshop 3.0\0HOME-ADDRESS");
     assert_clean(&process_with(&file, &Options { webp: true, ..Options::default() }).expect("processes"));
+}
+
+fn plain(bytes: &[u8]) -> Result<(Exif, u16), String> {
+    let file = on_disk(bytes);
+    images::plain(file.path(), images::inspect(file.path(), MAX_PIXELS).expect("an image").format)
+}
+
+/// A WebP with one chunk more.
+fn webp_and(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
+    let mut file = webp_with(&orientation(1));
+    file.extend_from_slice(name);
+    file.extend_from_slice(&u32::try_from(data.len()).expect("short").to_le_bytes());
+    file.extend_from_slice(data);
+    let size = u32::try_from(file.len() - 8).expect("short");
+    file[4..8].copy_from_slice(&size.to_le_bytes());
+    file
+}
+
+#[test]
+fn only_files_that_say_nothing_else_are_plain() {
+    let taken = exif_block(&[
+        (Tag::Make, ascii("Nikon")),
+        (Tag::Orientation, Value::Short(vec![6])),
+        (Tag::FNumber, ratio(28, 10)),
+    ]);
+    for file in [jpeg_with(&taken), png_with(&taken), webp_with(&taken)] {
+        let (exif, orientation) = plain(&file).expect("how it was taken is no secret");
+        assert_eq!((exif.make.as_deref(), exif.f_number, orientation), (Some("Nikon"), Some(2.8), 6));
+    }
+    let bare = encoded(&quarters(80, 60), ImageFormat::Jpeg);
+    let profile = moxcms::ColorProfile::new_display_p3().encode().expect("encodes");
+    for harmless in [bare.clone(), with_profile(&bare, &profile), webp_and(b"ANIM", b"123456")] {
+        assert_eq!(plain(&harmless).expect("nothing but pixels").0, Exif::default());
+    }
+    let pixels = png([1, 1], [8, 0, 0], &[(b"IDAT", Vec::new())]);
+    let text =
+        png([1, 1], [8, 0, 0], &[(b"IDAT", Vec::new()), (b"tEXt", b"Raw profile type exif\0x".to_vec())]);
+    let of_png = |bytes: &[u8]| images::plain(on_disk(bytes).path(), images::Format::Png);
+    assert_eq!(of_png(&pixels), Ok((Exif::default(), 0)));
+    let mut late = bare.clone();
+    let end = late.len() - 2;
+    late.splice(end.., [0xFF, 0xE1, 0, 8, b'<', b'x', b'm', b'p', b'>', b' ', 0xFF, 0xD9]);
+    let twice = with_exif(&with_exif(&bare, &taken), &block());
+    let cut = jpeg_with(&taken[..taken.len() - 3]);
+    for (what, told) in [
+        ("a place", plain(&jpeg_with(&block()))),
+        ("a place, in PNG", plain(&png_with(&block()))),
+        ("a place, in WebP", plain(&webp_with(&block()))),
+        ("XMP", plain(&with_segment(&bare, 0xE1, b"http://ns.adobe.com/xap/1.0/\0<x/>"))),
+        ("XMP, in WebP", plain(&webp_and(b"XMP ", b"<x/>"))),
+        ("IPTC", plain(&with_segment(&bare, 0xED, b"Photoshop 3.0\0"))),
+        ("a comment", plain(&with_segment(&bare, 0xFE, b"home"))),
+        ("a text, in PNG", of_png(&text)),
+        ("a segment behind the pixels", plain(&late)),
+        ("a second block", plain(&twice)),
+        ("a block that is cut off", plain(&cut)),
+        ("a file without an end", plain(&bare[..bare.len() - 2])),
+    ] {
+        assert!(told.is_err(), "{what}: {told:?}");
+    }
 }
 
 #[test]

@@ -199,7 +199,7 @@ fn watch(p: &mut Page, r: &Report) {
     let first = r.looks[0].look.at;
     for l in &r.looks {
         let x = l.look.at.duration_since(first).as_secs_f64();
-        if !l.breaches.is_empty() {
+        if l.breaches.iter().any(|b| b.undoes) {
             marks.push(x);
         }
         for s in &l.look.services {
@@ -242,11 +242,12 @@ fn watch(p: &mut Page, r: &Report) {
     if let Some(last) = r.looks.iter().rev().find(|l| !l.breaches.is_empty()) {
         for b in &last.breaches {
             let what = p.t(&b.what);
-            let _ = write!(
-                p.o,
-                "<div class=\"help\"><span class=\"failed\">●</span> {what} ({}/{})</div>",
-                b.in_a_row, b.of
-            );
+            let (class, count) = if b.undoes {
+                ("failed", format!(" ({}/{})", b.in_a_row, b.of))
+            } else {
+                ("warn", String::new())
+            };
+            let _ = write!(p.o, "<div class=\"help\"><span class=\"{class}\">●</span> {what}{count}</div>");
         }
     }
 }
