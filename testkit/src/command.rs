@@ -97,8 +97,17 @@ impl Background {
         }
     }
 
-    /// What Ctrl-C does.
+    /// What Ctrl-C does, once the command listens for it: before, it would just end.
+    ///
+    /// # Panics
+    /// When it never listens.
+    #[track_caller]
     pub fn interrupt(&self) {
+        let until = Instant::now() + PATIENCE;
+        while !processes::catches(self.child.id(), Signal::INT) {
+            assert!(Instant::now() < until, "it does not listen for Ctrl-C; it said:\n{}", self.so_far());
+            std::thread::sleep(Duration::from_millis(5));
+        }
         processes::kill(self.child.id(), Signal::INT);
     }
 

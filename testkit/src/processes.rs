@@ -23,6 +23,15 @@ pub fn alive(pid: u32) -> bool {
     state.is_some_and(|s| s != 'Z' && s != 'X')
 }
 
+/// Does a process handle this signal by itself?
+#[must_use]
+pub fn catches(pid: u32, signal: Signal) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let mask = status.lines().find_map(|l| l.strip_prefix("SigCgt:"));
+    let mask = mask.and_then(|m| u64::from_str_radix(m.trim(), 16).ok()).unwrap_or_default();
+    mask & (1 << (signal.as_raw() - 1)) != 0
+}
+
 fn numbers() -> Vec<u32> {
     let entries = fs::read_dir("/proc").map(|d| d.flatten().collect::<Vec<_>>()).unwrap_or_default();
     entries.iter().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect()

@@ -1,6 +1,7 @@
 //! Drivers: everything that touches a machine, behind the traits of `safelight_engine::driver`.
 //! They build commands and parse output; they judge nothing.
 
+pub mod blocking;
 pub mod database;
 pub mod host;
 pub mod net;

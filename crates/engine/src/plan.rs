@@ -288,7 +288,7 @@ impl Plan {
                     "把备份恢复到临时库并查询，证明可用",
                 ),
                 db.proof_queries.clone(),
-                UndoPlan::NothingToDo,
+                UndoPlan::Automatic(Text::new("remove the scratch database", "删除临时库")),
             );
             if let (Some(migrate), Some(from)) = (&db.migrate, &input.from) {
                 let old = &from.id;

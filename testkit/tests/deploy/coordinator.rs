@@ -43,6 +43,31 @@ fn ctrl_c_before_the_switch_undoes_and_ends_with_130() {
 }
 
 #[test]
+fn ctrl_c_while_the_release_is_built_leaves_nothing_of_it() {
+    let mut bed = Bed::new();
+    bed.deploy(&Release::new("v1", 1)).ended(0);
+    let releases = || {
+        let dir = std::fs::read_dir(bed.app_dir().join("releases")).unwrap().flatten();
+        let mut names: Vec<String> = dir.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    };
+    let before = releases();
+    for n in 0..1500 {
+        bed.write(&format!("app/static/{}/{n}.txt", n % 50), &format!("file {n}"));
+    }
+    bed.prepare(&Release::new("v2", 2));
+    let mut cli = bed.background(&["deploy"]);
+    bed.wait_until("the release is being built", |_| releases() != before);
+    cli.interrupt();
+    cli.end().ended(130);
+    assert_eq!(releases(), before);
+    bed.traffic_begins();
+    bed.serves_exactly("v1");
+    bed.nobody_was_failed();
+}
+
+#[test]
 fn the_watch_goes_on_when_the_command_line_is_killed() {
     let mut bed = Bed::new();
     bed.deploy(&Release::new("v1", 1)).ended(0);

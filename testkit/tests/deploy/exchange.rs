@@ -140,6 +140,37 @@ fn an_app_with_one_port_is_exchanged_in_place_and_no_request_fails() {
 }
 
 #[test]
+fn code_and_data_go_back_together_on_one_port_whatever_is_killed() {
+    let notes = |bed: &Bed| bed.get(HOST, "/notes").map(|(_, body)| body.trim().to_owned());
+    let add = |bed: &Bed| assert_eq!(bed.request("POST", HOST, "/notes").map(|(s, _)| s), Some(200));
+    let mut bed = bed_with_fixed_ports();
+    bed.deploy(&Release::new("v1", 1)).ended(0);
+    (0..2).for_each(|_| add(&bed));
+    bed.deploy(&Release::new("v2", 2)).ended(0);
+    (0..3).for_each(|_| add(&bed));
+    bed.traffic_begins();
+    let points = ["done:restore-database", "applied:exchange:api", "applied:exchange:web"];
+    for (point, command) in points.iter().map(|p| (p, "abort")).chain([(&points[1], "resume")]) {
+        bed.restart_daemon();
+        bed.mark(&format!("{command} at {point}"));
+        bed.order(point, "kill");
+        let mut cli = bed.background(&["rollback", "--database", "--yes"]);
+        let until = Instant::now() + PATIENCE;
+        while !bed.daemon_died() {
+            assert!(Instant::now() < until, "{point}: {}", cli.so_far());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        cli.kill();
+        bed.reap_daemon();
+        bed.safelight(&[command]).ended(0);
+        let (version, rows) = if command == "resume" { ("v1", "2") } else { ("v2", "5") };
+        bed.serves_exactly(version);
+        assert_eq!(notes(&bed).as_deref(), Some(rows), "{command} at {point}");
+    }
+    bed.nobody_was_failed();
+}
+
+#[test]
 fn an_exchange_that_meets_no_proxy_waits_for_it_both_ways() {
     let mut bed = bed_with_fixed_ports();
     bed.deploy(&Release::new("v1", 1)).ended(0);

@@ -310,3 +310,32 @@ fn a_damaged_database_is_restored_and_its_files_are_kept() {
     let kept = kept(&bed, "unreadable.db").expect("the damaged file is kept");
     assert!(fs::read_to_string(kept).unwrap().starts_with("somebody wrote a report"));
 }
+
+fn files(bed: &Bed, dir: &str) -> Vec<String> {
+    let entries = fs::read_dir(bed.app_dir().join(dir)).unwrap().flatten();
+    let mut names: Vec<String> = entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn failed_attempts_do_not_fill_the_disk_nor_push_out_the_backup_that_leads_back() {
+    let mut bed = bed_with_data();
+    bed.configure("start-timeout = \"8s\"", "start-timeout = \"2s\"");
+    bed.safelight(&["backup"]).ended(0);
+    let needed = files(&bed, "backups");
+    for n in 3..9 {
+        let label = format!("APP_LABEL=try {n}");
+        bed.deploy(&Release::new(&format!("v{n}"), n).with_env(&["APP_MODE=500", &label])).ended(3);
+        let backups = files(&bed, "backups");
+        // Those that lead back or were made by hand, two of earlier attempts, and this one's.
+        assert!(backups.len() <= needed.len() + 3, "try {n}: {backups:?}");
+        assert!(needed.iter().all(|f| backups.contains(f)), "try {n}: {backups:?}");
+        assert_eq!(files(&bed, "scratch"), [""; 0], "try {n}");
+        assert!(files(&bed, "env").len() <= 2, "try {n}: {:?}", files(&bed, "env"));
+    }
+    bed.serves_exactly("v2");
+    bed.safelight(&ROLLBACK).ended(0);
+    bed.serves_exactly("v1");
+    assert_eq!(notes(&bed), BEFORE);
+}

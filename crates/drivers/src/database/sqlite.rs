@@ -51,7 +51,7 @@ impl Sqlite {
         let this = self.clone();
         let op = Op::new(what, &self.path);
         let lost = op.clone();
-        tokio::task::spawn_blocking(move || work(&this, &op))
+        crate::blocking::blocking(move || work(&this, &op))
             .await
             .unwrap_or_else(|e| Err(lost.fail(Kind::Other, format!("the work was lost: {e}"))))
     }

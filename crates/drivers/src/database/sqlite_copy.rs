@@ -21,6 +21,8 @@ use std::{
 pub(super) const BUSY_LIMIT: Duration = Duration::from_secs(5);
 /// Pages copied between two pauses when a reader would hold up writers.
 const PAGES: i32 = 500;
+/// Pages copied before it is asked whether the copy is still wanted, where a reader holds up nobody.
+const MANY_PAGES: i32 = 10_000;
 /// So often a copy may begin anew because somebody wrote; after that it is made in one go.
 const RESTARTS: u32 = 3;
 
@@ -161,7 +163,14 @@ fn copy(op: &Op, from: &Connection, to: &mut Connection) -> Result<Timestamp, Da
             if !wal {
                 moment = Timestamp::now();
             }
-            let pages = if wal || restarts >= RESTARTS { -1 } else { PAGES };
+            if crate::blocking::given_up() {
+                return Err(op.fail(Kind::Other, "it was given up"));
+            }
+            let pages = match (restarts >= RESTARTS, wal) {
+                (true, _) => -1,
+                (false, true) => MANY_PAGES,
+                (false, false) => PAGES,
+            };
             match copy.step(pages).map_err(|e| op.sql(&e))? {
                 StepResult::Done => return Ok(moment),
                 StepResult::More => {
@@ -169,7 +178,9 @@ fn copy(op: &Op, from: &Connection, to: &mut Connection) -> Result<Timestamp, Da
                     let left = copy.progress().remaining;
                     restarts += u32::from(left > left_before);
                     left_before = left;
-                    std::thread::sleep(Duration::from_millis(2));
+                    if !wal {
+                        std::thread::sleep(Duration::from_millis(2));
+                    }
                 }
                 _ => {
                     let since = *stuck_since.get_or_insert_with(Instant::now);

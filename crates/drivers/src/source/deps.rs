@@ -6,7 +6,7 @@
 
 use super::{
     paths::bad_path,
-    store::{Freed, Store, io_error, list, remove_tree, with_ending},
+    store::{Freed, Store, io_error, list, remove_tree, wanted, with_ending},
 };
 use rustix::io::Errno;
 use safelight_engine::driver::host::{HostError, HostErrorKind};
@@ -195,6 +195,7 @@ fn link_tree(from: &Path, to: &Path, below: &str, files: &mut Vec<Saved>) -> Res
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|e| io_error("list", from, &e))?;
     for entry in entries {
+        wanted("link the dependencies at", to)?;
         let (source, target) = (entry.path(), to.join(entry.file_name()));
         let path = format!("{below}/{}", entry.file_name().to_string_lossy());
         let meta = entry.metadata().map_err(|e| io_error("look at", &source, &e))?;

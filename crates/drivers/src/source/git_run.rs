@@ -128,7 +128,7 @@ pub(super) async fn blocking<T: Send + 'static>(
     op: &str,
     work: impl FnOnce() -> Result<T, HostError> + Send + 'static,
 ) -> Result<T, HostError> {
-    tokio::task::spawn_blocking(work)
+    crate::blocking::blocking(work)
         .await
         .unwrap_or_else(|e| Err(HostError::new(HostErrorKind::Other, op, format!("the work was lost: {e}"))))
 }

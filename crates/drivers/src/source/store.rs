@@ -140,6 +140,7 @@ impl Store {
         let links = |e: &&ManifestEntry| matches!(e.kind, EntryKind::Link(_));
         for entry in manifest.iter().filter(|e| !links(e)).chain(manifest.iter().filter(links)) {
             check_entry(entry)?;
+            wanted("build the release at", temp)?;
             let path = temp.join(&entry.path);
             if let Some(dir) = path.parent()
                 && dirs.insert(dir.to_owned())
@@ -272,6 +273,7 @@ impl<'a> Filler<'a> {
     }
 
     fn put_at(&mut self, temp: &Path, from: &mut dyn Read) -> Result<(String, u64, bool), HostError> {
+        wanted("write", temp)?;
         let fail = |e: io::Error| io_error("write", temp, &e);
         // A number may come again after a restart of the machine.
         let _ = fs::remove_file(temp);
@@ -346,6 +348,15 @@ pub(super) fn check_entry(entry: &ManifestEntry) -> Result<(), HostError> {
         let why =
             format!("it is a link that leads out of the release, to {to:?}; exclude it or make it `shared`");
         return refuse(&why);
+    }
+    Ok(())
+}
+
+/// Stops work that whoever began it has given up.
+pub(super) fn wanted(what: &str, path: &Path) -> Result<(), HostError> {
+    if crate::blocking::given_up() {
+        let op = format!("{what} {}", path.display());
+        return Err(HostError::new(HostErrorKind::Other, op, "it was given up"));
     }
     Ok(())
 }

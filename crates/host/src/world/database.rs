@@ -48,6 +48,9 @@ impl HostWorld {
 
     pub(super) async fn back_up(&self, run: &RunState, step: &Step) -> Applied {
         let (_, db) = self.database()?;
+        if let Err(e) = self.sweep(run) {
+            self.progress(step, e.what);
+        }
         let target = self.ctx.dirs.backups().join(format!("{}.db", run.plan.run));
         let backup = match db.back_up(&target).await {
             Ok(b) => b,

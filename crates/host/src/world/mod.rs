@@ -13,6 +13,7 @@ mod retire;
 mod secrets;
 mod sides;
 mod stage;
+mod tidy;
 mod traffic;
 mod watch;
 
@@ -23,6 +24,7 @@ use crate::{
     store::StoreError,
 };
 use async_trait::async_trait;
+use safelight_drivers::blocking::Work;
 use safelight_engine::{
     driver::{database::DatabaseError, env::EnvFile, host::HostError, state::ReleaseRecord},
     event::EventKind,
@@ -92,16 +94,24 @@ impl World for HostWorld {
         if matches!(step.action, Action::Watch | Action::RestoreDatabase { .. }) || step.tidy {
             return work.await;
         }
+        let blocking = Work::default();
         tokio::select! {
-            r = work => r,
-            () = stop.wait() => Err(StepError::new(stop.reason())),
+            r = blocking.of(work) => return r,
+            () = stop.wait() => {}
         }
+        // What it began on other threads must not go on beside the undo.
+        blocking.give_up().await;
+        Err(StepError::new(stop.reason()))
     }
 
     async fn undo(&self, run: &RunState, step: &Step, record: Option<&Record>) -> Result<Text, StepError> {
         match &step.action {
-            Action::Assess | Action::ProveBackup | Action::Gate | Action::Verify | Action::Watch => {
+            Action::Assess | Action::Gate | Action::Verify | Action::Watch => {
                 Ok(Text::new("nothing to take back", "无需撤销"))
+            }
+            Action::ProveBackup => {
+                self.drop_scratch(run)?;
+                Ok(Text::new("the scratch database is removed", "临时库已删除"))
             }
             Action::BackUpDatabase => Ok(Text::new("the backup is kept", "备份保留")),
             Action::Rehearse => self.undo_rehearse(run).await,

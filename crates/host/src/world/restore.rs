@@ -2,10 +2,7 @@
 //! the data that come back; the promotion of the old release lets the requests go. Taking that back is the same way
 //! in the other direction. What was replaced is kept under the run's own name, so it is found whatever was cut off.
 
-use super::{
-    Applied, HostWorld, Record, Step, StepError, database_failed, failed, from_record, patience::HOLD_QUEUE,
-    to_record,
-};
+use super::{Applied, HostWorld, Record, Step, StepError, database_failed, failed, from_record, to_record};
 use crate::going_back;
 use safelight_engine::{
     config::Service,
@@ -33,7 +30,7 @@ impl HostWorld {
     pub(super) async fn restore(&self, run: &RunState, step: &Step) -> Applied {
         let (_, db) = self.database()?;
         let backup = self.backup_to_restore(run, step)?;
-        self.quiet(run, step).await?;
+        self.quiet(run, step, false).await?;
         let replaced = self.replaced_dir(run);
         let kept = db.restore(&backup, &replaced).await.map_err(database_failed)?;
         let at = backup.taken_at.strftime("%Y-%m-%d %H:%M:%S UTC");
@@ -96,7 +93,7 @@ impl HostWorld {
         }
         let replaced = self.replaced_dir(run);
         if replaced.exists() {
-            self.quiet(run, step).await?;
+            self.quiet(run, step, true).await?;
         }
         // What users wrote on the restored data is not in what comes back: it is kept beside.
         let aside = users_came(run).then(|| self.undone_dir(run));
@@ -116,10 +113,10 @@ impl HostWorld {
     }
 
     /// Lets requests wait and stops the release that served. What users call stops first, what that calls last.
-    async fn quiet(&self, run: &RunState, step: &Step) -> Result<(), StepError> {
+    async fn quiet(&self, run: &RunState, step: &Step, undo: bool) -> Result<(), StepError> {
         let Some((side, old)) = self.old_side(run)? else { return Ok(()) };
         for s in side.ctx.config.services.iter().rev() {
-            self.hold_until_moved(s).await?;
+            self.hold_until_moved(step, s, undo).await?;
         }
         for s in side.ctx.config.services.iter().rev() {
             side.stop_release_service(&old.id, &s.name).await?;
@@ -132,14 +129,14 @@ impl HostWorld {
         Ok(())
     }
 
-    async fn hold_until_moved(&self, s: &Service) -> Result<(), StepError> {
+    async fn hold_until_moved(&self, step: &Step, s: &Service, undo: bool) -> Result<(), StepError> {
         let app = self.ctx.route_name();
         if self.ctx.traffic.route(&app, &s.name).await.map_err(failed)?.is_none() {
             return Ok(());
         }
         let services = self.ctx.config.services.iter();
         let wait = services.map(|s| s.stop_timeout.0 + s.start_timeout.0).sum::<Duration>() + RESTORE_WAIT;
-        self.ctx.traffic.hold(&app, &s.name, wait, HOLD_QUEUE).await.map_err(failed)
+        self.hold(step, &s.name, wait, undo).await
     }
 
     /// Starts what served before, leads users to it and lets the requests go.
@@ -158,6 +155,10 @@ impl HostWorld {
             side.lead(Some(&new), &self.known(&old.id)?, s).await?;
             self.ctx.traffic.release(&app, &s.name).await.map_err(failed)?;
         }
+        // What only the other release has is still held.
+        for s in new.ctx.config.services.iter().filter(|s| side.routed(&s.name).is_none()) {
+            self.ctx.traffic.remove(&app, &s.name).await.map_err(failed)?;
+        }
         Ok(())
     }
 
@@ -171,7 +172,9 @@ impl HostWorld {
         if run.plan.restores().is_none() || run.plan.from.is_none() {
             return Ok(None);
         }
-        self.hold_until_moved(s).await?;
+        if let Some(step) = run.plan.restores() {
+            self.hold_until_moved(step, s, true).await?;
+        }
         Ok(Some(Text::new("requests wait until the database is back", "请求等待数据库放回")))
     }
 

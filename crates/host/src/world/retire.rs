@@ -59,7 +59,8 @@ impl HostWorld {
             self.ctx.store.remove_release(app, env, &r.id).map_err(store_failed)?;
             removed += 1;
         }
-        self.prune_backups(kept.len())?;
+        self.prune_backups(run)?;
+        self.prune_environments()?;
         let freed = self.collect_garbage(kept.iter().map(|r| r.id.clone()).collect()).await?;
         let (n, mb) = (kept.len(), freed / 1_000_000);
         Ok((
@@ -93,15 +94,5 @@ impl HostWorld {
         })
         .await?
         .map_err(failed)
-    }
-
-    fn prune_backups(&self, keep: usize) -> Result<(), StepError> {
-        let (app, env) = (self.ctx.app(), &self.ctx.env_name);
-        let backups = self.ctx.store.backups(app, env).map_err(store_failed)?;
-        for (run, backup) in backups.into_iter().skip(keep.max(self.ctx.config.app.keep_releases)) {
-            stage::remove_file(&backup.path).map_err(failed)?;
-            self.ctx.store.remove_backup(app, env, &run).map_err(store_failed)?;
-        }
-        Ok(())
     }
 }

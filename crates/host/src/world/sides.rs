@@ -141,6 +141,9 @@ impl HostWorld {
         let Some(s) = side.routed(service) else {
             return Ok(Text::new("nothing to take back", "无需撤销"));
         };
+        if run.plan.restores().is_some() {
+            return Ok(Text::new("it comes back with the database", "随数据库一并恢复"));
+        }
         let mut names = new.ctx.config.services.iter();
         if let Some(n) = names.find(|n| side.displaced_by(&new, n).iter().any(|o| o.name == service)) {
             let n = &n.name;

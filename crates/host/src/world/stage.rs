@@ -128,9 +128,10 @@ impl HostWorld {
     /// Removes the files of a release, and what it keeps of its own. Its mark goes first.
     pub(super) async fn remove_files(&self, id: &str) -> Result<(), StepError> {
         let dirs = &self.ctx.dirs;
-        let (release, own) = (dirs.release(id), dirs.own(id));
+        let half_made = dirs.releases().join(format!("{id}.tmp"));
+        let trees = [dirs.release(id), half_made, dirs.own(id)];
         remove_file(&dirs.ready(id)).map_err(failed)?;
-        blocking(move || remove_tree(&release).and_then(|()| remove_tree(&own))).await?.map_err(failed)
+        blocking(move || trees.iter().try_for_each(|t| remove_tree(t))).await?.map_err(failed)
     }
 
     /// Keeps the configuration and the journeys with the release: it is started, tried and routed by them as long as it
@@ -262,6 +263,7 @@ impl HostWorld {
         let id = &run.plan.to.id;
         self.remove_files(id).await?;
         self.ctx.store.remove_release(self.ctx.app(), &self.ctx.env_name, id).map_err(super::store_failed)?;
+        self.prune_environments()?;
         Ok(safelight_engine::text!("{id} is removed", "{id} 已删除"))
     }
 }
@@ -282,17 +284,26 @@ impl Ready {
 pub(super) async fn blocking<T: Send + 'static>(
     f: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, StepError> {
-    tokio::task::spawn_blocking(f)
+    safelight_drivers::blocking::blocking(f)
         .await
         .map_err(|e| StepError::new(safelight_engine::text!("a task crashed: {e}", "任务崩溃：{e}")))
 }
 
+/// A command that was just killed may have children that go on writing for a moment.
 pub(super) fn remove_tree(path: &Path) -> Result<(), HostError> {
-    match std::fs::remove_dir_all(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(HostError::io(format!("remove {}", path.display()), &e))
+    use std::io::ErrorKind as K;
+    let mut tries = 0;
+    loop {
+        match std::fs::remove_dir_all(path) {
+            Err(e) if e.kind() == K::DirectoryNotEmpty && tries < 40 => {
+                tries += 1;
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Err(e) if e.kind() != K::NotFound => {
+                return Err(HostError::io(format!("remove {}", path.display()), &e));
+            }
+            _ => return Ok(()),
         }
-        _ => Ok(()),
     }
 }
 
