@@ -225,7 +225,7 @@ fn a_file_sent_again_after_a_lost_answer_is_the_same_photo() {
     };
     let (file, stored) = (jpeg(1), files(&site.media()).len());
     let (status, first) = once("lost_answer-00001", &file);
-    assert_eq!((status, &first["duplicate"]), (201, &json!(false)));
+    assert_eq!((status, first.get("duplicate")), (201, None));
     let after = files(&site.media()).len();
     assert!(after > stored);
     assert_eq!(once("lost_answer-00001", &file).1["key"], first["key"]);
