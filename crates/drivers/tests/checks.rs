@@ -108,6 +108,11 @@ impl World {
         let sqlite = Sqlite::new(db, config.database.as_ref().and_then(|d| d.schema_query.clone()), vec![]);
         let now = jiff::Timestamp::now();
         let sha = self.env.as_ref().map(|e| e.sha256.clone()).ok();
+        let env_dir = self.dir.path().join("data/env");
+        if let Ok(env) = &self.env {
+            fs::create_dir_all(&env_dir).unwrap();
+            fs::write(env_dir.join(format!("{}.env", env.sha256)), &env.raw).unwrap();
+        }
         let state = HostState {
             current: Some(ReleaseRecord {
                 id: "r1".into(),
@@ -121,6 +126,7 @@ impl World {
                 ports: vec![],
             }),
             data_dir: self.dir.path().join("data"),
+            env_dir,
             ..HostState::default()
         };
         let host = LocalHost::new();
