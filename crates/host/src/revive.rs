@@ -13,7 +13,7 @@ impl Runs {
         let Ok(apps) = self.store().apps() else { return };
         for (app, env) in apps {
             // A run that is being worked on may have stopped a process on purpose.
-            if self.open_run(&app, &env).is_ok_and(|r| r.is_some_and(|r| self.has_stopped(&r.id))) {
+            if self.holds_on(&app, &env) {
                 continue;
             }
             let Some(world) = self.world_of_what_serves(&app, &env) else { continue };
@@ -24,14 +24,17 @@ impl Runs {
             if let Err(e) = world.mend_routes(open).await {
                 tracing::error!(app, env, "users could not be led to what serves: {e}");
             }
-            if let Err(e) = world.end_holds(|| self.works_on(&app, &env)).await {
+            if let Err(e) = world.end_holds(|| self.holds_on(&app, &env)).await {
                 tracing::error!(app, env, "held requests could not be let go: {e}");
             }
         }
     }
 
-    fn works_on(&self, app: &str, env: &str) -> bool {
-        self.open_run(app, env).is_ok_and(|r| r.is_some_and(|r| self.is_active(&r.id)))
+    /// Does a run hold on to what it has stopped and to the requests that wait for it: because it is worked on, or because
+    /// the database is not in place?
+    fn holds_on(&self, app: &str, env: &str) -> bool {
+        let exchanging = |run: &str| self.store().run_state(run).is_ok_and(|s| s.exchanging_database());
+        self.open_run(app, env).is_ok_and(|r| r.is_some_and(|r| self.is_active(&r.id) || exchanging(&r.id)))
     }
 
     /// A run that failed has another configuration than the release that it left in place. The directory is that of the
@@ -52,11 +55,5 @@ impl Runs {
                 None
             }
         }
-    }
-
-    /// Does the run hold on to what it has stopped: because it is worked on, or because the database is not in place?
-    fn has_stopped(&self, run: &str) -> bool {
-        let exchanging = || self.store().run_state(run).is_ok_and(|s| s.exchanging_database());
-        self.is_active(run) || exchanging()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::migrations::{self, FILE_NAMES};
 use super::super::sql::{DbResult, Sql, Value};
-use super::super::{albums, in_parts, now_ms, placeholders};
+use super::super::{albums, in_parts, now_ms, placeholders, search};
 use super::{PhotoRow, Variants, by_id, by_ids};
 use crate::images::Sizes;
 use crate::model::{About, Exif, PhotoChange, Visibility};

@@ -11,7 +11,7 @@ use super::photos::{others, own_all, thumb};
 use super::{Api, Change, MaybeSession, Shared, check};
 use crate::db::albums::{self, AlbumRow};
 use crate::db::catalogue;
-use crate::db::photos::PhotoRow;
+use crate::db::photos::{self, PhotoRow};
 use crate::db::rolls::{self, RollRow};
 use crate::db::sql::Sql;
 use crate::db::visibility::Viewer;
