@@ -193,11 +193,13 @@ impl Client {
     ///
     /// let scan = vec![0_u8; 5_000_000];
     /// let mut upload = client.multi_initiate("/scan.tif", 5_000_000, &ResumableOptions::default()).await?;
-    /// while let Err(error) = client.put_resumable(&mut upload, &mut &scan[upload.offset() as usize..]).await {
-    ///     if !error.is_retryable() {
-    ///         return Err(error.into());
+    /// loop {
+    ///     let mut rest = &scan[upload.offset() as usize..];
+    ///     match client.put_resumable(&mut upload, &mut rest).await {
+    ///         Ok(()) => break,
+    ///         Err(error) if error.is_retryable() => client.multi_status(&mut upload).await?,
+    ///         Err(error) => return Err(error.into()),
     ///     }
-    ///     client.multi_status(&mut upload).await?;
     /// }
     /// # Ok(())
     /// # }
