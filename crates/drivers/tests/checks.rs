@@ -108,7 +108,7 @@ impl World {
         let sqlite = Sqlite::new(db, config.database.as_ref().and_then(|d| d.schema_query.clone()), vec![]);
         let now = jiff::Timestamp::now();
         let sha = self.env.as_ref().map(|e| e.sha256.clone()).ok();
-        let env_dir = self.dir.path().join("data/env");
+        let env_dir = self.dir.path().join("env");
         if let Ok(env) = &self.env {
             fs::create_dir_all(&env_dir).unwrap();
             fs::write(env_dir.join(format!("{}.env", env.sha256)), &env.raw).unwrap();

@@ -51,7 +51,7 @@ impl Context {
         let found = self.own_config(release)?;
         let origin = found.as_ref().map_or(Origin::Present, |(_, o)| *o);
         of.own = Some(Own { release: release.to_owned(), origin });
-        let Some((own, mut env)) =
+        let Some((mut own, mut env)) =
             found.and_then(|(c, _)| c.environments.get(&self.env_name).cloned().map(|e| (c, e)))
         else {
             return Ok(of);
@@ -68,6 +68,8 @@ impl Context {
         }
         of.database = own.database.as_ref().map(|d| context::database(d, &self.dirs));
         let now = &self.config;
+        // What cannot be tried in a rehearsal cannot be tried there with the old release either.
+        own.journeys.skip_in_rehearsal.extend(now.journeys.skip_in_rehearsal.iter().cloned());
         of.config = Arc::new(Config {
             app: App { name: own.app.name, keep_releases: now.app.keep_releases },
             watch: now.watch.clone(),

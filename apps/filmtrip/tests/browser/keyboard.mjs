@@ -45,6 +45,7 @@ export async function grid() {
   await page.goBack();
   await viewer.waitFor({ state: "hidden" });
   assert.equal(new URL(page.url()).pathname, "/");
+  await until("the focus to be back", async () => (await focused(page)) === links[1]);
   await page.keyboard.press("Enter");
   await viewer.waitFor();
   await page.reload();

@@ -186,6 +186,8 @@ function build(links: HTMLAnchorElement[], say: (name: string) => string): (inde
   });
 
   dialog.addEventListener("close", () => {
+    // Told a moment later: it may be open again.
+    if (dialog.open) return;
     image.removeAttribute("src");
     const link = links[index];
     const page = link && later.get(link);
