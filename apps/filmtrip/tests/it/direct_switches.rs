@@ -57,7 +57,7 @@ fn a_store_that_takes_few_requests_a_second_gets_them_all_in_the_end() {
     let (app, uploads) = unnoticed(&rig, 10..13);
     drop(app);
     rig.faults(|f| {
-        f.requests_per_second = Some(2);
+        f.requests_per_second = Some(4);
         f.deletes_per_second = Some(0);
     });
     // Its sweeper asks for all three at once.
