@@ -42,7 +42,9 @@ fn a_migration_that_fails_half_way_in_production_is_undone() {
         script.trim()
     );
     bed.write("app/migrate.sh", &script);
-    bed.safelight(&["deploy"]).ended(3).says(&["no such column: colour", "as it was before this run is kept, proven, in"]);
+    bed.safelight(&["deploy"])
+        .ended(3)
+        .says(&["no such column: colour", "as it was before this run is kept, proven, in"]);
     assert_eq!(
         schema(&bed),
         2,
