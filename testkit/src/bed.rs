@@ -62,7 +62,11 @@ pub struct Bed {
 }
 
 /// The directory of built programs: that of the test itself, one up from `deps`.
-fn programs() -> PathBuf {
+///
+/// # Panics
+/// When one is not there.
+#[must_use]
+pub fn programs() -> PathBuf {
     let exe = std::env::current_exe().expect("the test finds its own program");
     let dir =
         exe.parent().and_then(Path::parent).expect("a test lives in target/<profile>/deps").to_path_buf();
@@ -316,6 +320,20 @@ impl Bed {
     /// Has the daemon that this test started ended?
     pub fn daemon_died(&mut self) -> bool {
         self.daemon.as_mut().is_none_or(|d| matches!(d.try_wait(), Ok(Some(_))))
+    }
+
+    /// Waits until the daemon has died at a point where that was ordered, and reaps it.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[track_caller]
+    pub fn daemon_dies_at(&mut self, point: &str, cli: &Background) {
+        let until = Instant::now() + PATIENCE;
+        while !self.daemon_died() {
+            assert!(Instant::now() < until, "the run never came to {point}; it said:\n{}", cli.so_far());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.reap_daemon();
     }
 
     /// `safelight status --format json`; `None` while the daemon does not answer.

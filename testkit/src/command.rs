@@ -48,6 +48,12 @@ impl Said {
         self
     }
 
+    /// Was there no run to finish: none was open, or it had ended?
+    #[must_use]
+    pub fn found_no_open_run(&self) -> bool {
+        self.code == Some(2) && (self.err.contains("is open") || self.err.contains("has ended"))
+    }
+
     /// The JSON lines of standard output.
     #[must_use]
     pub fn json(&self) -> Vec<Value> {

@@ -50,9 +50,7 @@ fn a_damaged_journal_is_refused_and_can_be_closed_by_a_person() {
     bed.prepare(&Release::new("v2", 1));
     bed.order("done:start:api", "kill");
     let mut cli = bed.background(&["deploy"]);
-    while !bed.daemon_died() {
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
+    bed.daemon_dies_at("done:start:api", &cli);
     cli.kill();
     let db = rusqlite::Connection::open(bed.home().join("host.db")).unwrap();
     let changed = db

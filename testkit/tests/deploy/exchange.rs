@@ -2,13 +2,12 @@
 
 use rustix::process::Signal;
 use safelight_testkit::{
-    bed::{Bed, HOST, PATIENCE, Release},
+    bed::{Bed, HOST, Release},
     processes,
 };
 use std::{
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
-    time::{Duration, Instant},
 };
 
 /// A bed whose two services can use one port each, written into their code.
@@ -101,13 +100,8 @@ fn an_exchange_that_is_killed_is_finished_or_taken_back() {
         bed.prepare(&Release::new(&version, 1));
         bed.order(point, "kill");
         let mut cli = bed.background(&["deploy"]);
-        let until = Instant::now() + PATIENCE;
-        while !bed.daemon_died() {
-            assert!(Instant::now() < until, "{point}: {}", cli.so_far());
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        bed.daemon_dies_at(point, &cli);
         cli.kill();
-        bed.reap_daemon();
         bed.safelight(&[command]).ended(0);
         if command == "resume" {
             old = version;
@@ -155,13 +149,8 @@ fn code_and_data_go_back_together_on_one_port_whatever_is_killed() {
         bed.mark(&format!("{command} at {point}"));
         bed.order(point, "kill");
         let mut cli = bed.background(&["rollback", "--database", "--yes"]);
-        let until = Instant::now() + PATIENCE;
-        while !bed.daemon_died() {
-            assert!(Instant::now() < until, "{point}: {}", cli.so_far());
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        bed.daemon_dies_at(point, &cli);
         cli.kill();
-        bed.reap_daemon();
         bed.safelight(&[command]).ended(0);
         let (version, rows) = if command == "resume" { ("v1", "2") } else { ("v2", "5") };
         bed.serves_exactly(version);

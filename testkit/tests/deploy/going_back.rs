@@ -2,14 +2,10 @@
 //! backup prove it.
 
 use safelight_testkit::{
-    bed::{Background, Bed, HOST, PATIENCE, Release},
+    bed::{Background, Bed, HOST, Release},
     processes,
 };
-use std::{
-    fs,
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{fs, path::PathBuf};
 
 /// Rows before the backup, and after it.
 const BEFORE: u32 = 2;
@@ -53,17 +49,8 @@ fn rows(file: &PathBuf) -> u32 {
 }
 
 fn killed(bed: &mut Bed, point: &str, cli: &mut Background) {
-    let until = Instant::now() + PATIENCE;
-    while !bed.daemon_died() {
-        assert!(Instant::now() < until, "the run never came to {point}; it said:\n{}", cli.so_far());
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    bed.reap_daemon();
+    bed.daemon_dies_at(point, cli);
     cli.kill();
-}
-
-fn over(said: &safelight_testkit::bed::Said) -> bool {
-    said.code == Some(2) && (said.err.contains("is open") || said.err.contains("has ended"))
 }
 
 /// Points of a clean rollback: all of those of steps that change something, and the intent of the others.
@@ -107,7 +94,7 @@ fn a_rollback_with_the_database_that_is_killed_at_any_point_is_resumed_to_exactl
         let mut cli = bed.background(&ROLLBACK);
         killed(&mut bed, point, &mut cli);
         let said = bed.safelight(&["resume"]);
-        assert!(said.code == Some(0) || over(&said), "{point}: {said:?}");
+        assert!(said.code == Some(0) || said.found_no_open_run(), "{point}: {said:?}");
         eprintln!("{point}: resumed");
         bed.wait_until("the run is over", |b| b.app()["run"].is_null());
         bed.serves_exactly("v1");
@@ -195,7 +182,7 @@ fn an_undo_of_a_restore_that_is_killed_at_any_point_puts_the_database_back_once(
         bed.mark(point);
         aborted(&mut bed, Some(point));
         let said = bed.safelight(&[if n % 2 == 0 { "resume" } else { "abort" }]);
-        assert!(matches!(said.code, Some(0 | 3)) || over(&said), "{point}: {said:?}");
+        assert!(matches!(said.code, Some(0 | 3)) || said.found_no_open_run(), "{point}: {said:?}");
         eprintln!("{point}: finished ({:?})", said.code);
         bed.wait_until("the run is over", |b| b.app()["run"].is_null());
         bed.serves_exactly("v2");

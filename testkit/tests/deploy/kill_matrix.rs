@@ -1,8 +1,8 @@
 //! The host daemon is killed at every point between journal and effect, and the command line with it. `resume` leads to
 //! exactly the new state, `abort` to exactly the old one, and users notice neither.
 
-use safelight_testkit::bed::{Background, Bed, PATIENCE, Release, Said};
-use std::time::{Duration, Instant};
+use safelight_testkit::bed::{Bed, Release};
+use std::time::Instant;
 
 /// Steps that change something: killed before, between effect and record, and after.
 const CHANGING: [&str; 9] =
@@ -34,21 +34,8 @@ fn deploy_until_killed(bed: &mut Bed, version: &str, schema: u32, point: &str) {
     bed.prepare(&Release::new(version, schema));
     bed.order(point, "kill");
     let mut cli = bed.background(&["deploy"]);
-    wait_for_the_kill(bed, point, &cli);
+    bed.daemon_dies_at(point, &cli);
     cli.kill();
-}
-
-fn wait_for_the_kill(bed: &mut Bed, point: &str, cli: &Background) {
-    let until = Instant::now() + PATIENCE;
-    while !bed.daemon_died() {
-        assert!(Instant::now() < until, "the run never came to {point}; it said:\n{}", cli.so_far());
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    bed.reap_daemon();
-}
-
-fn no_run_is_open(said: &Said) -> bool {
-    said.code == Some(2) && (said.err.contains("is open") || said.err.contains("has ended"))
 }
 
 #[test]
@@ -63,7 +50,7 @@ fn after_a_kill_at_any_point_resume_leads_to_exactly_the_new_release() {
         let said = bed.safelight(&["resume"]);
         // What follows the commit goes on by itself as soon as the daemon is back, and may be over already.
         let late = ["watch", "retire", "prune", "commit"].iter().any(|s| point.ends_with(s));
-        assert!(said.code == Some(0) || (late && no_run_is_open(&said)), "{point}: {said:?}");
+        assert!(said.code == Some(0) || (late && said.found_no_open_run()), "{point}: {said:?}");
         eprintln!("{point}: resumed");
         bed.serves_exactly(&version);
     }
@@ -88,7 +75,7 @@ fn after_a_kill_at_any_point_abort_leads_to_exactly_the_old_release() {
         deploy_until_killed(&mut bed, &version, schema, point);
         let said = bed.safelight(&["abort"]);
         eprintln!("{point}: aborted ({:?})", said.code);
-        if over && (no_run_is_open(&said) || said.err.contains("too late")) {
+        if over && (said.found_no_open_run() || said.err.contains("too late")) {
             // The watch was over before the kill: the daemon has tidied up before anybody could ask.
             bed.serves_exactly(&version);
             old = version;
@@ -121,7 +108,7 @@ fn an_undo_that_is_killed_at_any_point_is_finished() {
         };
         bed.order(point, "kill");
         let mut cli = bed.background(&["abort"]);
-        wait_for_the_kill(bed, point, &cli);
+        bed.daemon_dies_at(point, &cli);
         cli.kill();
     };
     aborted(&mut bed, 0, None);
@@ -136,7 +123,7 @@ fn an_undo_that_is_killed_at_any_point_is_finished() {
         let said = bed.safelight(&[command]);
         // `resume` ends like the deploy that it goes on with: undone.
         let fits = if n % 2 == 0 { said.code == Some(3) } else { said.code == Some(0) };
-        assert!(fits || no_run_is_open(&said), "{point}: {command}: {said:?}");
+        assert!(fits || said.found_no_open_run(), "{point}: {command}: {said:?}");
         eprintln!("{point}: finished by {command} ({:?})", said.code);
         bed.serves_exactly("v1");
     }
@@ -174,7 +161,7 @@ fn after_a_kill_in_the_middle_of_any_step_resume_leads_to_exactly_the_new_releas
         bed.reap_daemon();
         let said = bed.safelight(&["resume"]);
         eprintln!("killed after {at}: {:?}", said.code);
-        assert!(said.code == Some(0) || no_run_is_open(&said), "killed after {at}: {said:?}");
+        assert!(said.code == Some(0) || said.found_no_open_run(), "killed after {at}: {said:?}");
         bed.serves_exactly(&version);
     }
     bed.nobody_was_failed();

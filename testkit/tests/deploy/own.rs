@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::{
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 /// A host name that the second release of these tests adds.
@@ -213,13 +213,8 @@ fn a_kill_while_a_service_is_closed_or_replaced_is_finished_or_taken_back() {
         bed.prepare(&Release::new("v2", 1));
         bed.order(point, "kill");
         let mut cli = bed.background(&["deploy"]);
-        let until = Instant::now() + PATIENCE;
-        while !bed.daemon_died() {
-            assert!(Instant::now() < until, "{point}: {}", cli.so_far());
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        bed.daemon_dies_at(point, &cli);
         cli.kill();
-        bed.reap_daemon();
         bed.safelight(&[command]).ended(0);
         if command == "abort" {
             bed.serves_with("v1", &["api", "help", "web"]);
@@ -294,13 +289,8 @@ fn a_hold_that_a_dead_run_left_ends_when_the_daemon_is_back() {
     bed.prepare(&Release::new("v2", 1));
     bed.order("intent:exchange:api", "kill");
     let mut cli = bed.background(&["deploy"]);
-    let until = Instant::now() + PATIENCE;
-    while !bed.daemon_died() {
-        assert!(Instant::now() < until, "{}", cli.so_far());
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    bed.daemon_dies_at("intent:exchange:api", &cli);
     cli.kill();
-    bed.reap_daemon();
     // As if it had been killed a moment later.
     let control = ControlClient::new(bed.home().join("proxy/proxy.sock"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

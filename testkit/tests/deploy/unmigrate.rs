@@ -1,8 +1,7 @@
 //! `unmigrate` takes back what this run's migration did, and nothing else. The tool here is like most: it takes the newest
 //! step back, whichever release made that.
 
-use safelight_testkit::bed::{Bed, PATIENCE, Release};
-use std::time::{Duration, Instant};
+use safelight_testkit::bed::{Bed, Release};
 
 /// v2 serves on schema 2; the next release's start is soon found to fail.
 fn bed() -> Bed {
@@ -99,12 +98,7 @@ fn an_undo_that_is_killed_takes_the_migration_back_once() {
         bed.prepare(&Release::new("v3", 3).with_env(BAD));
         bed.order(point, "kill");
         let mut cli = bed.background(&["deploy"]);
-        let until = Instant::now() + PATIENCE;
-        while !bed.daemon_died() {
-            assert!(Instant::now() < until, "{point}: {}", cli.so_far());
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        bed.reap_daemon();
+        bed.daemon_dies_at(point, &cli);
         cli.kill();
         // The daemon goes on with an undo as soon as it is back.
         let said = bed.safelight(&["resume"]);

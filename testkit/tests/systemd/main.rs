@@ -1,9 +1,8 @@
 //! The daemon as a unit of a real systemd: killed, restarted, stopped, and after a power cut.
 
-use safelight_testkit::{machine::Machine, not_run};
+use safelight_testkit::{bed::programs, machine::Machine, not_run};
 use std::{
     fs,
-    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -44,11 +43,6 @@ process = "detached"
 const VISITOR: &str = "n=0; bad=0; while [ -e /run/visit ]; do \
     [ \"$(curl -s -m 5 -o /dev/null -w '%{http_code}' -H 'Host: shop.localhost' http://127.0.0.1:8080/)\" = 200 ] || bad=$((bad+1)); \
     n=$((n+1)); sleep 0.02; done; echo $n $bad";
-
-fn programs() -> PathBuf {
-    let exe = std::env::current_exe().expect("the test finds its own program");
-    exe.parent().and_then(|p| p.parent()).expect("target/<profile>/deps").to_path_buf()
-}
 
 fn until(what: &str, is: impl Fn() -> bool) {
     let end = Instant::now() + Duration::from_secs(60);

@@ -174,8 +174,7 @@ pub fn became(sql: &mut Sql, owner_id: i64, idempotency_key: &str) -> DbResult<O
     let like = format!("%\"{idempotency_key}\"%");
     for row in sql.query(query, params![owner_id, like])? {
         let about: String = row.get(2)?;
-        let about: About =
-            serde_json::from_str(&about).map_err(|_| DbError::odd(2, "what its owner says"))?;
+        let about = About::stored(&about).map_err(|_| DbError::odd(2, "what its owner says"))?;
         if about.idempotency_key.as_deref() == Some(idempotency_key) {
             return Ok(Some((row.get(0)?, row.get(1)?)));
         }

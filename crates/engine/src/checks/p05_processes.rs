@@ -4,7 +4,7 @@
 use super::support::unknown_host;
 use crate::{
     check::{Check, CheckContext, CheckSpec},
-    driver::host::ProcessInfo,
+    driver::host::{ProcessInfo, descends},
     finding::{Finding, Outcome},
     text::Text,
 };
@@ -36,22 +36,6 @@ fn is_one_of(p: &ProcessInfo, programs: &[String]) -> bool {
     })
 }
 
-/// True when `pid` is one of `own` or descends from one of them.
-pub(super) fn is_own(pid: u32, own: &[u32], parents: &HashMap<u32, u32>) -> bool {
-    let mut at = pid;
-    // A process table read while it changes may hold a loop.
-    for _ in 0..64 {
-        if own.contains(&at) {
-            return true;
-        }
-        match parents.get(&at) {
-            Some(p) if *p != 0 && *p != at => at = *p,
-            _ => return false,
-        }
-    }
-    false
-}
-
 #[async_trait]
 impl Check for Processes {
     fn spec(&self) -> CheckSpec {
@@ -73,7 +57,7 @@ impl Check for Processes {
         programs.dedup();
         let parents: HashMap<u32, u32> = all.iter().map(|p| (p.pid, p.parent)).collect();
         let running: Vec<&ProcessInfo> = all.iter().filter(|p| is_one_of(p, &programs)).collect();
-        let own = running.iter().filter(|p| is_own(p.pid, &ctx.state.own_pids, &parents)).count();
+        let own = running.iter().filter(|p| descends(p.pid, &ctx.state.own_pids, &parents)).count();
         let (count, others) = (running.len(), running.len() - own);
         let summary = crate::text!(
             "{count} processes of the runtime run here: {own} of this app, {others} of others",
@@ -84,7 +68,7 @@ impl Check for Processes {
         for p in running.iter().take(SHOWN) {
             let (pid, command, user) = (p.pid, &p.command, &p.user);
             let cwd = p.cwd.as_ref().map_or_else(|| "?".to_owned(), |c| c.display().to_string());
-            let whose = if is_own(pid, &ctx.state.own_pids, &parents) {
+            let whose = if descends(pid, &ctx.state.own_pids, &parents) {
                 Text::new("this app", "本应用")
             } else {
                 Text::new("other", "其他")
@@ -156,8 +140,8 @@ mod tests {
     #[test]
     fn a_loop_in_the_process_table_ends() {
         let parents = HashMap::from([(5, 6), (6, 5), (7, 7)]);
-        assert!(!is_own(5, &[9], &parents));
-        assert!(!is_own(7, &[9], &parents));
-        assert!(is_own(8, &[1], &HashMap::from([(8, 1), (1, 0)])), "Safelight may be init of a container");
+        assert!(!descends(5, &[9], &parents));
+        assert!(!descends(7, &[9], &parents));
+        assert!(descends(8, &[1], &HashMap::from([(8, 1), (1, 0)])), "Safelight may be init of a container");
     }
 }

@@ -1,14 +1,11 @@
 //! P6: are the ports free that the app needs?
 //! A listener counts by what the kernel would say to a bind, not by its port number alone.
 
-use super::{
-    p05_processes::is_own,
-    support::{unknown, unknown_host},
-};
+use super::support::{unknown, unknown_host};
 use crate::{
     check::{Check, CheckContext, CheckSpec},
     config::Service,
-    driver::host::{HostErrorKind, Listener},
+    driver::host::{HostErrorKind, Listener, descends},
     finding::{Finding, Outcome},
     text::Text,
 };
@@ -177,7 +174,7 @@ async fn fixed(spec: &CheckSpec, ctx: &CheckContext, service: &Service, port: u1
         let released =
             !below.as_os_str().is_empty() && owner.cwd.as_deref().is_some_and(|c| c.starts_with(below));
         let own =
-            is_own(owner.pid, &ctx.state.own_pids, &parents) || (ctx.state.current.is_some() && released);
+            descends(owner.pid, &ctx.state.own_pids, &parents) || (ctx.state.current.is_some() && released);
         let place = owner.cwd.as_ref().map(|c| format!(", in {}", c.display())).unwrap_or_default();
         let shown = format!("{at}: {} (pid {}, {}{place})", owner.command, owner.pid, owner.user);
         holders.push(Holder { shown, own });

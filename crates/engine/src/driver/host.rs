@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::HashMap,
     net::IpAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -183,6 +184,23 @@ pub struct Listener {
     pub v6only: Option<bool>,
     /// Who owns it; `None` when the owner may not be seen.
     pub owner: Option<ProcessInfo>,
+}
+
+/// True when `pid` is one of `own` or descends from one of them. `parents` is the process table: pid to parent.
+#[must_use]
+pub fn descends(pid: u32, own: &[u32], parents: &HashMap<u32, u32>) -> bool {
+    let mut at = pid;
+    // A process table read while it changes may hold a loop.
+    for _ in 0..64 {
+        if own.contains(&at) {
+            return true;
+        }
+        match parents.get(&at) {
+            Some(p) if *p != 0 && *p != at => at = *p,
+            _ => return false,
+        }
+    }
+    false
 }
 
 /// A running process.

@@ -3,10 +3,9 @@
 use super::{HostWorld, patience::HOLD_QUEUE};
 use safelight_engine::{
     config::Service,
-    driver::{env::EnvFile, process::ProcessSpec, state::ReleaseRecord, traffic::PlannedChange},
+    driver::{env::EnvFile, state::ReleaseRecord, traffic::PlannedChange},
     plan::{Action, Plan},
 };
-use std::collections::BTreeMap;
 
 /// Stands for a port that is chosen at the start.
 const PRIVATE: &str = "<private>";
@@ -124,40 +123,8 @@ impl HostWorld {
     fn start_command(&self, s: &Service, to: &Planned) -> String {
         let at = self.planned_address(s, to);
         let port = at.rsplit(':').next().unwrap_or(PRIVATE);
-        let fill = |text: &str| {
-            let shared = self.ctx.dirs.shared();
-            let text = text
-                .replace("{port}", port)
-                .replace("{release}", &to.id)
-                .replace("{shared}", &shared.to_string_lossy());
-            self.ctx.config.services.iter().fold(text, |t, other| {
-                t.replace(
-                    &format!("{{{}.url}}", other.name),
-                    &format!("http://{}", self.planned_address(other, to)),
-                )
-            })
-        };
-        let mut env: BTreeMap<String, String> = self.path_env().into_iter().collect();
-        env.extend(
-            ["HOME", "USER", "LANG", "TZ"]
-                .iter()
-                .filter_map(|k| Some(((*k).to_owned(), std::env::var(k).ok()?))),
-        );
-        if let (Some(c), Some(d)) = (&self.ctx.config.database, &self.ctx.database) {
-            env.extend(self.database_env(c, d));
-        }
-        env.extend(to.env.vars.clone());
-        env.extend(s.env.clone());
-        env.insert("SAFELIGHT_RELEASE".to_owned(), to.id.clone());
-        env.insert("PORT".to_owned(), port.to_owned());
-        let spec = ProcessSpec {
-            name: self.ctx.process_name(&s.name, &to.id),
-            argv: s.command.argv().iter().map(|a| fill(a)).collect(),
-            cwd: self.ctx.dirs.release(&to.id),
-            env,
-            log_dir: self.ctx.dirs.logs(),
-            stop_timeout: s.stop_timeout.0,
-        };
+        let vars = to.env.vars.clone();
+        let spec = self.spec_of(&to.id, s, vars, port, |o| Some(self.planned_address(o, to)));
         self.ctx.manager.explain_start(&spec)
     }
 }

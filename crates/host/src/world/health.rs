@@ -4,12 +4,12 @@
 use super::{HostWorld, StepError, failed};
 use safelight_engine::{
     driver::{
-        host::{Listener, ProcessInfo},
+        host::{Listener, ProcessInfo, descends},
         process::{ProcessState, ProcessStatus},
     },
     text::Text,
 };
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::HashMap, net::SocketAddr};
 
 impl HostWorld {
     /// Why an answer from `addr` is not one of the process `name`; `None` when it is. `before` is how the process was before
@@ -53,7 +53,7 @@ fn stranger(
     listeners: &[Listener],
     addr: SocketAddr,
     own: &[u32],
-    parents: &BTreeMap<u32, u32>,
+    parents: &HashMap<u32, u32>,
 ) -> Option<Text> {
     let mut heard = false;
     for l in listeners.iter().filter(|l| takes(l, addr)) {
@@ -86,21 +86,6 @@ fn stranger(
 fn shown(p: &ProcessInfo) -> String {
     let place = p.cwd.as_ref().map(|c| format!(", in {}", c.display())).unwrap_or_default();
     format!("{} (pid {}, {}{place})", p.command, p.pid, p.user)
-}
-
-fn descends(pid: u32, own: &[u32], parents: &BTreeMap<u32, u32>) -> bool {
-    let mut at = pid;
-    // A process table that is read while it changes may hold a loop.
-    for _ in 0..64 {
-        if own.contains(&at) {
-            return true;
-        }
-        match parents.get(&at) {
-            Some(p) if *p > 1 && *p != at => at = *p,
-            _ => return false,
-        }
-    }
-    false
 }
 
 #[cfg(test)]

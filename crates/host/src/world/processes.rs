@@ -178,7 +178,24 @@ impl HostWorld {
         name: String,
         over: &[(String, String)],
     ) -> Result<ProcessSpec, StepError> {
-        let env_file = self.env_of(release).await?;
+        let vars = self.env_of(release).await?.vars;
+        let at = |s: &Service| self.addr_of(release, s).map(|a| a.to_string());
+        let mut spec = self.spec_of(&release.id, service, vars, &addr.port().to_string(), at);
+        spec.name = name;
+        spec.env.extend(over.iter().cloned());
+        Ok(spec)
+    }
+
+    /// What a service is started with. `at` says where the services of its release listen, as far as that is known.
+    pub(super) fn spec_of(
+        &self,
+        release: &str,
+        service: &Service,
+        vars: BTreeMap<String, String>,
+        port: &str,
+        at: impl Fn(&Service) -> Option<String>,
+    ) -> ProcessSpec {
+        let fill = |text: &str| self.fill(text, release, port, &at);
         let mut env: BTreeMap<String, String> = self.path_env().into_iter().collect();
         for key in ["HOME", "USER", "LANG", "TZ"] {
             if let Ok(v) = std::env::var(key) {
@@ -188,29 +205,34 @@ impl HostWorld {
         if let (Some(c), Some(d)) = (&self.ctx.config.database, &self.ctx.database) {
             env.extend(self.database_env(c, d));
         }
-        env.extend(env_file.vars);
-        env.extend(service.env.iter().map(|(k, v)| (k.clone(), self.fill(v, release, addr))));
-        env.insert("PORT".to_owned(), addr.port().to_string());
-        env.insert("SAFELIGHT_RELEASE".to_owned(), release.id.clone());
-        env.extend(over.iter().cloned());
-        Ok(ProcessSpec {
-            name,
-            argv: service.command.argv().iter().map(|a| self.fill(a, release, addr)).collect(),
-            cwd: self.ctx.dirs.release(&release.id),
+        env.extend(vars);
+        env.extend(service.env.iter().map(|(k, v)| (k.clone(), fill(v))));
+        env.insert("PORT".to_owned(), port.to_owned());
+        env.insert("SAFELIGHT_RELEASE".to_owned(), release.to_owned());
+        ProcessSpec {
+            name: self.ctx.process_name(&service.name, release),
+            argv: service.command.argv().iter().map(|a| fill(a)).collect(),
+            cwd: self.ctx.dirs.release(release),
             env,
             log_dir: self.ctx.dirs.logs(),
             stop_timeout: service.stop_timeout.0,
-        })
+        }
     }
 
     /// Fills in `{port}`, `{release}`, `{shared}` and `{name.url}`.
-    fn fill(&self, text: &str, release: &ReleaseRecord, addr: SocketAddr) -> String {
+    fn fill(
+        &self,
+        text: &str,
+        release: &str,
+        port: &str,
+        at: &impl Fn(&Service) -> Option<String>,
+    ) -> String {
         let mut out = text
-            .replace("{port}", &addr.port().to_string())
-            .replace("{release}", &release.id)
+            .replace("{port}", port)
+            .replace("{release}", release)
             .replace("{shared}", &self.ctx.dirs.shared().to_string_lossy());
         for s in &self.ctx.config.services {
-            if let Some(a) = self.addr_of(release, s) {
+            if let Some(a) = at(s) {
                 out = out.replace(&format!("{{{}.url}}", s.name), &format!("http://{a}"));
             }
         }

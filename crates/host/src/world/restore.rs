@@ -169,12 +169,8 @@ impl HostWorld {
         run: &RunState,
         s: &Service,
     ) -> Result<Option<Text>, StepError> {
-        if run.plan.restores().is_none() || run.plan.from.is_none() {
-            return Ok(None);
-        }
-        if let Some(step) = run.plan.restores() {
-            self.hold_until_moved(step, s, true).await?;
-        }
+        let Some(step) = run.plan.restores().filter(|_| run.plan.from.is_some()) else { return Ok(None) };
+        self.hold_until_moved(step, s, true).await?;
         Ok(Some(Text::new("requests wait until the database is back", "请求等待数据库放回")))
     }
 

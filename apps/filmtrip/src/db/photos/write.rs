@@ -133,21 +133,30 @@ pub fn change(sql: &mut Sql, row: &PhotoRow, change: &PhotoChange) -> DbResult<P
 pub fn count_frames(sql: &mut Sql, ids: &[i64], first: u32) -> DbResult<()> {
     let mut frame = first;
     in_parts(ids, |ids| {
-        let mut values: Vec<Value> = Vec::new();
-        for id in ids {
-            values.extend([Value::from(*id), i64::from(frame).into()]);
+        let numbered = |id: &i64| {
+            let given = (*id, i64::from(frame).into());
             frame = frame.saturating_add(1);
-        }
-        let each = (0..ids.len()).map(|n| format!("WHEN ?{} THEN CAST(?{} AS BIGINT)", 2 * n + 1, 2 * n + 2));
-        let each: Vec<String> = each.collect();
-        let named: Vec<String> = (0..ids.len()).map(|n| format!("?{}", 2 * n + 1)).collect();
-        let query = format!(
-            "UPDATE photos SET frame = CASE id {} END WHERE id IN ({})",
-            each.join(" "),
-            named.join(", ")
-        );
-        sql.execute(&query, &values).map(drop)
+            given
+        };
+        set_each(sql, "frame", "BIGINT", ids.iter().map(numbered).collect())
     })
+}
+
+/// Gives a column of each of these photos a value of its own, by one statement. What `VALUES` calls its columns, SQLite
+/// and PostgreSQL agree on; of the types PostgreSQL has to be told.
+fn set_each(sql: &mut Sql, column: &str, kind: &str, given: Vec<(i64, Value)>) -> DbResult<()> {
+    if given.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<String> = (0..given.len())
+        .map(|n| format!("(CAST(?{} AS BIGINT), CAST(?{} AS {kind}))", 2 * n + 1, 2 * n + 2))
+        .collect();
+    let values: Vec<Value> = given.into_iter().flat_map(|(id, value)| [id.into(), value]).collect();
+    let update = format!(
+        "UPDATE photos SET {column} = given.column2 FROM (VALUES {}) AS given WHERE photos.id = given.column1",
+        rows.join(", ")
+    );
+    sql.execute(&update, &values).map(drop)
 }
 
 /// Changes photos, all in the same way, by as many statements as there are changes. Their search texts are the caller's
@@ -252,20 +261,8 @@ pub fn remove_tags(sql: &mut Sql, ids: &[i64], tags: &[String]) -> DbResult<()> 
 pub fn refresh_search(sql: &mut Sql, ids: &[i64]) -> DbResult<()> {
     in_parts(ids, |ids| {
         let rows = by_ids(sql, ids)?;
-        if rows.is_empty() {
-            return Ok(());
-        }
-        // What `VALUES` calls its columns, SQLite and PostgreSQL agree on; of the types PostgreSQL has to be told.
-        let texts: Vec<String> = (0..rows.len())
-            .map(|n| format!("(CAST(?{} AS BIGINT), CAST(?{} AS TEXT))", 2 * n + 1, 2 * n + 2))
-            .collect();
-        let values: Vec<Value> =
-            rows.iter().flat_map(|row| [Value::from(row.id), search::text(row).into()]).collect();
-        let update = format!(
-            "UPDATE photos SET search = texts.column2 FROM (VALUES {}) AS texts WHERE photos.id = texts.column1",
-            texts.join(", ")
-        );
-        sql.execute(&update, &values).map(drop)
+        let texts = rows.iter().map(|row| (row.id, search::text(row).into())).collect();
+        set_each(sql, "search", "TEXT", texts)
     })
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use axum::Form;
 use axum::extract::{Path, Query};
 use axum::http::Method;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::Response;
 use maud::Markup;
 
 use super::backend::Failure;
@@ -256,23 +256,8 @@ fn sort_keys(keys: &mut [String], photos: &[Photo], by_date: bool) {
 
 /// `POST /admin/albums/{key}/delete`, with its box ticked: there is no way back.
 pub(super) async fn delete(visit: Visit, Path(key): Path<String>, Form(form): Form<Fields>) -> Response {
-    if !is_key(&key) {
-        return visit.missing();
-    }
-    if visit.session.is_none() {
-        return visit.to_login();
-    }
     let path = format!("/api/albums/{key}");
-    let write = async {
-        if !form.ticked("sure") {
-            editable(&visit, &path).await?;
-            return Ok(Redirect::to(&format!("/admin/albums/{key}?notice=unsure")).into_response());
-        }
-        let answer = visit.change(Method::DELETE, &path, form.csrf(), None::<&()>).await?;
-        Ok(done("/admin/albums?notice=deleted", &answer))
-    };
-    let answer = write.await;
-    visit.answer(answer)
+    visit.delete("albums", &key, &form, editable(&visit, &path)).await
 }
 
 #[cfg(test)]

@@ -108,20 +108,24 @@ fn body(form: &Fields) -> Result<RollBody, Failure> {
         Some(text) => FilmFormat::parse(&text).ok_or_else(|| wrong("format", "is not known"))?,
         None => FilmFormat::default(),
     };
+    let (box_iso, exposure_index) = (form.parsed("box_iso")?, form.parsed("exposure_index")?);
+    let Roll {
+        title, film_stock, camera, lens, scanner, lab, developer, loaded_on, unloaded_on, notes, ..
+    } = written(form);
     Ok(RollBody {
-        title: form.line("title"),
-        film_stock: form.line("film_stock"),
+        title,
+        film_stock,
         format,
-        box_iso: form.parsed("box_iso")?,
-        exposure_index: form.parsed("exposure_index")?,
-        camera: form.line("camera"),
-        lens: form.line("lens"),
-        scanner: form.line("scanner"),
-        lab: form.line("lab"),
-        developer: form.line("developer"),
-        loaded_on: form.filled("loaded_on"),
-        unloaded_on: form.filled("unloaded_on"),
-        notes: form.line("notes"),
+        box_iso,
+        exposure_index,
+        camera,
+        lens,
+        scanner,
+        lab,
+        developer,
+        loaded_on,
+        unloaded_on,
+        notes,
     })
 }
 
@@ -180,21 +184,6 @@ pub(super) async fn edit(visit: Visit, Path(key): Path<String>, Form(form): Form
 
 /// `POST /admin/rolls/{key}/delete`, with its box ticked: there is no way back.
 pub(super) async fn delete(visit: Visit, Path(key): Path<String>, Form(form): Form<Fields>) -> Response {
-    if !is_key(&key) {
-        return visit.missing();
-    }
-    if visit.session.is_none() {
-        return visit.to_login();
-    }
     let path = format!("/api/rolls/{key}");
-    let write = async {
-        if !form.ticked("sure") {
-            editable(&visit, &path).await?;
-            return Ok(Redirect::to(&format!("/admin/rolls/{key}?notice=unsure")).into_response());
-        }
-        let answer = visit.change(Method::DELETE, &path, form.csrf(), None::<&()>).await?;
-        Ok(done("/admin/rolls?notice=deleted", &answer))
-    };
-    let answer = write.await;
-    visit.answer(answer)
+    visit.delete("rolls", &key, &form, editable(&visit, &path)).await
 }

@@ -11,9 +11,9 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use maud::Markup;
 use serde::Serialize;
 
-use super::Web;
 use super::backend::{Caller, Failure};
-use super::fields::{Fields, studio_path};
+use super::fields::{Fields, is_key, studio_path};
+use super::{Web, done};
 use crate::auth::session;
 use crate::i18n::{Lang, Texts};
 use crate::model::{PhotoPage, SessionInfo};
@@ -161,6 +161,34 @@ impl Visit {
         body: Option<&impl Serialize>,
     ) -> Result<Response, Failure> {
         self.web.backend.call(&self.caller, method, path, Some(csrf), body).await
+    }
+
+    /// Deletes one of `kind`, a roll or an album, when the box of the form is ticked: there is no way back. Without it
+    /// whoever may change the thing, which `editable` says, is asked again.
+    pub(super) async fn delete<T>(
+        &self,
+        kind: &str,
+        key: &str,
+        form: &Fields,
+        editable: impl Future<Output = Result<T, Failure>>,
+    ) -> Response {
+        if !is_key(key) {
+            return self.missing();
+        }
+        if self.session.is_none() {
+            return self.to_login();
+        }
+        let write = async {
+            if !form.ticked("sure") {
+                editable.await?;
+                return Ok(Redirect::to(&format!("/admin/{kind}/{key}?notice=unsure")).into_response());
+            }
+            let path = format!("/api/{kind}/{key}");
+            let answer = self.change(Method::DELETE, &path, form.csrf(), None::<&()>).await?;
+            Ok(done(&format!("/admin/{kind}?notice=deleted"), &answer))
+        };
+        let answer = write.await;
+        self.answer(answer)
     }
 
     /// A whole page around its main part.
