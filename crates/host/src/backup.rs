@@ -4,13 +4,13 @@ use crate::{
     api::{ApiError, ErrorKind},
     context::Context,
     paths::private_dir,
+    world::remove_scratch,
 };
 use jiff::Timestamp;
 use safelight_engine::{
     driver::database::{Backup, BackupLevel, DatabaseError, RestoreProof},
     text::Text,
 };
-use std::path::Path;
 
 /// Copies the live database, restores the copy into a scratch database, queries it there, and keeps the copy among
 /// those of runs.
@@ -35,7 +35,10 @@ pub async fn back_up_now(ctx: &Context) -> Result<(Backup, RestoreProof), ApiErr
     let mut backup = db.back_up(&target).await.map_err(failed)?;
     keep(&backup)?;
     let proof = db.prove(&backup, &scratch).await;
-    remove_scratch(&scratch);
+    // It has served its purpose; one that cannot be removed is only in the way.
+    if let Err(e) = remove_scratch(&scratch) {
+        tracing::warn!("{e}");
+    }
     let proof = proof.map_err(failed)?;
     backup.level = BackupLevel::RestoredAndQueried;
     keep(&backup)?;
@@ -44,18 +47,4 @@ pub async fn back_up_now(ctx: &Context) -> Result<(Backup, RestoreProof), ApiErr
 
 fn failed(e: DatabaseError) -> ApiError {
     ApiError::failed(e)
-}
-
-/// It has served its purpose; one that cannot be removed is only in the way.
-fn remove_scratch(path: &Path) {
-    for suffix in ["", "-wal", "-shm"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        match std::fs::remove_file(&name) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                tracing::warn!("{}: {e}", Path::new(&name).display());
-            }
-            _ => {}
-        }
-    }
 }

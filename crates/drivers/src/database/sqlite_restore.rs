@@ -137,9 +137,7 @@ impl Sqlite {
     /// SQLite cannot read the live database, so it cannot write into it either. Processes that hold it open must be
     /// started again.
     fn replace_file(&self, op: &Op, from: &Connection) -> Result<(), DatabaseError> {
-        for ending in ["-wal", "-shm", "-journal"] {
-            remove(op, &beside(&self.path, ending))?;
-        }
+        remove_journals(op, &self.path)?;
         let owner = fs::metadata(&self.path).map_err(|e| op.io(&e))?;
         copy_to_file(op, from, &self.path)?;
         own_like(op, &self.path, &owner)
@@ -147,9 +145,7 @@ impl Sqlite {
 
     fn replace_raw(&self, op: &Op, raw: &Path) -> Result<(), DatabaseError> {
         let owner = fs::metadata(&self.path).ok();
-        for ending in ["-wal", "-shm", "-journal"] {
-            remove(op, &beside(&self.path, ending))?;
-        }
+        remove_journals(op, &self.path)?;
         for part in PARTS {
             let from = beside(raw, part);
             if !from.exists() {
@@ -228,6 +224,11 @@ pub(super) fn same_file(a: &Path, b: &Path) -> bool {
     }
 }
 
+/// What SQLite keeps beside a database, all of it about the content that goes.
+fn remove_journals(op: &Op, path: &Path) -> Result<(), DatabaseError> {
+    ["-wal", "-shm", "-journal"].iter().try_for_each(|ending| remove(op, &beside(path, ending)))
+}
+
 fn remove(op: &Op, path: &Path) -> Result<(), DatabaseError> {
     match fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(op.io(&e)),
@@ -236,7 +237,8 @@ fn remove(op: &Op, path: &Path) -> Result<(), DatabaseError> {
 }
 
 pub(super) fn remove_database(op: &Op, path: &Path) -> Result<(), DatabaseError> {
-    ["", "-wal", "-shm", "-journal"].iter().try_for_each(|ending| remove(op, &beside(path, ending)))
+    remove(op, path)?;
+    remove_journals(op, path)
 }
 
 /// Gives a new file the owner and mode of the one it replaced: the app runs as another user than we, perhaps.

@@ -9,12 +9,16 @@ use safelight_engine::{
     driver::{
         database::{Backup, BackupLevel, Database, DatabaseErrorKind},
         env::EnvFile,
+        host::HostError,
     },
     plan::{Action, PlanKind},
     run::journal::RunState,
     text::Text,
 };
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// Tells `unmigrate` which schema to lead back to.
 const SCHEMA_VARIABLE: &str = "SAFELIGHT_SCHEMA";
@@ -224,12 +228,15 @@ impl HostWorld {
 
     /// Scratch databases of a run that has ended.
     pub(super) fn drop_scratch(&self, run: &RunState) -> Result<(), StepError> {
-        let scratch = self.scratch(run);
-        for suffix in ["", "-wal", "-shm", "-journal"] {
-            let mut name = scratch.clone().into_os_string();
-            name.push(suffix);
-            remove_file(std::path::Path::new(&name)).map_err(failed)?;
-        }
-        Ok(())
+        remove_scratch(&self.scratch(run)).map_err(failed)
     }
+}
+
+/// Removes a scratch database with what lies beside it.
+pub(crate) fn remove_scratch(scratch: &Path) -> Result<(), HostError> {
+    ["", "-wal", "-shm", "-journal"].iter().try_for_each(|suffix| {
+        let mut name = scratch.as_os_str().to_owned();
+        name.push(suffix);
+        remove_file(Path::new(&name))
+    })
 }

@@ -17,6 +17,7 @@ mod tidy;
 mod traffic;
 mod watch;
 
+pub(crate) use database::remove_scratch;
 pub(crate) use secrets::{redact, secret_values};
 
 use crate::{
