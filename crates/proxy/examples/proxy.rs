@@ -6,6 +6,10 @@ use std::time::Duration;
 
 use safelight_proxy::{ListenSpec, ProxyOptions, run};
 
+// As in the program that the proxy ships in.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();

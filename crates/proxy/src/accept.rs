@@ -21,6 +21,7 @@ use crate::gateway::Gateway;
 use crate::metrics::Metrics;
 use crate::options::Limits;
 use crate::wire::Wire;
+use crate::workers::Places;
 
 /// How long the end of a WebSocket frame is waited for before its connection is cut.
 const FRAME_PATIENCE: Duration = Duration::from_millis(500);
@@ -46,6 +47,7 @@ pub(crate) struct Acceptor {
     pub(crate) limits: Limits,
     pub(crate) stage: watch::Receiver<Stage>,
     pub(crate) room: Arc<Semaphore>,
+    pub(crate) places: Places,
     /// Held by every connection: the receiver closes when the last one ends.
     pub(crate) _alive: mpsc::Sender<()>,
 }
@@ -65,10 +67,11 @@ impl Acceptor {
             };
             match (permit, accepted) {
                 (Ok(permit), Ok((stream, peer))) => {
-                    let (this, tls) = (self.clone(), tls.clone());
-                    tokio::spawn(async move {
-                        this.connection(stream, peer, tls).await;
-                        drop(permit);
+                    let (this, tls, place) = (self.clone(), tls.clone(), self.places.take());
+                    let worker = place.index;
+                    place.runtime.clone().spawn(async move {
+                        this.connection(stream, peer, worker, tls).await;
+                        drop((permit, place));
                     });
                 }
                 (Err(_), _) => return,
@@ -82,8 +85,16 @@ impl Acceptor {
         }
     }
 
-    async fn connection(self, stream: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>) {
+    /// `stream` belongs to the runtime that accepted it and moves to the one that this task runs on.
+    async fn connection(self, stream: TcpStream, peer: SocketAddr, worker: usize, tls: Option<TlsAcceptor>) {
         let _ = stream.set_nodelay(true);
+        let stream = match stream.into_std().and_then(TcpStream::from_std) {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::error!(%error, %peer, "cannot serve a connection");
+                return;
+            }
+        };
         self.metrics.connections.fetch_add(1, Ordering::Relaxed);
         self.metrics.open_connections.fetch_add(1, Ordering::Relaxed);
         let wire = match tls {
@@ -91,7 +102,7 @@ impl Acceptor {
             Some(tls) => self.shake_hands(stream, peer, &tls).await,
         };
         if let Some(wire) = wire {
-            self.serve(Arc::new(Conn::new(wire, peer))).await;
+            self.serve(Arc::new(Conn::new(wire, peer, worker))).await;
         }
         self.metrics.open_connections.fetch_sub(1, Ordering::Relaxed);
     }

@@ -52,6 +52,8 @@ pub(crate) enum Phase {
 pub(crate) struct Conn {
     wire: Wire,
     pub(crate) peer: SocketAddr,
+    /// Which of the threads serves it.
+    pub(crate) worker: usize,
     phase: AtomicU8,
     /// The claim that it works for; 0 for none.
     current: AtomicU64,
@@ -64,10 +66,11 @@ pub(crate) struct Conn {
 }
 
 impl Conn {
-    pub(crate) fn new(wire: Wire, peer: SocketAddr) -> Self {
+    pub(crate) fn new(wire: Wire, peer: SocketAddr, worker: usize) -> Self {
         Self {
             wire,
             peer,
+            worker,
             phase: AtomicU8::new(Phase::Idle as u8),
             current: AtomicU64::new(0),
             cut_claim: AtomicU64::new(0),

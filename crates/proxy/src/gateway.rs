@@ -27,6 +27,9 @@ pub(crate) const ATTEMPTS: usize = 2;
 /// Wait before trying the only target again: a process that is just coming up needs a moment.
 const SAME_TARGET_PAUSE: Duration = Duration::from_millis(50);
 
+/// Room for the number of a thread in the key of a pool.
+const WORKER_BITS: u32 = 16;
+
 /// Where certificate authorities look for their proofs: always over plain HTTP.
 const ACME_CHALLENGE: &str = "/.well-known/acme-challenge/";
 
@@ -259,9 +262,11 @@ impl ProxyHttp for Gateway {
         let limits = &admitted.service.config.timeouts;
         let read = if is_stream(session.req_header()) { limits.stream_read_ms } else { limits.read_ms };
         let mut peer = HttpPeer::new(target, false, String::new());
-        // Connections are pooled per activation: a restarted process never gets its predecessor's. A second
-        // attempt gets a pool of its own, which is to say a fresh connection.
-        peer.group_key = if again { admitted.claim.id | 1 << 63 } else { activation.id };
+        // Connections are pooled per activation: a restarted process never gets its predecessor's. And per thread: what
+        // another thread watches would wake that one for each answer. A second attempt gets a pool of its own, which
+        // is to say a fresh connection.
+        let pool = activation.id << WORKER_BITS | conn.worker as u64;
+        peer.group_key = if again { admitted.claim.id | 1 << 63 } else { pool };
         peer.options.connection_timeout = Some(Duration::from_millis(limits.connect_ms));
         peer.options.total_connection_timeout = Some(Duration::from_millis(limits.connect_ms));
         peer.options.read_timeout = Some(Duration::from_millis(read));

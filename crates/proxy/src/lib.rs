@@ -32,6 +32,7 @@ pub mod table;
 mod tls;
 mod upgrade;
 mod wire;
+mod workers;
 mod ws;
 
 pub use client::ControlClient;

@@ -9,15 +9,18 @@ use sha2::{Digest, Sha256};
 
 use crate::activation::{Activation, Claim};
 use crate::conn::Conn;
-use crate::gate::Gate;
+use crate::gate::{Gate, Terms};
 use crate::lock;
-use crate::metrics::{Metrics, ServiceFailures};
+use crate::metrics::{Metrics, ServiceFailures, unix_ms};
 use crate::router::{Found, Router};
 use crate::split::{Splitter, hash64};
 use crate::table::{Arm, Release, RouteTable, Service};
 
 /// Cookie that the proxy sets while a split is on and the service names no cookie of its own.
 pub(crate) const OWN_COOKIE: &str = "safelight_id";
+
+/// Id of a hold that a restart goes on with: those that begin in this process count from 1.
+pub(crate) const RESUMED_HOLD: u64 = 0;
 
 /// One service of the table in force.
 pub(crate) struct ServiceLive {
@@ -28,7 +31,7 @@ pub(crate) struct ServiceLive {
     pub(crate) failures: Arc<ServiceFailures>,
     pub(crate) stable: Arc<Activation>,
     pub(crate) candidate: Option<Arc<Activation>>,
-    /// A hold was on when the proxy stopped.
+    /// A hold was on when the proxy stopped, and its time was over at the start.
     pub(crate) hold_lost: Arc<AtomicBool>,
     token: Option<[u8; 32]>,
 }
@@ -107,18 +110,37 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// Puts a loaded table in force. Holds that the file tells of are over: whoever held has to hold again.
-    pub(crate) fn new(table: RouteTable, metrics: Arc<Metrics>, splitter: Arc<dyn Splitter>) -> Self {
+    /// Puts a loaded table in force. Holds that the file tells of go on for the rest of their time: what they hold
+    /// requests back from may still be away. One whose time is over has ended, and whoever held is told so.
+    pub(crate) fn new(mut table: RouteTable, metrics: Arc<Metrics>, splitter: Arc<dyn Splitter>) -> Self {
         let empty =
             Snapshot { table: RouteTable::default(), services: Vec::new(), router: Router::default() };
         let live =
             Self { current: RwLock::new(Arc::new(empty)), leaving: Mutex::default(), metrics, splitter };
-        let held = |app: &str, name: &str| table.service(app, name).is_some_and(|s| s.hold.is_some());
-        let mut released = table.clone();
-        clear_holds(&mut released);
-        let snapshot = live.build(released);
+        let now = unix_ms();
+        let mut lost = Vec::new();
+        for app in &mut table.apps {
+            for (name, service) in &mut app.services {
+                if service.hold.as_ref().is_some_and(|mark| mark.rest(now).is_none()) {
+                    service.hold = None;
+                    lost.push((app.name.clone(), name.clone()));
+                }
+            }
+        }
+        let snapshot = live.build(table);
         for service in &snapshot.services {
-            service.hold_lost.store(held(&service.app, &service.name), Ordering::Relaxed);
+            let was_lost = lost.iter().any(|(app, name)| *app == service.app && *name == service.name);
+            service.hold_lost.store(was_lost, Ordering::Relaxed);
+            let mark = service.config.hold.as_ref();
+            if let Some((mark, (terms, _))) = mark.and_then(|m| m.rest(now).map(|rest| (m, rest))) {
+                service.gate.hold(Terms {
+                    max_wait: Duration::from_millis(terms.max_wait_ms),
+                    queue_cap: terms.queue_cap,
+                    since: Instant::now(),
+                    since_unix_ms: mark.since_unix_ms,
+                    id: RESUMED_HOLD,
+                });
+            }
         }
         live.replace(Arc::new(snapshot));
         live
@@ -279,7 +301,7 @@ impl ServiceLive {
     }
 }
 
-/// Holds do not outlive the process that held.
+/// A process that has handed over holds nothing: only its successor is asked to.
 pub(crate) fn clear_holds(table: &mut RouteTable) {
     for service in table.apps.iter_mut().flat_map(|a| a.services.values_mut()) {
         service.hold = None;

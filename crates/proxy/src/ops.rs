@@ -17,14 +17,14 @@ use safelight_certs::CertificateFiles;
 use crate::error::{StoreError, TableError};
 use crate::gate::Terms;
 use crate::handover::Predecessor;
-use crate::live::{Leaving, Live, clear_holds};
+use crate::live::{Leaving, Live, RESUMED_HOLD, clear_holds};
 use crate::metrics::unix_ms;
 use crate::probe::{ProbeError, probe};
 use crate::protocol::{
     CertificateState, ChangeReport, Drain, DrainReport, Hold, PutService, ReleaseReport, RouteMatch,
     SetCandidate, SetShare, Switch,
 };
-use crate::table::{HoldMark, Route, RouteTable, Service};
+use crate::table::{HoldMark, HoldTerms, Route, RouteTable, Service};
 use crate::tls::Certificates;
 use crate::{store, tls};
 
@@ -191,9 +191,16 @@ impl Ops {
             return Err(OpError::PredecessorAlive(pid));
         }
         let since_unix_ms = unix_ms();
+        let terms = HoldTerms {
+            until_unix_ms: since_unix_ms.saturating_add(hold.lease_ms),
+            lease_ms: hold.lease_ms,
+            max_wait_ms: hold.max_wait_ms,
+            queue_cap: hold.queue_cap,
+        };
         let report = self.change(|table| {
             let service = table.service_mut(app, name)?;
-            service.hold.get_or_insert(HoldMark { since_unix_ms });
+            let since_unix_ms = service.hold.map_or(since_unix_ms, |before| before.since_unix_ms);
+            service.hold = Some(HoldMark { since_unix_ms, terms: Some(terms) });
             Ok(())
         });
         let mut report = report.await?;
@@ -207,6 +214,22 @@ impl Ops {
         self.lease(app, name, id, Duration::from_millis(hold.lease_ms));
         report.drained = service.stable.drain(&hold.drain).await;
         Ok(report)
+    }
+
+    /// Sees to it that the holds which a restart goes on with end in their time.
+    pub(crate) fn go_on_holding(self: &Arc<Self>) {
+        let now = unix_ms();
+        for service in &self.live.snapshot().services {
+            let Some(mark) = service.config.hold else { continue };
+            let rest = mark.rest(now).map_or(0, |(_, rest)| rest);
+            tracing::warn!(
+                app = service.app,
+                service = service.name,
+                rest_ms = rest,
+                "goes on holding requests"
+            );
+            self.lease(&service.app, &service.name, RESUMED_HOLD, Duration::from_millis(rest));
+        }
     }
 
     /// Ends a hold; `only` ends no other one than that.

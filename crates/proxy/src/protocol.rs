@@ -262,7 +262,7 @@ pub struct ServiceState {
     pub token_set: bool,
     /// The hold that is on.
     pub held: Option<HoldState>,
-    /// A hold was on when the proxy stopped; it started released. Cleared by the next hold or switch.
+    /// A hold was on when the proxy stopped, and its time was over when it started. Cleared by the next hold.
     pub hold_lost_at_restart: bool,
     /// Requests in flight per version, of releases that are routed or still draining.
     pub in_flight: BTreeMap<String, u64>,

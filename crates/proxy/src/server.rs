@@ -25,6 +25,7 @@ use crate::ops::{OpError, Ops};
 use crate::options::ProxyOptions;
 use crate::replace::notify_supervisor;
 use crate::tls::{self, Certificates};
+use crate::workers::{Places, Workers};
 use crate::{listen, owner, store};
 
 /// How the process came to leave.
@@ -49,13 +50,17 @@ pub fn run(options: ProxyOptions) -> Result<(), ProxyError> {
         n => n,
     };
     let life = move || {
+        // For accepting and for the control socket: connections have threads of their own.
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(threads)
+            .worker_threads(1)
             .thread_name("safelight-proxy")
             .enable_all()
             .build()
             .map_err(|source| ProxyError::System { what: "cannot start threads", source })?;
-        let result = runtime.block_on(live(options, threads));
+        let workers = Workers::start(threads)
+            .map_err(|source| ProxyError::System { what: "cannot start threads", source })?;
+        let result = runtime.block_on(live(options, threads, workers.places()));
+        drop(workers);
         runtime.shutdown_timeout(Duration::from_millis(200));
         result
     };
@@ -68,7 +73,7 @@ pub fn run(options: ProxyOptions) -> Result<(), ProxyError> {
     })
 }
 
-async fn live(options: ProxyOptions, threads: usize) -> Result<(), ProxyError> {
+async fn live(options: ProxyOptions, threads: usize, places: Places) -> Result<(), ProxyError> {
     raise_file_limit();
     // Handlers first: a signal that comes while starting ends the process in order.
     let system = |source| ProxyError::System { what: "cannot watch for signals", source };
@@ -122,6 +127,7 @@ async fn live(options: ProxyOptions, threads: usize) -> Result<(), ProxyError> {
         limits: options.limits.clone(),
         stage: staged,
         room: Arc::new(Semaphore::new(options.limits.max_connections.min(Semaphore::MAX_PERMITS))),
+        places,
         _alive: alive,
     };
     let (mut addresses, mut tls_addresses) = (Vec::new(), Vec::new());
@@ -137,6 +143,7 @@ async fn live(options: ProxyOptions, threads: usize) -> Result<(), ProxyError> {
 
     let predecessor = received.map(|r| r.ready(&options.control_socket)).transpose()?;
     let ops = Arc::new(Ops::new(routing, certificates, options.routes.clone(), predecessor));
+    ops.go_on_holding();
     let control = Control {
         ops: ops.clone(),
         listen: Arc::new(addresses.clone()),

@@ -67,7 +67,7 @@ pub struct Service {
     /// Certificates for its hosts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificateFiles>,
-    /// Set while requests are being held; a restart finds it, clears it and says so.
+    /// Set while requests are being held; a proxy that is started again goes on with it, or clears it and says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<HoldMark>,
 }
@@ -122,11 +122,38 @@ impl Default for Timeouts {
 }
 
 /// That requests were being held, and since when.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HoldMark {
     /// Milliseconds since 1970 at which the hold began.
     pub since_unix_ms: u64,
+    /// How it goes on after a restart. None: an older proxy wrote it, and it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<HoldTerms>,
+}
+
+/// What a proxy that is started again needs to go on with a hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HoldTerms {
+    /// Milliseconds since 1970 at which the hold ends by itself.
+    pub until_unix_ms: u64,
+    /// Its whole length in milliseconds: no clock that is set back makes it longer.
+    pub lease_ms: u64,
+    /// Longest wait of one request in milliseconds.
+    pub max_wait_ms: u64,
+    /// Most requests that wait.
+    pub queue_cap: usize,
+}
+
+impl HoldMark {
+    /// Terms and what is left of the hold, in milliseconds, at `now`, in milliseconds since 1970. None: it is over.
+    #[must_use]
+    pub fn rest(&self, now: u64) -> Option<(HoldTerms, u64)> {
+        let terms = self.terms?;
+        let rest = terms.until_unix_ms.checked_sub(now).filter(|ms| *ms > 0)?;
+        Some((terms, rest.min(terms.lease_ms)))
+    }
 }
 
 /// Which of the two releases a request is for.

@@ -215,17 +215,51 @@ async fn a_stop_finishes_requests_in_flight_and_closes_idle_connections_soon() {
     assert!(!files.socket().exists());
 }
 
-#[tokio::test]
-async fn a_restart_while_held_starts_released_and_says_so() {
-    let files = Files::new();
-    let mut proxy = Proxy::start(&files).await;
+/// A proxy that held with this lease and was killed; what was started in its place after `pause`.
+async fn killed_while_holding(files: &Files, lease_ms: u64, pause: Duration) -> (Proxy, Backend) {
+    let mut proxy = Proxy::start(files).await;
     let backend = Backend::start("v1").await;
     proxy.route("v1", backend.address).await;
-    proxy.control.hold("shop", "web", &Hold::default()).await.unwrap();
-    assert!(proxy.control.state().await.unwrap().services[0].held.is_some());
+    let hold = Hold { lease_ms, ..Hold::default() };
+    proxy.control.hold("shop", "web", &hold).await.unwrap();
     proxy.child.kill().unwrap();
     proxy.child.wait().unwrap();
-    let again = Proxy::start_with(&files, proxy.address, &[]).await;
+    tokio::time::sleep(pause).await;
+    (Proxy::start_with(files, proxy.address, &[]).await, backend)
+}
+
+#[tokio::test]
+async fn a_restart_goes_on_with_a_hold_until_it_is_ended() {
+    let files = Files::new();
+    let (again, backend) = killed_while_holding(&files, 60_000, Duration::ZERO).await;
+    let state = again.control.state().await.unwrap();
+    assert!(state.services[0].held.is_some() && !state.services[0].hold_lost_at_restart);
+    let address = again.address;
+    let waiting = tokio::spawn(async move { get(address, "/", &[]).await });
+    while again.control.state().await.unwrap().services[0].held.as_ref().is_some_and(|h| h.waiting == 0) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(backend.requests(), 0);
+    assert_eq!(again.control.release("shop", "web").await.unwrap().waiting, 1);
+    assert_eq!(waiting.await.unwrap().body, "v1");
+    assert!(!std::fs::read_to_string(files.routes()).unwrap().contains("hold"));
+}
+
+#[tokio::test]
+async fn a_restart_makes_a_hold_no_longer() {
+    let files = Files::new();
+    let (again, _backend) = killed_while_holding(&files, 2_000, Duration::ZERO).await;
+    assert!(again.control.state().await.unwrap().services[0].held.is_some());
+    let began = Instant::now();
+    assert_eq!(get(again.address, "/", &[]).await.body, "v1");
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(again.control.state().await.unwrap().services[0].held.is_none());
+}
+
+#[tokio::test]
+async fn a_restart_after_the_time_of_a_hold_starts_released_and_says_so() {
+    let files = Files::new();
+    let (again, _backend) = killed_while_holding(&files, 300, Duration::from_millis(400)).await;
     let state = again.control.state().await.unwrap();
     assert!(state.services[0].held.is_none() && state.services[0].hold_lost_at_restart);
     assert_eq!(get(again.address, "/", &[]).await.body, "v1");
