@@ -146,6 +146,10 @@ async fn run(app: App) -> Result<(), String> {
         term.recv().await;
         return Ok(());
     }
+    if app.mode == "slow-to-listen" {
+        println!("warming the cache");
+        tokio::time::sleep(Duration::from_secs(4)).await;
+    }
     let port: u16 = var("APP_FIXED_PORT")
         .or_else(|| var("PORT"))
         .and_then(|p| p.parse().ok())

@@ -189,6 +189,27 @@ fn an_exchange_that_meets_no_proxy_waits_for_it_both_ways() {
 }
 
 #[test]
+fn requests_wait_on_when_the_proxy_is_killed_while_it_holds_them() {
+    let bed = bed_with_fixed_ports();
+    bed.deploy(&Release::new("v1", 1)).ended(0);
+    bed.prepare(&Release::new("v2", 1).with_env(&["APP_MODE=slow-to-listen"]));
+    let mut deploy = bed.background(&["deploy"]);
+    for (service, path) in [("api", "/api"), ("web", "/")] {
+        let held = |b: &Bed| b.routes().iter().any(|s| s["service"] == service && !s["held"].is_null());
+        bed.wait_until("its requests are held", held);
+        let pid = bed.status().unwrap()["proxy"]["pid"].as_u64().unwrap();
+        processes::kill(u32::try_from(pid).unwrap(), Signal::KILL);
+        // Refused until the next proxy is there; whoever it lets in waits for the new release.
+        let answer = std::cell::OnceCell::new();
+        bed.wait_until("the proxy is back", |b| b.get(HOST, path).is_some_and(|a| answer.set(a).is_ok()));
+        let (status, body) = answer.get().unwrap();
+        assert!(*status == 200 && body.contains("v2"), "{service}: {status} {body}");
+    }
+    deploy.end();
+    bed.serves_exactly("v2");
+}
+
+#[test]
 fn an_exchange_is_taken_back_even_while_the_proxy_cannot_hold() {
     let mut bed = bed_with_fixed_ports();
     bed.deploy(&Release::new("v1", 1)).ended(0);

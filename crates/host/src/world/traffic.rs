@@ -393,7 +393,7 @@ impl HostWorld {
         };
         let result = swap.await;
         // On failure too: held requests must get an answer, and the undo holds again by itself. The proxy lets them go
-        // before anything in it can fail, and one that was started again holds nothing.
+        // before anything in it can fail; one that was started again holds them until it is told, or until their lease ends.
         for name in held {
             if let Err(e) = self.ctx.traffic.release(&app, name).await {
                 self.progress(step, Text::same(e.to_string()));
