@@ -144,6 +144,17 @@ impl Bed {
         bed.start_daemon()
     }
 
+    /// A project of its own for another app on the same host: the daemon and the proxy are those of this bed, which has
+    /// to outlive it.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        let mut bed = Self::cold();
+        bed.home.clone_from(&self.home);
+        bed.port = self.port;
+        bed.write_config();
+        bed
+    }
+
     /// The directory of the whole test.
     #[must_use]
     pub fn dir(&self) -> &Path {

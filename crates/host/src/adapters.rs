@@ -5,7 +5,8 @@ use safelight_engine::driver::{
     host::{Cmd, HostError, HostErrorKind},
     journey::{JourneyResult, JourneyRun, Journeys},
     traffic::{
-        PlannedChange, RouteRules, ServiceCounts, ServiceRoute, Switched, Target, Traffic, VersionCounts,
+        PlannedChange, RouteConflict, RouteRules, ServiceCounts, ServiceRoute, Switched, Target, Traffic,
+        VersionCounts,
     },
 };
 use safelight_journeys::{Journey, RunOptions, Secret, Value};
@@ -252,6 +253,26 @@ impl Traffic for ProxyTraffic {
     async fn services(&self, app: &str) -> Result<Vec<String>, HostError> {
         let state = patiently("ask the proxy for its routes", || self.client.state()).await?;
         Ok(state.services.into_iter().filter(|s| s.app == app).map(|s| s.service).collect())
+    }
+
+    async fn conflicts(&self, app: &str, rules: &RouteRules) -> Result<Vec<RouteConflict>, HostError> {
+        let state = patiently("ask the proxy for its routes", || self.client.state()).await?;
+        let ours = routes(&rules.hosts, &rules.path);
+        let tests: Vec<String> = rules.test_hosts.iter().map(|h| normal_host(h)).collect();
+        let mut conflicts = Vec::new();
+        for other in state.services.iter().filter(|s| s.app != app) {
+            let theirs = other.routes.iter().map(|r| (r.host.as_str(), r.prefix.as_str()));
+            let tried = other.candidate.iter().flat_map(|c| &c.test_hosts).map(|h| (h.as_str(), "/"));
+            let tried = tried.filter(|(host, _)| tests.iter().any(|t| t == host));
+            let taken = theirs.filter(|(host, prefix)| {
+                ours.iter().any(|o| o.host == *host && o.prefix == *prefix) || tests.iter().any(|t| t == host)
+            });
+            conflicts.extend(taken.chain(tried).map(|(host, prefix)| RouteConflict {
+                route: format!("{host}{prefix}"),
+                owner: format!("{}/{}", other.app, other.service),
+            }));
+        }
+        Ok(conflicts)
     }
 
     async fn remove(&self, app: &str, service: &str) -> Result<(), HostError> {

@@ -80,6 +80,15 @@ pub struct RouteRules {
     pub certificates: Vec<CertificateFiles>,
 }
 
+/// An address that another app has already.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteConflict {
+    /// Host and path prefix, such as `example.com/api`.
+    pub route: String,
+    /// Whose it is: `name.environment/service`.
+    pub owner: String,
+}
+
 /// A change of routing that has not been made, for `plan`.
 #[derive(Clone, Copy, Debug)]
 pub enum PlannedChange<'a> {
@@ -149,6 +158,8 @@ pub trait Traffic: Send + Sync {
     ) -> Result<Switched, HostError>;
     /// All services of an app that have a route.
     async fn services(&self, app: &str) -> Result<Vec<String>, HostError>;
+    /// What of `rules` other apps have: the proxy would refuse it.
+    async fn conflicts(&self, app: &str, rules: &RouteRules) -> Result<Vec<RouteConflict>, HostError>;
     /// Takes the service out of routing altogether, after draining.
     async fn remove(&self, app: &str, service: &str) -> Result<(), HostError>;
     /// Holds new requests, at most `queue` of them for at most `limit`.

@@ -1,8 +1,9 @@
 //! Assess and gate: may this deploy begin, and may it touch production now.
 
-use super::{Applied, HostWorld, Step, StepError, store_failed, to_record};
+use super::{Applied, HostWorld, Step, StepError, failed, store_failed, to_record};
 use safelight_engine::{
     check, checks,
+    driver::traffic::RouteConflict,
     event::EventKind,
     finding::Finding,
     risk::{RiskRegister, apply_waivers},
@@ -16,7 +17,29 @@ impl HostWorld {
         let emit = self.emit.clone();
         let (_, register, verdict) = self.look(|f| emit(EventKind::Checked { finding: f.clone() })).await?;
         (self.emit)(EventKind::Decided { verdict: verdict.clone(), risks: register });
-        if verdict.may_go() { Ok((to_record(&verdict), verdict.word())) } else { Err(no_go(&verdict)) }
+        if !verdict.may_go() {
+            return Err(no_go(&verdict));
+        }
+        self.addresses_are_free().await?;
+        Ok((to_record(&verdict), verdict.word()))
+    }
+
+    /// The proxy refuses an address that another app has, but only when the release is built and started: said before.
+    async fn addresses_are_free(&self) -> Result<(), StepError> {
+        let app = self.ctx.route_name();
+        for rules in self.ctx.config.services.iter().filter_map(|s| self.rules(s)) {
+            let conflicts = self.ctx.traffic.conflicts(&app, &rules).await.map_err(failed)?;
+            let Some(RouteConflict { route, owner }) = conflicts.first() else { continue };
+            return Err(StepError::new(safelight_engine::text!(
+                "{route} is served by {owner} on this host",
+                "本机的 {owner} 已占用 {route}"
+            ))
+            .with_help(Text::new(
+                "give this app another host name, test host or path in safelight.toml, or take the other app away first",
+                "请在 safelight.toml 中为本应用换一个域名、测试域名或路径，或先下线另一个应用",
+            )));
+        }
+        Ok(())
     }
 
     /// Runs every check once.
