@@ -3,7 +3,10 @@
 
 use crate::{context::Emit, runs::Runs, world::HostWorld};
 use safelight_engine::config;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+/// How often is looked whether what serves still runs.
+const LOOKS_EVERY: Duration = Duration::from_secs(3);
 
 impl Runs {
     /// Brings back what served before the host was rebooted or the route table was mended: every process of every
@@ -26,6 +29,25 @@ impl Runs {
             }
             if let Err(e) = world.end_holds(|| self.holds_on(&app, &env)).await {
                 tracing::error!(app, env, "held requests could not be let go: {e}");
+            }
+        }
+    }
+
+    /// Starts again what serves and has ended together with what would have started it again, until the process ends.
+    /// A process manager of the user's own decides that for itself, and an open run wants to see deaths.
+    pub async fn keep_alive(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(LOOKS_EVERY).await;
+            let Ok(apps) = self.store().apps() else { continue };
+            for (app, env) in apps {
+                if self.open_run(&app, &env).map_or(true, |r| r.is_some()) {
+                    continue;
+                }
+                let world = self.world_of_what_serves(&app, &env);
+                let Some(world) = world.filter(HostWorld::has_no_other_manager) else { continue };
+                if let Err(e) = world.revive().await {
+                    tracing::error!(app, env, "what serves has ended and could not be started: {e}");
+                }
             }
         }
     }

@@ -103,6 +103,7 @@ pub async fn serve(options: DaemonOptions) -> Result<(), ApiError> {
             }
         });
     }
+    tokio::spawn(runs.clone().keep_alive());
     let daemon = Daemon { runs, supervisor: supervisor.clone(), stop: stop.clone() };
     let app = Router::new()
         .route("/v1/status", get(status))

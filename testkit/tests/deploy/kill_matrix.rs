@@ -15,7 +15,7 @@ fn is_changing(point: &str) -> bool {
 
 /// The points of a deploy from one release to another, learned from a clean one: all of those of steps that change
 /// something, and the intent of all others.
-fn points_of_a_deploy(bed: &Bed) -> Vec<String> {
+pub(super) fn points_of_a_deploy(bed: &Bed) -> Vec<String> {
     bed.deploy(&Release::new("v1", 1)).ended(0);
     bed.forget_points();
     bed.deploy(&Release::new("v2", 2)).ended(0);
@@ -64,12 +64,7 @@ fn after_a_kill_at_any_point_abort_leads_to_exactly_the_old_release() {
     let mut old = "v2".to_owned();
     bed.traffic_begins();
     for (n, point) in points.iter().enumerate() {
-        let over = ["applied:watch", "done:watch", "retire", "prune"].iter().any(|s| point.ends_with(s));
-        bed.configure(
-            &current_watch(&bed),
-            // Long enough to be aborted; short where it has to end for the point to come.
-            if over { "[watch]\nduration = \"1s\"" } else { "[watch]\nduration = \"1m\"" },
-        );
+        let over = watch_for(&mut bed, point);
         let (version, schema) = (format!("v{}", n + 3), u32::try_from(n + 3).unwrap());
         bed.mark(point);
         deploy_until_killed(&mut bed, &version, schema, point);
@@ -165,6 +160,15 @@ fn after_a_kill_in_the_middle_of_any_step_resume_leads_to_exactly_the_new_releas
         bed.serves_exactly(&version);
     }
     bed.nobody_was_failed();
+}
+
+/// Has a watch last long enough for an abort to come in time, and short where it has to end for the point to come. Returns
+/// whether it ends.
+pub(super) fn watch_for(bed: &mut Bed, point: &str) -> bool {
+    let over = ["applied:watch", "done:watch", "retire", "prune"].iter().any(|s| point.ends_with(s));
+    let now = current_watch(bed);
+    bed.configure(&now, if over { "[watch]\nduration = \"1s\"" } else { "[watch]\nduration = \"1m\"" });
+    over
 }
 
 fn current_watch(bed: &Bed) -> String {

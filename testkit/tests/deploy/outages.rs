@@ -52,7 +52,7 @@ fn kill_the_proxy_at(bed: &Bed, point: &str) {
 
 /// Nothing failed but connections, and those only while the proxy was away.
 #[track_caller]
-fn only_connections_broke_in_outages(bed: &mut Bed) {
+pub(super) fn only_connections_broke_in_outages(bed: &mut Bed) {
     for (mark, c) in bed.traffic_ends() {
         if mark.starts_with("outage") {
             let cut_off =
@@ -112,9 +112,14 @@ fn pids(bed: &Bed, name: &str) -> (u32, u32) {
     let list = bed.app()["processes"].as_array().cloned().unwrap_or_default();
     let is = |p: &&Value| p["name"].as_str() == Some(name);
     let pid = list.iter().find(is).and_then(|p| p["pid"].as_u64()).expect("it runs");
+    let pid = u32::try_from(pid).unwrap();
+    (pid, parent(pid))
+}
+
+/// The process that started this one and still lives.
+pub(super) fn parent(pid: u32) -> u32 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let parent = stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().parse().unwrap();
-    (u32::try_from(pid).unwrap(), parent)
+    stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
 #[test]
