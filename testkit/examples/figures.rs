@@ -181,23 +181,37 @@ async fn safelight(dir: &Path, proxy: &Path, exchanges: usize) {
     control.put("app", "web", &put).await.unwrap();
     let traffic = visitors(port);
     let mut each = Vec::new();
-    for n in 1..=exchanges {
+    let mut serving = release(0, first);
+    while each.len() < exchanges {
         let next = free_port();
         let new = node(dir, next);
         listening(next).await;
-        let began = Instant::now();
-        // WebSockets get the time of the drain to come to their end, like everything else.
-        let drain = Drain { upgraded: UpgradedPolicy::AtEnd, ..Drain::default() };
-        let to = Switch { to: release(n, next), then_candidate: None, probe: None, drain };
-        control.switch("app", "web", &to).await.unwrap();
-        each.push(began.elapsed());
-        std::mem::replace(&mut old, new).end().await;
+        let taken = release(each.len() + 1, next);
+        each.push(switch(&control, &taken).await);
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        // Every third one is taken back.
+        if each.len() % 3 == 0 && each.len() < exchanges {
+            each.push(switch(&control, &serving).await);
+            new.end().await;
+        } else {
+            serving = taken;
+            std::mem::replace(&mut old, new).end().await;
+        }
         tokio::time::sleep(Duration::from_millis(150)).await;
     }
-    show("Safelight proxy: switch and drain", exchanges, &traffic.finish().await, &each);
+    show("Safelight proxy: switches and rollbacks", exchanges, &traffic.finish().await, &each);
     let status = std::fs::read_to_string(format!("/proc/{}/status", running.0.id())).unwrap_or_default();
     let rss = status.lines().find(|l| l.starts_with("VmRSS")).unwrap_or("").replace("VmRSS:", "");
     eprintln!("  memory of the proxy after the load: {}", rss.trim());
+}
+
+async fn switch(control: &ControlClient, to: &Release) -> Duration {
+    let began = Instant::now();
+    // WebSockets get the time of the drain to come to their end, like everything else.
+    let drain = Drain { upgraded: UpgradedPolicy::AtEnd, ..Drain::default() };
+    let change = Switch { to: to.clone(), then_candidate: None, probe: None, drain };
+    control.switch("app", "web", &change).await.unwrap();
+    began.elapsed()
 }
 
 async fn pm2(dir: &Path, program: &Path, exchanges: usize) {

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use safelight_proxy::ControlClient;
 use safelight_proxy::protocol::{Drain, PutService, RouteMatch};
@@ -41,7 +41,7 @@ async fn main() -> Result<()> {
             "server {{ listen {upstream}; keepalive_requests 1000000000; location / {{ return 200 \"hello\\n\"; }} }}"
         ),
     )?;
-    let _nginx = start_nginx(
+    let nginx_master = start_nginx(
         folder.path(),
         "proxy",
         2,
@@ -52,6 +52,7 @@ async fn main() -> Result<()> {
          proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto $scheme; }} }}"
         ),
     )?;
+    let nginx_workers = children(nginx_master.0.id())?;
     let socket = folder.path().join("proxy.sock");
     let program = std::env::current_exe()?.with_file_name("proxy");
     let proxy = Running(
@@ -78,15 +79,19 @@ async fn main() -> Result<()> {
     control.put("bench", "web", &put).await?;
     let idle = rss_kib(&proxy.0)?;
     println!("{:<12} {:>12} {:>10} {:>10}", "", "requests/s", "p50", "p99");
-    let mut ratios = Vec::new();
+    let (mut rates, mut tails, mut costs) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         wrk("upstream", upstream, &seconds)?;
-        let theirs = wrk("nginx", nginx, &seconds)?;
-        let mine = wrk("safelight", ours, &seconds)?;
-        ratios.push(mine / theirs);
+        let (theirs, their_cost) = costed("nginx", nginx, &seconds, &nginx_workers)?;
+        let (mine, my_cost) = costed("safelight", ours, &seconds, &[proxy.0.id()])?;
+        rates.push(mine.0 / theirs.0);
+        tails.push(mine.1 / theirs.1);
+        costs.push(my_cost / their_cost);
     }
-    ratios.sort_by(f64::total_cmp);
-    println!("throughput, safelight : nginx, median of {ROUNDS}: {:.2}", ratios[ROUNDS / 2]);
+    println!("safelight : nginx, medians of {ROUNDS}");
+    println!("  requests a second, cores shared by all: {:.2}", median(rates));
+    println!("  p99: {:.2}", median(tails));
+    println!("  CPU time of a request: {:.2}", median(costs));
     println!("memory: {idle} KiB idle, {} KiB after the load", rss_kib(&proxy.0)?);
     Ok(())
 }
@@ -110,7 +115,37 @@ fn start_nginx(folder: &Path, name: &str, workers: usize, server: &str) -> Resul
     Ok(Running(child))
 }
 
-fn wrk(name: &str, address: SocketAddr, seconds: &str) -> Result<f64> {
+/// The same with the CPU time that these processes spent on one request, in microseconds.
+fn costed(name: &str, address: SocketAddr, seconds: &str, pids: &[u32]) -> Result<((f64, f64), f64)> {
+    let before = cpu_ticks(pids)?;
+    let began = Instant::now();
+    let measured = wrk(name, address, seconds)?;
+    let requests = measured.0 * began.elapsed().as_secs_f64();
+    // A tick of /proc is 10 ms on every Linux there is.
+    let cost = (cpu_ticks(pids)? - before) as f64 * 10_000.0 / requests;
+    println!("{:<12} {cost:>12.1} microseconds of CPU a request", "");
+    Ok((measured, cost))
+}
+
+/// User and system time of processes.
+fn cpu_ticks(pids: &[u32]) -> Result<u64> {
+    let mut sum = 0;
+    for pid in pids {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        let fields = stat.rsplit_once(") ").ok_or("no name in stat")?.1.split(' ');
+        sum += fields.skip(11).take(2).map(str::parse::<u64>).sum::<std::result::Result<u64, _>>()?;
+    }
+    Ok(sum)
+}
+
+/// Processes that this one has started.
+fn children(of: u32) -> Result<Vec<u32>> {
+    let text = std::fs::read_to_string(format!("/proc/{of}/task/{of}/children"))?;
+    Ok(text.split_whitespace().map(str::parse).collect::<std::result::Result<_, _>>()?)
+}
+
+/// Requests a second and the 99th percentile of their time in milliseconds.
+fn wrk(name: &str, address: SocketAddr, seconds: &str) -> Result<(f64, f64)> {
     let output = Command::new("wrk")
         .args(["-t1", "-c", CONNECTIONS, "-d", &format!("{seconds}s"), "--latency"])
         .arg(format!("http://{address}/"))
@@ -127,7 +162,24 @@ fn wrk(name: &str, address: SocketAddr, seconds: &str) -> Result<f64> {
     }
     let rate: f64 = field("Requests/sec:").parse()?;
     println!("{name:<12} {rate:>12.0} {:>10} {:>10}", field("50%"), field("99%"));
-    Ok(rate)
+    Ok((rate, millis(&field("99%")).ok_or("no p99")?))
+}
+
+/// `4.70ms`, `565.00us` or `1.02s` in milliseconds.
+fn millis(text: &str) -> Option<f64> {
+    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic())?);
+    let factor = match unit {
+        "us" => 0.001,
+        "ms" => 1.0,
+        "s" => 1000.0,
+        _ => return None,
+    };
+    Some(number.parse::<f64>().ok()? * factor)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 fn free_port() -> Result<SocketAddr> {

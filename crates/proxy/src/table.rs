@@ -203,7 +203,7 @@ impl RouteTable {
         let entry = &mut self.apps[index];
         entry.routes.retain(|r| r.service != service);
         entry.routes.extend(routes);
-        let kept = entry.services.get(service).map(|s| (s.candidate.clone(), s.hold.clone()));
+        let kept = entry.services.get(service).map(|s| (s.candidate.clone(), s.hold));
         let mut value = value;
         if let Some((candidate, hold)) = kept {
             let another = candidate.filter(|c| c.release.version != value.stable.version);
