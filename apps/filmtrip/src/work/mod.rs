@@ -129,6 +129,9 @@ pub fn start(api: &Arc<Api>) -> tokio::task::JoinSet<()> {
         }
         first.queue.wake();
     });
+    // It holds nothing that could be lost, so nobody waits for its end.
+    let files = Arc::clone(api);
+    tokio::spawn(async move { sweep::clear_temporary(&files).await });
     workers
 }
 
