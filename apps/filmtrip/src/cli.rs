@@ -227,6 +227,13 @@ async fn run(role: Role, config: Config) -> Result<(), CliError> {
         let pages = web::router(api.config.clone(), Backend::Local(router), false).map_err(web_error)?;
         router = pages.merge(api::router(&api));
     }
+    let storage = api.storage.clone();
+    tokio::spawn(async move {
+        // Told at once, not only when health is asked; no reason not to start, since old photos may be shown all the same.
+        if let Err(e) = storage.probe().await {
+            tracing::error!("new photos cannot be stored: {e}");
+        }
+    });
     let background = Arc::clone(&api);
     let mut workers = work::start(&api);
     let finish = || async move {

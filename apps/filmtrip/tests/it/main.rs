@@ -7,6 +7,7 @@ mod direct;
 mod direct_faults;
 mod direct_switches;
 mod direct_words;
+mod discards;
 mod health;
 mod images;
 mod kills;
@@ -21,6 +22,7 @@ mod session;
 mod support;
 mod upload;
 mod upyun;
+mod upyun_broken;
 
 /// Which database.
 const ON_POSTGRES: bool = false;
