@@ -9,14 +9,14 @@ use super::support::{ADMIN, App, Client, MULTIPART, Site, files, jpeg, multipart
 use super::upyun::{Rig, until, wait};
 use filmtrip::images::sample;
 
-fn kill(mut app: App) {
+pub(crate) fn kill(mut app: App) {
     app.child.kill().expect("kill -9");
     app.child.wait().expect("reap");
 }
 
 /// Whatever a killed process had under its hands is gone once it is so old that nobody can be at work on it. The service
 /// is running, and sweeps each second.
-fn nothing_stays_in_tmp(site: &Site) {
+pub(crate) fn nothing_stays_in_tmp(site: &Site) {
     let tmp = site.media().join("tmp");
     let entries =
         || std::fs::read_dir(&tmp).expect("tmp").map(|e| e.expect("entry").path()).collect::<Vec<_>>();
@@ -31,7 +31,7 @@ fn nothing_stays_in_tmp(site: &Site) {
     until("temporary files go", || entries().is_empty());
 }
 
-fn count(client: &Client) -> usize {
+pub(crate) fn count(client: &Client) -> usize {
     client.get("/api/photos?mine=true&limit=100").body_json()["photos"].as_array().expect("photos").len()
 }
 

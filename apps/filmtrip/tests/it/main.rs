@@ -11,6 +11,7 @@ mod discards;
 mod health;
 mod images;
 mod kills;
+mod kills_upyun;
 mod lists;
 mod names;
 mod pages;
@@ -23,6 +24,7 @@ mod support;
 mod upload;
 mod upyun;
 mod upyun_broken;
+mod upyun_store;
 
 /// Which database.
 const ON_POSTGRES: bool = false;
