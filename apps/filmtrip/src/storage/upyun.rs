@@ -225,7 +225,7 @@ impl Upyun {
             ..PutOptions::default()
         };
         let put = self.client.put(&slash(&to.name), Body::stream(stream, bytes), &options).await;
-        put.map(drop).map_err(|e| failed(&e))
+        put.map(drop).map_err(|e| self.refused(&e))
     }
 
     pub(super) async fn put(
@@ -235,7 +235,7 @@ impl Upyun {
         media_type: &str,
     ) -> Result<(), ObjectError> {
         let options = PutOptions { content_type: Some(media_type.to_owned()), ..PutOptions::default() };
-        self.client.put(&slash(name), content, &options).await.map(drop).map_err(|e| failed(&e))
+        self.client.put(&slash(name), content, &options).await.map(drop).map_err(|e| self.refused(&e))
     }
 
     pub(super) async fn read(&self, name: &str) -> Result<Content, ObjectError> {
@@ -263,8 +263,18 @@ impl Upyun {
         match self.client.delete(&slash(name), Delete::Later).await {
             Ok(()) => Ok(()),
             Err(e) if e.is_not_found() => Ok(()),
-            Err(e) => Err(failed(&e)),
+            Err(e) => Err(self.refused(&e)),
         }
+    }
+
+    /// A change that failed. If it was refused, the operator may have lost a right: health finds out the next time.
+    fn refused(&self, error: &Error) -> ObjectError {
+        if error.api().is_some_and(|e| !e.is_retryable())
+            && let Some(rights) = self.rights.lock().unwrap_or_else(PoisonError::into_inner).as_mut()
+        {
+            rights.due = Instant::now();
+        }
+        failed(error)
     }
 
     /// Drops all sizes of an object from the CDN's caches. When too much was dropped lately, nothing is done but to tell

@@ -143,6 +143,25 @@ fn an_account_that_may_not_do_its_work_is_told_by_health_and_costs_nothing() {
 }
 
 #[test]
+fn a_right_that_is_lost_meanwhile_is_told_when_something_is_refused() {
+    let rig = Rig::new();
+    let app = rig.start_with(false, false, &[("FILMTRIP_STORAGE", "upyun")]);
+    let admin = app.login(ADMIN);
+    admin.photo(&[], &jpeg(1));
+    assert_eq!(app.client().get("/api/health").status, 200);
+    rights(&rig, Rights { write: false, ..Rights::ALL });
+    let refused = admin.upload(&[], &[&jpeg(2)]);
+    assert_eq!((refused.status, refused.code().as_str()), (503, "store"), "{}", refused.text());
+    until("health says so", || app.client().get("/api/health").status == 503);
+    let health = app.client().get("/api/health").text();
+    assert!(health.contains("can be read, but not written"), "{health}");
+    rights(&rig, Rights::ALL);
+    until("health is back", || app.client().get("/api/health").status == 200);
+    admin.photo(&[], &jpeg(2));
+    assert_eq!(admin.get("/api/photos?mine=true").body_json()["photos"].as_array().expect("list").len(), 2);
+}
+
+#[test]
 fn what_may_not_be_deleted_stays_in_the_queue_until_it_may() {
     let rig = Rig::new();
     let (_app, admin) = start(&rig);
