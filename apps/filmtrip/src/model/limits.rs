@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+/// Longest email in bytes; a mail server takes no longer one.
+pub const EMAIL: usize = 254;
 /// Longest title, name, place or tag in characters.
 pub const TITLE: usize = 120;
 /// Longest caption, description or note in characters.
