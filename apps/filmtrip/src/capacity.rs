@@ -34,7 +34,10 @@ impl Capacity {
     /// As many images as there are cores, and together no more pixels than the largest one allowed.
     #[must_use]
     pub fn new(max_pixels: u64) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self::of(std::thread::available_parallelism().map_or(1, std::num::NonZero::get), max_pixels)
+    }
+
+    fn of(cores: usize, max_pixels: u64) -> Self {
         let total = u32::try_from(max_pixels / 1_000_000).unwrap_or(u32::MAX).max(1);
         Self {
             cpu: Semaphore::new(cores),
@@ -73,5 +76,50 @@ impl Capacity {
         while self.in_work() > 0 {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::images::Format;
+
+    fn header(megapixels: u32) -> Header {
+        Header { format: Format::Jpeg, width: 1000, height: megapixels * 1000, memory: 0 }
+    }
+
+    #[tokio::test]
+    async fn two_flatbed_scans_take_turns_however_many_cores_there_are() {
+        let capacity = Capacity::of(8, 200_000_000);
+        let first = capacity.turn(header(150)).now_or_never().expect("free").expect("a turn");
+        let mut second = std::pin::pin!(capacity.turn(header(150)));
+        assert!(second.as_mut().now_or_never().is_none(), "300 megapixels are decoded at once");
+        drop(first);
+        let second = second.now_or_never().expect("its turn has come").expect("a turn");
+        // Beside it there is room for small ones, and for no more than fit.
+        let small = capacity.turn(header(20)).now_or_never().expect("room").expect("a turn");
+        assert!(capacity.turn(header(40)).now_or_never().is_none());
+        drop((second, small));
+        // One that is larger than all the room takes all of it, and does not wait for ever.
+        let all = capacity.turn(header(900)).now_or_never().expect("free").expect("a turn");
+        assert!(capacity.turn(header(1)).now_or_never().is_none());
+        drop(all);
+        // A scan of 16 bits in one strip counts by the memory that it takes.
+        let deep = Header { memory: 150_000_000 * 6, ..header(10) };
+        let deep = capacity.turn(deep).now_or_never().expect("free").expect("a turn");
+        assert!(capacity.turn(header(60)).now_or_never().is_none());
+        drop(deep);
+    }
+
+    #[tokio::test]
+    async fn small_photos_take_turns_by_cores() {
+        let capacity = Capacity::of(2, 200_000_000);
+        let both: Vec<Turn<'_>> =
+            (0..2).map(|_| capacity.turn(header(2)).now_or_never().expect("free").expect("a turn")).collect();
+        assert!(capacity.turn(header(2)).now_or_never().is_none());
+        drop(both);
+        assert!(capacity.turn(header(2)).now_or_never().is_some());
     }
 }

@@ -227,6 +227,13 @@ async fn run(role: Role, config: Config) -> Result<(), CliError> {
         let pages = web::router(api.config.clone(), Backend::Local(router), false).map_err(web_error)?;
         router = pages.merge(api::router(&api));
     }
+    let storage = api.storage.clone();
+    tokio::spawn(async move {
+        // Told at once, not only when health is asked; no reason not to start, since old photos may be shown all the same.
+        if let Err(e) = storage.probe().await {
+            tracing::error!("new photos cannot be stored: {e}");
+        }
+    });
     let background = Arc::clone(&api);
     let mut workers = work::start(&api);
     let finish = || async move {
@@ -273,6 +280,7 @@ fn open_api(config: Config) -> Result<Arc<Api>, CliError> {
     Ok(Api::new(config, db, storage))
 }
 
+const ADMIN_PASSWORD: &str = "FILMTRIP_ADMIN_PASSWORD";
 const UPYUN: &str = "UPYUN_BUCKET, UPYUN_OPERATOR, UPYUN_PASSWORD, UPYUN_CDN_DOMAIN";
 const STYLES: &str = "UPYUN_CDN_DOMAIN, UPYUN_STYLE_THUMB, UPYUN_STYLE_PREVIEW, UPYUN_STYLE_LARGE";
 const S3_NEEDS: &str = "S3_BUCKET, S3_ENDPOINT, S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY";
@@ -314,10 +322,11 @@ fn create_account(email: &str, role: UserRole, password_stdin: bool) -> Result<(
         std::io::stdin().take(4096).read_to_string(&mut text).map_err(failed("standard input"))?;
         Some(text.trim_end_matches(['\r', '\n']).to_owned())
     } else {
-        std::env::var("FILMTRIP_ADMIN_PASSWORD").ok()
+        environment().remove(ADMIN_PASSWORD)
     };
     let hash = password.as_deref().map(password::hash).transpose();
-    let hash = hash.map_err(|e| CliError::Usage(e.to_string()))?;
+    let from = if password_stdin { "--password-stdin" } else { ADMIN_PASSWORD };
+    let hash = hash.map_err(|e| CliError::Usage(format!("{from}: {e}")))?;
     let mut sql = open_database(&config.database, false)?;
     migrations::check(&mut sql)?;
     let link = sql.in_transaction(|sql| {

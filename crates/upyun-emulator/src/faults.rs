@@ -13,6 +13,8 @@ pub struct Faults {
     pub deletes_per_second: Option<u32>,
     /// REST, form and purge API.
     pub api: Outage,
+    /// Purge API alone, besides what `api` does to it.
+    pub purge: Outage,
     /// CDN.
     pub cdn: Outage,
     /// Callbacks.

@@ -130,8 +130,15 @@ async fn serve(shared: Arc<Shared>, listener: Listener, request: Request) -> Res
     };
     let (delay, failure, cut) = {
         let mut world = shared.world();
+        let purge = listener == Listener::Api && request.uri().path().trim_end_matches('/') == "/purge";
         let outage = outage(&mut world, listener);
-        (outage.delay_millis, outage.strike(), outage.cut_bodies)
+        let (delay, failure, cut) = (outage.delay_millis, outage.strike(), outage.cut_bodies);
+        if purge {
+            let purge = &mut world.faults.purge;
+            (delay + purge.delay_millis, failure.or_else(|| purge.strike()), cut || purge.cut_bodies)
+        } else {
+            (delay, failure, cut)
+        }
     };
     if delay > 0 {
         tokio::time::sleep(Duration::from_millis(delay)).await;

@@ -211,6 +211,19 @@ async fn cdn_serves_the_old_file_until_it_is_purged() {
 }
 
 #[tokio::test]
+async fn the_purge_api_can_fail_while_the_rest_of_the_api_works() {
+    let emulator = Emulator::start(config()).await.unwrap();
+    let client = client(&emulator);
+    let twice = Outage { fail_status: Some(503), fail_next: Some(2), ..Outage::default() };
+    emulator.set_faults(Faults { purge: twice, ..Faults::default() });
+    for _ in 0..2 {
+        client.put("/a.txt", "text", &PutOptions::default()).await.unwrap();
+        assert_eq!(client.purge(&["http://localhost/a.txt"]).await.unwrap_err().api().unwrap().status, 503);
+    }
+    assert!(client.purge(&["http://localhost/a.txt"]).await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn cdn_can_be_slow_fail_and_break_off_while_the_api_works() {
     let emulator = Emulator::start(config()).await.unwrap();
     client(&emulator).put("/a.txt", "content", &PutOptions::default()).await.unwrap();

@@ -281,7 +281,7 @@ catalogue! {
     state_running: "running", "运行中";
     state_failed: "given up", "失败";
     integrity: "Integrity", "完整性";
-    integrity_hint: "Looks at every stored file of every photo.", "检查每张照片的所有文件。";
+    integrity_hint: "Looks at every file of every photo, and reads the originals in the media folder to the last byte.", "检查每张照片的所有文件，并逐字节核对媒体文件夹中的原图。";
     integrity_run: "Check now", "立即检查";
     integrity_running: "A check is running.", "正在检查。";
     integrity_started: "The check has started.", "检查已开始。";

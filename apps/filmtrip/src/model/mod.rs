@@ -2,6 +2,7 @@
 
 mod account;
 mod catalogue;
+pub mod limits;
 mod photo;
 mod upload;
 

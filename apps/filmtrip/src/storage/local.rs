@@ -13,7 +13,9 @@ use tokio::io::AsyncReadExt;
 use super::{Content, Meta, ObjectError, new_key};
 
 const MARKER: &str = ".filmtrip-media";
-const STALE: Duration = Duration::from_secs(24 * 3600);
+/// What is older in `tmp` belongs to no live process: an upload or a copy counts as given up after an hour, and the work on
+/// one image ends after an hour at most.
+const STALE: Duration = Duration::from_secs(6 * 3600);
 const CHUNK: usize = 128 * 1024;
 
 /// The media folder.
@@ -58,23 +60,31 @@ impl Local {
         }
         let local = Self { root: root.to_owned() };
         local.probe().map_err(failed)?;
-        local.sweep();
         Ok(local)
     }
 
-    /// Removes what a killed process left in `tmp`. Young files may be another instance's uploads.
-    fn sweep(&self) {
-        let Ok(entries) = fs::read_dir(self.root.join("tmp")) else { return };
-        for entry in entries.flatten() {
-            let age =
-                entry.metadata().and_then(|m| m.modified()).map(|t| SystemTime::now().duration_since(t));
-            if let Ok(Ok(age)) = age
-                && age > STALE
-                && let Err(e) = remove_any(&entry.path())
-            {
-                tracing::warn!("left-over upload {} stays: {e}", entry.path().display());
+    /// Removes what a killed process left in `tmp`. Young files may be this or another instance's uploads.
+    ///
+    /// # Errors
+    /// The folder cannot be read. A file that cannot be removed is warned of, and tried again the next time.
+    pub fn sweep(&self) -> io::Result<()> {
+        for entry in fs::read_dir(self.root.join("tmp"))? {
+            let path = entry?.path();
+            let touched = match touched(&path) {
+                Ok(touched) => touched,
+                // Its process was faster.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                Err(e) => return Err(e),
+            };
+            // A clock that was put back makes a file of the future, which is not old.
+            if SystemTime::now().duration_since(touched).is_ok_and(|age| age > STALE) {
+                match gone(remove_any(&path)) {
+                    Ok(()) => tracing::info!("removed {}, left by a process that ended", path.display()),
+                    Err(e) => tracing::warn!("{}, left by a process that ended, stays: {e}", path.display()),
+                }
             }
         }
+        Ok(())
     }
 
     /// Writes a small file, reads it back and deletes it, under the marker.
@@ -194,6 +204,18 @@ fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// When a file, or anything in a folder, was last written.
+fn touched(path: &Path) -> io::Result<SystemTime> {
+    let meta = fs::symlink_metadata(path)?;
+    let mut newest = meta.modified()?;
+    if meta.is_dir() {
+        for entry in fs::read_dir(path)? {
+            newest = newest.max(touched(&entry?.path())?);
+        }
+    }
+    Ok(newest)
+}
+
 fn remove_any(path: &Path) -> io::Result<()> {
     if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
 }
@@ -218,6 +240,34 @@ mod tests {
         assert_eq!(folders, ["variants/ab/key", "variants/ab", "variants", ""].map(|f| dir.path().join(f)));
         storage.write("variants/ab/key/thumb.jpg", b"x").expect("writes");
         assert_eq!(fs::read(path).expect("reads"), b"x");
+    }
+
+    #[test]
+    fn only_what_nothing_has_written_to_for_hours_is_swept() {
+        let dir = tempfile::tempdir().expect("dir");
+        let storage = Local::open(dir.path(), false).expect("fresh");
+        let tmp = storage.path("tmp");
+        let long_ago = SystemTime::now() - STALE - Duration::from_secs(60);
+        let age = |path: &Path| File::open(path).and_then(|f| f.set_modified(long_ago)).expect("aged");
+        for name in ["upload-old", "upload-young"] {
+            fs::write(tmp.join(name), b"half a photo").expect("file");
+        }
+        for name in ["work-old", "work-young"] {
+            fs::create_dir(tmp.join(name)).expect("folder");
+            fs::write(tmp.join(name).join("original"), b"half a photo").expect("file");
+            age(&tmp.join(name));
+        }
+        age(&tmp.join("upload-old"));
+        age(&tmp.join("work-old/original"));
+        storage.sweep().expect("sweeps");
+        let mut left: Vec<_> =
+            fs::read_dir(&tmp).expect("tmp").map(|entry| entry.expect("entry").file_name()).collect();
+        left.sort();
+        assert_eq!(
+            left,
+            ["upload-young", "work-young"],
+            "a large file is still being written into an old folder"
+        );
     }
 
     #[test]

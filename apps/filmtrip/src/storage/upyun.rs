@@ -1,8 +1,10 @@
 //! A bucket at Upyun, and the CDN in front of it.
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::{StreamExt, TryStreamExt};
@@ -20,7 +22,14 @@ const CHUNK: usize = 256 * 1024;
 const CDN_ANSWER: Duration = Duration::from_secs(20);
 /// Health does not ask a remote service more often.
 const FRESH: Duration = Duration::from_secs(10);
+/// Whether the operator may write and delete is tried this often while it may.
+const RIGHTS_FRESH: Duration = Duration::from_secs(900);
+/// What is written for that. Always the same: an operator who may not delete leaves one small file, not one each time.
+const PROBE: &str = "/probe/filmtrip";
 const DAY: u64 = 86_400;
+/// Upyun forgets 600 URLs a minute and refuses the rest. Some are left for other instances, and for people at the console.
+const PURGES: usize = 560;
+const PURGE_MINUTE: Duration = Duration::from_secs(60);
 /// How long a signed URL of a domain with hot-link protection is good at least: readers of the feed show its photos for
 /// some days.
 const TOKEN_DAYS: u64 = 7;
@@ -40,6 +49,36 @@ pub struct Upyun {
     /// Whether new photos are shown by the styles.
     pub processing: bool,
     probed: Mutex<Option<(Instant, Result<(), String>)>>,
+    purged: Mutex<Purges>,
+    rights: Mutex<Option<Rights>>,
+    trying_rights: AtomicBool,
+}
+
+/// What came of the last try to write and delete, and when to try again.
+struct Rights {
+    outcome: Result<(), String>,
+    due: Instant,
+}
+
+/// How many URLs were purged lately, and when.
+#[derive(Default)]
+struct Purges(VecDeque<(Instant, usize)>);
+
+impl Purges {
+    /// Notes that so many are purged now, or tells after which time they may be.
+    fn take(&mut self, now: Instant, urls: usize) -> Result<(), Duration> {
+        while self.0.front().is_some_and(|(at, _)| now.duration_since(*at) >= PURGE_MINUTE) {
+            self.0.pop_front();
+        }
+        let lately: usize = self.0.iter().map(|(_, urls)| urls).sum();
+        match self.0.front() {
+            Some((first, _)) if lately + urls > PURGES => Err(PURGE_MINUTE - now.duration_since(*first)),
+            _ => {
+                self.0.push_back((now, urls));
+                Ok(())
+            }
+        }
+    }
 }
 
 fn failed(error: &Error) -> ObjectError {
@@ -94,6 +133,9 @@ impl Upyun {
             direct: config.direct,
             processing: config.processing,
             probed: Mutex::default(),
+            purged: Mutex::default(),
+            rights: Mutex::default(),
+            trying_rights: AtomicBool::default(),
         })
     }
 
@@ -183,7 +225,7 @@ impl Upyun {
             ..PutOptions::default()
         };
         let put = self.client.put(&slash(&to.name), Body::stream(stream, bytes), &options).await;
-        put.map(drop).map_err(|e| failed(&e))
+        put.map(drop).map_err(|e| self.refused(&e))
     }
 
     pub(super) async fn put(
@@ -193,7 +235,7 @@ impl Upyun {
         media_type: &str,
     ) -> Result<(), ObjectError> {
         let options = PutOptions { content_type: Some(media_type.to_owned()), ..PutOptions::default() };
-        self.client.put(&slash(name), content, &options).await.map(drop).map_err(|e| failed(&e))
+        self.client.put(&slash(name), content, &options).await.map(drop).map_err(|e| self.refused(&e))
     }
 
     pub(super) async fn read(&self, name: &str) -> Result<Content, ObjectError> {
@@ -221,15 +263,26 @@ impl Upyun {
         match self.client.delete(&slash(name), Delete::Later).await {
             Ok(()) => Ok(()),
             Err(e) if e.is_not_found() => Ok(()),
-            Err(e) => Err(failed(&e)),
+            Err(e) => Err(self.refused(&e)),
         }
     }
 
-    /// Drops all sizes of an object from the CDN's caches.
+    /// A change that failed. If it was refused, the operator may have lost a right: health finds out the next time.
+    fn refused(&self, error: &Error) -> ObjectError {
+        if error.api().is_some_and(|e| !e.is_retryable())
+            && let Some(rights) = self.rights.lock().unwrap_or_else(PoisonError::into_inner).as_mut()
+        {
+            rights.due = Instant::now();
+        }
+        failed(error)
+    }
+
+    /// Drops all sizes of an object from the CDN's caches. When too much was dropped lately, nothing is done but to tell
+    /// how long to wait.
     ///
     /// # Errors
     /// They may be shown until the caches forget them.
-    pub async fn purge(&self, object: &str) -> Result<(), ObjectError> {
+    pub async fn purge(&self, object: &str) -> Result<Option<Duration>, ObjectError> {
         let mut urls = vec![self.cdn.original(object)];
         for index in 0..VARIANTS.len() {
             for webp in [false, true] {
@@ -237,11 +290,85 @@ impl Upyun {
                 urls.push(self.plain_url(object, index, webp));
             }
         }
-        self.client.purge(&urls).await.map(drop).map_err(|e| failed(&e))
+        let turn =
+            self.purged.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now(), urls.len());
+        if let Err(wait) = turn {
+            return Ok(Some(wait));
+        }
+        let foreign = self.client.purge(&urls).await.map_err(|e| failed(&e))?;
+        if !foreign.is_empty() {
+            tracing::warn!(
+                "UPYUN_CDN_DOMAIN: this bucket has no such domain, so nothing of {object} was purged"
+            );
+        }
+        Ok(None)
+    }
+
+    /// Whether bucket, operator and password work, and the operator may read, write and delete.
+    pub(super) async fn probe(self: &Arc<Self>) -> Result<(), String> {
+        self.reads().await?;
+        let known = {
+            let rights = self.rights.lock().unwrap_or_else(PoisonError::into_inner);
+            rights.as_ref().map(|rights| (rights.outcome.clone(), rights.due <= Instant::now()))
+        };
+        // Beside whoever asks, who may give up waiting: a slow store is no store without rights.
+        match known {
+            Some((outcome, due)) => {
+                if due && !self.trying_rights.swap(true, Ordering::Relaxed) {
+                    let upyun = Arc::clone(self);
+                    tokio::spawn(async move {
+                        // What comes of it is kept for who asks next.
+                        let _kept = upyun.try_rights().await.is_ok();
+                        upyun.trying_rights.store(false, Ordering::Relaxed);
+                    });
+                }
+                outcome
+            }
+            None => {
+                let upyun = Arc::clone(self);
+                let tried = tokio::spawn(async move { upyun.try_rights().await }).await;
+                tried.map_err(|e| format!("the check itself failed: {e}"))?
+            }
+        }
+    }
+
+    /// Writes a few bytes and deletes them.
+    async fn try_rights(&self) -> Result<(), String> {
+        let put = self.client.put(PROBE, b"filmtrip".to_vec(), &PutOptions::default()).await;
+        let tried = match put {
+            Ok(_) => match self.client.delete(PROBE, Delete::Later).await {
+                Ok(()) => Ok(()),
+                // Another instance was faster.
+                Err(e) if e.is_not_found() => Ok(()),
+                Err(e) => Err(("deleted", e)),
+            },
+            Err(e) => Err(("written", e)),
+        };
+        let outcome = tried.map_err(|(what, e)| {
+            // Only a refusal says something of rights.
+            let refused = e.api().is_some_and(|e| !e.is_retryable());
+            (refused, format!("the bucket can be read, but not {what}: {e}"))
+        });
+        let now = Instant::now();
+        let mut rights = self.rights.lock().unwrap_or_else(PoisonError::into_inner);
+        match outcome {
+            Ok(()) => {
+                *rights = Some(Rights { outcome: Ok(()), due: now + RIGHTS_FRESH });
+                Ok(())
+            }
+            Err((refused, problem)) => {
+                if refused {
+                    *rights = Some(Rights { outcome: Err(problem.clone()), due: now + FRESH });
+                } else if let Some(rights) = rights.as_mut() {
+                    rights.due = now + FRESH;
+                }
+                Err(problem)
+            }
+        }
     }
 
     /// Whether bucket, operator and password work. A fresh answer is given again.
-    pub(super) async fn probe(&self) -> Result<(), String> {
+    async fn reads(&self) -> Result<(), String> {
         if let Ok(probed) = self.probed.lock()
             && let Some((at, answer)) = probed.as_ref()
             && at.elapsed() < FRESH
@@ -259,6 +386,23 @@ impl Upyun {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn purges_keep_below_the_limit_of_a_minute() {
+        let (mut purges, start) = (Purges::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        for second in 0..40 {
+            assert_eq!(purges.take(at(second), 14), Ok(()), "{second}");
+        }
+        assert_eq!(purges.take(at(40), 14), Err(Duration::from_secs(20)));
+        assert_eq!(purges.take(at(60), 14), Ok(()), "the first ones are a minute old");
+        assert_eq!(purges.take(at(60), 14), Err(Duration::from_secs(1)));
+        assert_eq!(
+            Purges::default().take(start, PURGES + 1),
+            Ok(()),
+            "more than a minute's at once would wait for ever"
+        );
+    }
 
     #[test]
     fn a_signed_address_stays_the_same_for_a_day_and_is_good_for_a_week() {

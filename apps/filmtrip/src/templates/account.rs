@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::csrf;
 use super::parts::messages;
+use crate::auth::password::MIN_CHARS;
 use crate::i18n::Texts;
 use crate::model::SessionInfo;
 
@@ -80,7 +81,7 @@ pub fn setup(texts: &Texts, token: &str, problem: Option<&str>) -> Markup {
             form.fields method="post" action="/setup" {
                 input type="hidden" name="token" value=(token);
                 label { (texts.password)
-                    input type="password" name="password" required minlength="10" autocomplete="new-password"
+                    input type="password" name="password" required minlength=(MIN_CHARS) autocomplete="new-password"
                         aria-describedby="hint"; }
                 p.hint #hint { (texts.setup_hint) }
                 button { (texts.setup_save) }
@@ -104,7 +105,7 @@ pub fn own(texts: &Texts, session: &SessionInfo, notice: Option<&str>, problem: 
                 label { (texts.old_password)
                     input type="password" name="old" required autocomplete="current-password"; }
                 label { (texts.new_password)
-                    input type="password" name="new" required minlength="10" autocomplete="new-password"
+                    input type="password" name="new" required minlength=(MIN_CHARS) autocomplete="new-password"
                         aria-describedby="hint"; }
                 p.hint #hint { (texts.password_hint) }
                 button { (texts.save) }

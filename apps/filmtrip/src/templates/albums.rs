@@ -6,6 +6,7 @@ use super::csrf;
 use super::parts::{alt, blank, day, deletion, grid, messages, pager, photo_path, picture, visibility};
 use super::public::List;
 use crate::i18n::Texts;
+use crate::model::limits::{CAPTION, TITLE};
 use crate::model::{Album, AlbumKind, Photo, SessionInfo};
 
 /// All albums that the visitor may list.
@@ -114,7 +115,7 @@ pub fn studio(texts: &Texts, view: &Shelf<'_>) -> Markup {
 fn fields(texts: &Texts, album: &Album) -> Markup {
     html! {
         div.pair {
-            label { (texts.title) input type="text" name="title" value=(album.title) maxlength="120" required; }
+            label { (texts.title) input type="text" name="title" value=(album.title) maxlength=(TITLE) required; }
             label { (texts.kind)
                 select name="kind" {
                     @for kind in [AlbumKind::Album, AlbumKind::Trip] {
@@ -124,7 +125,7 @@ fn fields(texts: &Texts, album: &Album) -> Markup {
             }
             label { (texts.visibility) (visibility(texts, Some(album.visibility), false)) }
         }
-        label { (texts.description) textarea name="description" maxlength="2000" rows="3" { (album.description) } }
+        label { (texts.description) textarea name="description" maxlength=(CAPTION) rows="3" { (album.description) } }
         div.pair {
             (day(texts.starts_on, "starts_on", album.starts_on.as_deref()))
             (day(texts.ends_on, "ends_on", album.ends_on.as_deref()))

@@ -6,6 +6,7 @@ use super::csrf;
 use super::parts::{alt, line, messages, number, picture, proposed, roll_menu, visibility};
 use super::rolls::proposals;
 use crate::i18n::Texts;
+use crate::model::limits::{CAPTION, FRAME, TAG_LINE, TITLE};
 use crate::model::{Gear, Photo, Roll, SessionInfo};
 
 /// What the form shows.
@@ -84,18 +85,18 @@ fn fields(texts: &Texts, view: &View<'_>) -> Markup {
         if roll.is_some_and(|r| of_roll(r) == value) { String::new() } else { value.to_owned() }
     };
     html! {
-        (line(texts.title, "title", &photo.title, 120))
-        label { (texts.caption) textarea name="caption" maxlength="2000" rows="4" { (photo.caption) } }
+        (line(texts.title, "title", &photo.title, TITLE))
+        label { (texts.caption) textarea name="caption" maxlength=(CAPTION) rows="4" { (photo.caption) } }
         div.pair {
             label { (texts.visibility) (visibility(texts, Some(photo.visibility), false)) }
             label { (texts.tags)
-                input type="text" name="tags" value=(photo.tags.join(", ")) maxlength="1000" placeholder=(texts.tags_hint); }
+                input type="text" name="tags" value=(photo.tags.join(", ")) maxlength=(TAG_LINE) placeholder=(texts.tags_hint); }
         }
         fieldset {
             legend { (texts.film_facts) }
             div.pair {
                 label { (texts.roll) (roll_menu(rolls, roll.map(|r| r.key.as_str()), &[("", texts.no_roll)])) }
-                (number(texts.frame, "frame", photo.frame, 0, 100_000))
+                (number(texts.frame, "frame", photo.frame, &FRAME))
                 (proposed(texts.film_stock, "film_stock", &own(&photo.film_stock, |r| &r.film_stock), "films",
                     hint(texts, roll, |r| &r.film_stock)))
                 (proposed(texts.camera, "camera", &own(&photo.camera, |r| &r.camera), "cameras",
@@ -109,7 +110,7 @@ fn fields(texts: &Texts, view: &View<'_>) -> Markup {
                 (super::parts::day(texts.day_field, "day", taken.get(..10)))
                 label { (texts.time_field) input type="time" step="1" name="time" value=[taken.get(11..19)]; }
             }
-            (line(texts.place, "place", &photo.place, 120))
+            (line(texts.place, "place", &photo.place, TITLE))
             div.pair {
                 (degrees(texts.latitude, "lat", &view.place.lat, 90))
                 (degrees(texts.longitude, "lon", &view.place.lon, 180))

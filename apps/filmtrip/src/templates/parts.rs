@@ -1,8 +1,11 @@
 //! What several pages show: grids, pictures, pagers, small form parts.
 
+use std::ops::RangeInclusive;
+
 use maud::{Markup, PreEscaped, html};
 
 use crate::i18n::Texts;
+use crate::model::limits::TITLE;
 use crate::model::{Album, Image, Photo, Roll, SessionInfo, Visibility};
 
 /// The class of an aspect ratio, in steps of 5 percent from 0.4 to 3.
@@ -256,7 +259,7 @@ pub fn album_menu<'a>(
 
 /// A line of text in a form.
 #[must_use]
-pub fn line(label: &str, field: &str, value: &str, max: u32) -> Markup {
+pub fn line(label: &str, field: &str, value: &str, max: usize) -> Markup {
     html! { label { (label) input type="text" name=(field) value=(value) maxlength=(max); } }
 }
 
@@ -265,7 +268,7 @@ pub fn line(label: &str, field: &str, value: &str, max: u32) -> Markup {
 pub fn proposed(label: &str, field: &str, value: &str, list: &str, hint: Option<&str>) -> Markup {
     html! {
         label { (label)
-            input type="text" name=(field) value=(value) maxlength="120" list=(list) autocomplete="off"
+            input type="text" name=(field) value=(value) maxlength=(TITLE) list=(list) autocomplete="off"
                 placeholder=[hint];
         }
     }
@@ -279,10 +282,11 @@ pub fn day(label: &str, field: &str, value: Option<&str>) -> Markup {
 
 /// A whole number in a form.
 #[must_use]
-pub fn number(label: &str, field: &str, value: Option<u32>, min: u32, max: u32) -> Markup {
+pub fn number(label: &str, field: &str, value: Option<u32>, range: &RangeInclusive<u32>) -> Markup {
     html! {
         label { (label)
-            input type="number" inputmode="numeric" name=(field) value=[value] min=(min) max=(max); }
+            input type="number" inputmode="numeric" name=(field) value=[value]
+                min=(range.start()) max=(range.end()); }
     }
 }
 

@@ -8,6 +8,7 @@ use super::csrf;
 use super::parts::{day, deletion, messages, number, proposed};
 use super::stocks::STOCKS;
 use crate::i18n::Texts;
+use crate::model::limits::{CAPTION, ISO, TITLE};
 use crate::model::{Facet, FilmFormat, Gear, Roll, SessionInfo};
 
 /// Proposals for film, camera, lens and scanner: one's own first, then well-known films.
@@ -131,7 +132,7 @@ fn fields(texts: &Texts, roll: &Roll, gear: &Gear) -> Markup {
     html! {
         (proposals(gear))
         div.pair {
-            label { (texts.title) input type="text" name="title" value=(roll.title) maxlength="120" required; }
+            label { (texts.title) input type="text" name="title" value=(roll.title) maxlength=(TITLE) required; }
             (proposed(texts.film_stock, "film_stock", &roll.film_stock, "films", Some("Kodak Portra 400")))
             label { (texts.format)
                 select name="format" {
@@ -140,20 +141,20 @@ fn fields(texts: &Texts, roll: &Roll, gear: &Gear) -> Markup {
                     }
                 }
             }
-            (number(texts.box_iso, "box_iso", roll.box_iso, 1, 25_600))
-            (number(texts.exposure_index, "exposure_index", roll.exposure_index, 1, 102_400))
+            (number(texts.box_iso, "box_iso", roll.box_iso, &ISO))
+            (number(texts.exposure_index, "exposure_index", roll.exposure_index, &ISO))
             (proposed(texts.camera, "camera", &roll.camera, "cameras", Some("Nikon FM2")))
             (proposed(texts.lens, "lens", &roll.lens, "lenses", Some("Nikkor 50mm f/1.4")))
             (proposed(texts.scanner, "scanner", &roll.scanner, "scanners", Some("Noritsu HS-1800")))
-            label { (texts.lab) input type="text" name="lab" value=(roll.lab) maxlength="120" placeholder=(texts.lab_hint); }
+            label { (texts.lab) input type="text" name="lab" value=(roll.lab) maxlength=(TITLE) placeholder=(texts.lab_hint); }
             (day(texts.loaded_on, "loaded_on", roll.loaded_on.as_deref()))
             (day(texts.unloaded_on, "unloaded_on", roll.unloaded_on.as_deref()))
         }
         label { (texts.developer)
-            textarea name="developer" maxlength="2000" rows="2" placeholder=(texts.developer_hint)
+            textarea name="developer" maxlength=(CAPTION) rows="2" placeholder=(texts.developer_hint)
                 aria-describedby="roll-hint" { (roll.developer) } }
         label { (texts.notes)
-            textarea name="notes" maxlength="2000" rows="2" aria-describedby="roll-hint" { (roll.notes) } }
+            textarea name="notes" maxlength=(CAPTION) rows="2" aria-describedby="roll-hint" { (roll.notes) } }
         p.hint #roll-hint { (texts.roll_hint) }
     }
 }

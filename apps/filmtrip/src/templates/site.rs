@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::csrf;
 use super::parts::{bytes, messages};
 use crate::i18n::Texts;
+use crate::model::limits::EMAIL;
 use crate::model::{AccountInfo, Integrity, JobInfo, Overview, SessionInfo, SetupLink, UserRole};
 
 /// What the page shows.
@@ -146,7 +147,7 @@ pub fn people(
             form.fields method="post" action="/admin/users" {
                 (csrf(session))
                 div.pair {
-                    label { (texts.email) input type="email" name="email" required maxlength="200" autocomplete="off"; }
+                    label { (texts.email) input type="email" name="email" required maxlength=(EMAIL) autocomplete="off"; }
                     label { (texts.role) (role(texts, UserRole::User)) }
                 }
                 button { (texts.create) }

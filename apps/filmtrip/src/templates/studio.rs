@@ -8,6 +8,7 @@ use super::parts::{
 };
 use super::rolls::proposals;
 use crate::i18n::Texts;
+use crate::model::limits::{CAPTION, FRAME, TAG_LINE, TITLE};
 use crate::model::{Album, Gear, Photo, PhotoPage, Roll, SessionInfo, UploadRules, UserRole, Visibility};
 
 /// What the studio shows.
@@ -133,11 +134,11 @@ fn upload(texts: &Texts, view: &Studio<'_>) -> Markup {
                 div.pair {
                     label { (texts.roll) (roll_menu(rolls, view.roll, &[("", texts.no_roll)])) }
                     label { (texts.first_frame)
-                        input type="number" inputmode="numeric" name="frame" min="0" max=(u32::MAX)
+                        input type="number" inputmode="numeric" name="frame" min=(FRAME.start()) max=(FRAME.end())
                             aria-describedby="frame-hint"; }
                     label { (texts.visibility) (visibility(texts, Some(view.visibility), false)) }
                     label { (texts.tags)
-                        input type="text" name="tags" maxlength="1000" placeholder=(texts.tags_hint); }
+                        input type="text" name="tags" maxlength=(TAG_LINE) placeholder=(texts.tags_hint); }
                     @if !albums.is_empty() {
                         label { (texts.album) (album_menu(albums, None, texts.no_album)) }
                     }
@@ -146,8 +147,8 @@ fn upload(texts: &Texts, view: &Studio<'_>) -> Markup {
                 details {
                     summary { (texts.upload_again) }
                     div.fields {
-                        label { (texts.title) input type="text" name="title" maxlength="120"; }
-                        label { (texts.caption) textarea name="caption" maxlength="2000" rows="2" {} }
+                        label { (texts.title) input type="text" name="title" maxlength=(TITLE); }
+                        label { (texts.caption) textarea name="caption" maxlength=(CAPTION) rows="2" {} }
                         label.check { input type="checkbox" name="keep_duplicate" value="true"; (texts.keep_duplicate) }
                     }
                 }
@@ -220,9 +221,9 @@ fn bulk_fields(texts: &Texts, view: &Studio<'_>) -> Markup {
     html! {
         div.pair {
             label { (texts.add_tags)
-                input type="text" name="add_tags" value=(bulk.add_tags) maxlength="1000" placeholder=(texts.tags_hint); }
+                input type="text" name="add_tags" value=(bulk.add_tags) maxlength=(TAG_LINE) placeholder=(texts.tags_hint); }
             label { (texts.remove_tags)
-                input type="text" name="remove_tags" value=(bulk.remove_tags) maxlength="1000"; }
+                input type="text" name="remove_tags" value=(bulk.remove_tags) maxlength=(TAG_LINE); }
             label { (texts.roll)
                 (roll_menu(view.rolls, chosen(&bulk.roll).as_deref(), &[("", texts.no_change), ("none", texts.no_roll)])) }
             @if let Some(albums) = view.albums.filter(|a| !a.is_empty()) {
@@ -236,13 +237,13 @@ fn bulk_fields(texts: &Texts, view: &Studio<'_>) -> Markup {
             div.pair {
                 (day(texts.day_field, "day", bulk.day.as_deref()))
                 label { (texts.place)
-                    input type="text" name="place" value=(bulk.place) maxlength="120" placeholder=(texts.no_change); }
+                    input type="text" name="place" value=(bulk.place) maxlength=(TITLE) placeholder=(texts.no_change); }
                 (proposed(texts.film_stock, "film_stock", &bulk.film_stock, "films", kept))
                 (proposed(texts.camera, "camera", &bulk.camera, "cameras", kept))
                 (proposed(texts.lens, "lens", &bulk.lens, "lenses", kept))
                 label { (texts.frames_from)
-                    input type="number" inputmode="numeric" name="frames_from" value=(bulk.frames_from) min="0"
-                        max=(u32::MAX) placeholder=(texts.no_change); }
+                    input type="number" inputmode="numeric" name="frames_from" value=(bulk.frames_from)
+                        min=(FRAME.start()) max=(FRAME.end()) placeholder=(texts.no_change); }
                 label { (texts.frames_order)
                     select name="frames_order" {
                         option value="shown" { (texts.frames_shown) }

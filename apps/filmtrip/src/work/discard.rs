@@ -180,8 +180,11 @@ pub(super) async fn discard(api: &Arc<Api>, subject: &str) -> Result<Done, ApiEr
                 && let Some(upyun) = &api.storage.upyun
             {
                 gone(api, &name).await?;
-                if let Err(e) = upyun.purge(&name).await {
-                    tracing::warn!("the CDN may show {name} for some minutes: {e}");
+                // Whoever has seen it may see it in the caches until they are emptied, so it is tried until they are.
+                let shown =
+                    |e| ApiError::Store(format!("the CDN may go on showing {name}, which is deleted: {e}"));
+                if let Some(wait) = upyun.purge(&name).await.map_err(shown)? {
+                    return Ok(Done::Again(now_ms() + i64::try_from(wait.as_millis()).unwrap_or(60_000)));
                 }
             }
         }

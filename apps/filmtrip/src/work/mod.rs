@@ -129,6 +129,9 @@ pub fn start(api: &Arc<Api>) -> tokio::task::JoinSet<()> {
         }
         first.queue.wake();
     });
+    // It holds nothing that could be lost, so nobody waits for its end.
+    let files = Arc::clone(api);
+    tokio::spawn(async move { sweep::clear_temporary(&files).await });
     workers
 }
 
@@ -184,15 +187,14 @@ async fn one(api: &Arc<Api>, worker: &str, lease_ms: i64, job: Job) {
                 let seconds = 2_i64.saturating_pow(job.attempts.min(11)).min(3600);
                 now_ms() + seconds * 1000
             });
-            let kind = &job.kind;
+            let (kind, text) = (&job.kind, error.detail());
             match again {
-                Some(_) => tracing::warn!("{kind} of {} failed and is tried again: {error}", job.subject),
+                Some(_) => tracing::warn!("{kind} of {} failed and is tried again: {text}", job.subject),
                 None => tracing::error!(
-                    "{kind} of {} was given up after {MAX_ATTEMPTS} tries: {error}",
+                    "{kind} of {} was given up after {MAX_ATTEMPTS} tries: {text}",
                     job.subject
                 ),
             }
-            let text = error.detail();
             api.db.write(move |sql| Ok(jobs::put_back(sql, id, &worker, &text, again)?)).await
         }
     };

@@ -7,6 +7,7 @@ use crate::db::sql::Sql;
 use crate::db::uploads::{self, UploadRow};
 use crate::db::{now_ms, photos};
 use crate::error::ApiError;
+use crate::intake;
 use crate::model::UploadState;
 use crate::routes::api::Api;
 
@@ -74,6 +75,20 @@ async fn clear_abandoned(api: &Arc<Api>) -> Result<(), ApiError> {
         api.queue.wake();
     }
     Ok(())
+}
+
+/// Clears, again and again, the files that a killed process was at work on. No job of the queue: each instance may have a
+/// media folder of its own, and a job is done by one of them.
+pub(super) async fn clear_temporary(api: &Arc<Api>) {
+    loop {
+        let local = api.storage.local.clone();
+        match intake::blocking(move || local.sweep()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => tracing::warn!("temporary files could not be looked through: {e}"),
+            Err(e) => tracing::warn!("temporary files could not be looked through: {e}"),
+        }
+        tokio::time::sleep(api.config.sweep_every).await;
+    }
 }
 
 async fn empty_trash(api: &Arc<Api>) -> Result<(), ApiError> {

@@ -488,3 +488,41 @@ fn integrity_names_what_is_missing() {
     assert!(second["faults"][0]["problem"].as_str().expect("problem").contains("preview.jpg"), "{second}");
     assert_ne!(key(&whole), key(&broken));
 }
+
+#[test]
+fn integrity_reads_originals_to_the_last_byte() {
+    let site = Site::new();
+    let app = site.serve();
+    let admin = app.login(ADMIN);
+    let photos: Vec<Value> = (10..14).map(|seed| admin.photo(&[], &jpeg(seed))).collect();
+    let original = |photo: &Value| {
+        let row = filmtrip::db::photos::by_key(&mut site.sql(), &key(photo)).expect("query").expect("row");
+        site.media().join(row.object)
+    };
+    let (flipped, cut, gone) = (original(&photos[1]), original(&photos[2]), original(&photos[3]));
+    let mut bytes = std::fs::read(&flipped).expect("original");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&flipped, &bytes).expect("a bit of the disk");
+    let shorter = std::fs::metadata(&cut).expect("original").len() - 1;
+    std::fs::File::options().write(true).open(&cut).and_then(|f| f.set_len(shorter)).expect("cut");
+    std::fs::remove_file(&gone).expect("gone");
+    assert_eq!(admin.json("POST", "/api/admin/integrity", "").status, 202);
+    until("the look is over", || admin.get("/api/admin/integrity").body_json()["running"] == false);
+    let found = admin.get("/api/admin/integrity").body_json();
+    let faults: Vec<(&str, &str)> = found["faults"]
+        .as_array()
+        .expect("faults")
+        .iter()
+        .map(|f| (f["key"].as_str().expect("key"), f["problem"].as_str().expect("problem")))
+        .collect();
+    let expected = [(1, "SHA-256 differs"), (2, "bytes instead of"), (3, "the original is missing")];
+    assert_eq!(faults.len(), expected.len(), "{found}");
+    for ((photo, problem), (at, told)) in faults.iter().zip(expected) {
+        assert_eq!(*photo, key(&photos[at]), "{found}");
+        assert!(problem.contains(told), "{problem}");
+    }
+    // The page says so too, and what is good is not named.
+    let page = admin.get("/admin/site").text();
+    assert!(page.contains("SHA-256 differs") && !page.contains(&key(&photos[0])), "{page}");
+}

@@ -396,3 +396,55 @@ fn a_broken_image_is_refused_and_its_object_goes() {
     until("the object goes", || rig.emulator.file(BUCKET, &name).is_none());
     assert!(photos(&admin).is_empty());
 }
+
+/// What a notice met at its first try, and that its later ones make one photo.
+fn met_an_error_and_came_again(rig: &Rig, admin: &Client, upload: &str) {
+    let records = rig.settled(1);
+    let (last, before) = records[0].answers.split_last().expect("answers");
+    assert!(!before.is_empty() && before.iter().all(|answer| answer.starts_with('5')), "{records:?}");
+    assert_eq!(last, "200", "{records:?}");
+    wait(admin, upload, &["done"]);
+    assert_eq!(photos(admin).len(), 1);
+    until("the queue is empty", || rig.left("ingest") == 0);
+}
+
+/// Until the first try of the first notice was answered.
+fn answered(rig: &Rig) {
+    until("an answer", || rig.emulator.callbacks().first().is_some_and(|record| !record.answers.is_empty()));
+}
+
+#[test]
+fn a_notice_that_meets_a_locked_database_is_refused_and_delivers_once_when_it_comes_again() {
+    let rig = Rig::new();
+    let app = rig.start_with(true, true, &[("FILMTRIP_SWEEP_SECONDS", "3600")]);
+    let admin = app.login(ADMIN);
+    let signed = rig.sign(&admin, &photo(90), &json!({}));
+    let mut lock = rig.site.sql();
+    lock.begin_write().expect("lock");
+    assert_eq!(signed.post(&photo(90)).status, 200);
+    answered(&rig);
+    let state = format!("SELECT state FROM uploads WHERE key = '{}'", signed.key());
+    assert_eq!(rig.site.sql().value::<String>(&state, &[]).expect("state"), "pending");
+    lock.rollback();
+    met_an_error_and_came_again(&rig, &admin, &signed.key());
+}
+
+#[test]
+fn a_notice_that_meets_no_database_is_refused_and_delivers_once_when_it_comes_again() {
+    let rig = Rig::new();
+    let app = rig.start_with(true, true, &[("FILMTRIP_SWEEP_SECONDS", "3600")]);
+    let admin = app.login(ADMIN);
+    let signed = rig.sign(&admin, &photo(91), &json!({}));
+    let away = rig.site.dir.path().join("away.db");
+    match &rig.site.server {
+        Some(server) => server.stop(),
+        None => std::fs::rename(rig.site.database(), &away).expect("away"),
+    }
+    assert_eq!(signed.post(&photo(91)).status, 200);
+    answered(&rig);
+    match &rig.site.server {
+        Some(server) => server.run(),
+        None => std::fs::rename(&away, rig.site.database()).expect("back"),
+    }
+    met_an_error_and_came_again(&rig, &admin, &signed.key());
+}

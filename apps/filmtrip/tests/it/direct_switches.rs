@@ -93,9 +93,9 @@ fn an_original_that_breaks_off_is_read_again_and_not_refused() {
 }
 
 /// Posts a file by a form in the old scheme under the name of an upload, as a console or an old tool could.
-fn old_form(rig: &Rig, admin: &Client, seed: u64) -> String {
+pub(crate) fn old_form(rig: &Rig, admin: &Client, seed: u64, secret: &str) -> String {
     let signed = rig.sign(admin, &photo(seed), &json!({}));
-    let key = FormKey::new("emulator-form-key").expect("key");
+    let key = FormKey::new(secret).expect("key");
     let until = SystemTime::now() + Duration::from_secs(600);
     let form = FormPolicy::new(BUCKET, format!("/{}", object(rig, &signed.key())), until)
         .notify_url(rig.notify_url())
@@ -117,11 +117,11 @@ fn a_notice_in_the_old_scheme_is_believed_with_its_secret_and_never_without_a_si
     let quiet = ("FILMTRIP_SWEEP_SECONDS", "3600");
     let app = rig.start_with(true, true, &[quiet, ("UPYUN_FORM_API_SECRET", "emulator-form-key")]);
     let admin = app.login(ADMIN);
-    let told = old_form(&rig, &admin, 30);
+    let told = old_form(&rig, &admin, 30, "emulator-form-key");
     wait(&admin, &told, &["done"]);
     // `no-sign`, which anybody can compute.
     rig.faults(|f| f.callbacks.lose_form_key = true);
-    let unsigned = old_form(&rig, &admin, 31);
+    let unsigned = old_form(&rig, &admin, 31, "emulator-form-key");
     until("an answer", || rig.emulator.callbacks().get(1).is_some_and(|record| !record.answers.is_empty()));
     assert_eq!(rig.emulator.callbacks()[1].answers[0], "403");
     assert_eq!(wait(&admin, &unsigned, &["pending", "uploaded", "done"])["state"], "pending");

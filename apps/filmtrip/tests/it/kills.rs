@@ -1,7 +1,7 @@
 //! kill -9 at every state of an upload: after a restart nothing is lost, nothing is doubled, nothing is left behind.
 
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 
@@ -9,12 +9,29 @@ use super::support::{ADMIN, App, Client, MULTIPART, Site, files, jpeg, multipart
 use super::upyun::{Rig, until, wait};
 use filmtrip::images::sample;
 
-fn kill(mut app: App) {
+pub(crate) fn kill(mut app: App) {
     app.child.kill().expect("kill -9");
     app.child.wait().expect("reap");
 }
 
-fn count(client: &Client) -> usize {
+/// Whatever a killed process had under its hands is gone once it is so old that nobody can be at work on it. The service
+/// is running, and sweeps each second.
+pub(crate) fn nothing_stays_in_tmp(site: &Site) {
+    let tmp = site.media().join("tmp");
+    let entries =
+        || std::fs::read_dir(&tmp).expect("tmp").map(|e| e.expect("entry").path()).collect::<Vec<_>>();
+    let long_ago = SystemTime::now() - Duration::from_secs(24 * 3600);
+    let everything = entries().into_iter().chain(files(&tmp).into_keys());
+    for path in everything {
+        // A live process may have removed it meanwhile.
+        if let Ok(file) = std::fs::File::open(&path) {
+            file.set_modified(long_ago).expect("aged");
+        }
+    }
+    until("temporary files go", || entries().is_empty());
+}
+
+pub(crate) fn count(client: &Client) -> usize {
     client.get("/api/photos?mine=true&limit=100").body_json()["photos"].as_array().expect("photos").len()
 }
 
@@ -64,8 +81,8 @@ fn killed_at_every_moment_of_processing() {
         wait(&admin, upload, &["done"]);
     }
     assert_eq!(count(&admin), uploads.len());
-    let left = "SELECT count(*) FROM jobs WHERE kind = 'ingest'";
-    until("the queue is empty", || rig.site.sql().value::<u64>(left, &[]).expect("jobs") == 0);
+    until("the queue is empty", || rig.left("ingest") == 0);
+    nothing_stays_in_tmp(&rig.site);
 }
 
 #[test]
@@ -111,8 +128,13 @@ fn killed_while_a_file_comes_in_through_the_server() {
     stream.write_all(&body[..body.len() / 2]).expect("half");
     until("half of it is on disk", || files(&site.media()) != settled);
     kill(app);
-    let app = site.serve();
+    let left = files(&site.media().join("tmp"));
+    assert!(!left.is_empty(), "nothing was left, so this shows nothing");
+    let app = site.start("serve", &[("FILMTRIP_SWEEP_SECONDS", "1")]);
     assert_eq!(count(&app.login(ADMIN)), 0, "half a photo");
+    // It may be another instance's.
+    assert_eq!(files(&site.media().join("tmp")), left, "a young file was taken away");
+    nothing_stays_in_tmp(&site);
 }
 
 #[test]
@@ -151,6 +173,7 @@ fn killed_between_the_files_and_the_row() {
         !files(&site.media()).keys().any(clear)
     });
     assert_eq!(count(&admin), 0);
+    nothing_stays_in_tmp(&site);
     // The client tries again.
     admin.photo(&[], &photo(31));
     assert_eq!(count(&admin), 1);
@@ -166,11 +189,12 @@ fn killed_while_a_photo_is_deleted() {
     assert_eq!(admin.json("DELETE", &path, "").status, 204);
     // At once: the row is gone, its files perhaps not yet.
     kill(app);
-    let app = site.serve();
+    let app = site.start("serve", &[("FILMTRIP_SWEEP_SECONDS", "1")]);
     until("its files are gone", || {
         !files(&site.media())
             .keys()
             .any(|n| n.to_string_lossy().contains("originals/") || n.to_string_lossy().contains("variants/"))
     });
     assert_eq!(count(&app.login(ADMIN)), 0);
+    nothing_stays_in_tmp(&site);
 }

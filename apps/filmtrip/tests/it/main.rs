@@ -7,9 +7,11 @@ mod direct;
 mod direct_faults;
 mod direct_switches;
 mod direct_words;
+mod discards;
 mod health;
 mod images;
 mod kills;
+mod kills_upyun;
 mod lists;
 mod names;
 mod pages;
@@ -21,6 +23,8 @@ mod session;
 mod support;
 mod upload;
 mod upyun;
+mod upyun_broken;
+mod upyun_store;
 
 /// Which database.
 const ON_POSTGRES: bool = false;

@@ -390,3 +390,53 @@ fn an_invitation_shows_its_link_once() {
     let again = admin.form("/admin/users", "email=friend%40example.com&role=user");
     assert!(again.status >= 400 && !again.text().contains("/setup?token="), "{}", again.status);
 }
+
+/// What the number fields of a page hold that a browser would not send: their names.
+fn refused_by_the_browser(page: &str) -> Vec<String> {
+    let attribute = |tag: &str, name: &str| {
+        let value = tag.split_once(&format!(" {name}=\""))?.1;
+        Some(value.split('"').next()?.to_owned())
+    };
+    let mut refused = Vec::new();
+    for tag in page.split("<input").skip(1).map(|rest| rest.split('>').next().expect("a tag")) {
+        if attribute(tag, "type").as_deref() != Some("number") {
+            continue;
+        }
+        let number = |name: &str| attribute(tag, name)?.parse::<f64>().ok();
+        if let Some(value) = number("value")
+            && (number("min").is_some_and(|min| value < min) || number("max").is_some_and(|max| value > max))
+        {
+            refused.push(attribute(tag, "name").expect("name"));
+        }
+    }
+    refused
+}
+
+#[test]
+fn a_form_takes_every_value_that_the_service_has_taken() {
+    assert_eq!(refused_by_the_browser(r#"<input type="number" name="n" value="9" min="1" max="8">"#), ["n"]);
+    let site = Site::new();
+    let app = site.serve();
+    let admin = app.login(ADMIN);
+    let roll = admin.json("POST", "/api/rolls", r#"{"title":"Fast","box_iso":102400,"exposure_index":1}"#);
+    assert_eq!(roll.status, 201, "{}", roll.text());
+    let roll = key(&roll.body_json());
+    for (seed, frame) in [(1, "20260501"), (2, "4294967295"), (3, "0")] {
+        let photo = key(&admin.photo(&[("roll", &roll), ("frame", frame)], &jpeg(seed)));
+        let page = admin.get(&format!("/admin/photos/{photo}")).text();
+        assert!(page.contains(&format!("name=\"frame\" value=\"{frame}\"")), "{page}");
+        assert_eq!(refused_by_the_browser(&page), [""; 0], "frame {frame}");
+        let long = "x".repeat(filmtrip::model::limits::CAPTION);
+        let saved = admin.form(&format!("/admin/photos/{photo}"), &format!("frame={frame}&caption={long}"));
+        assert_eq!(saved.status, 303, "{}", saved.text());
+    }
+    let page = admin.get(&format!("/admin/rolls/{roll}")).text();
+    assert!(page.contains("name=\"box_iso\" value=\"102400\""), "{page}");
+    assert_eq!(refused_by_the_browser(&page), [""; 0]);
+    // As long as the service takes, the form lets them be typed.
+    for (path, field) in [(format!("/admin/rolls/{roll}"), "notes"), ("/admin".to_owned(), "caption")] {
+        let page = admin.get(&path).text();
+        let typed = format!("name=\"{field}\" maxlength=\"{}\"", filmtrip::model::limits::CAPTION);
+        assert!(page.contains(&typed), "{field}");
+    }
+}

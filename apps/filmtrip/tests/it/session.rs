@@ -181,4 +181,135 @@ fn password_never_comes_from_the_command_line_and_accounts_are_unique() {
     let weak =
         site.run(&["admin", "create", "--email", "x@example.com"], &[("FILMTRIP_ADMIN_PASSWORD", "short")]);
     assert_eq!(weak.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&weak.stderr).into_owned();
+    assert!(told.starts_with("error: FILMTRIP_ADMIN_PASSWORD: ") && !told.contains("short"), "{told}");
+}
+
+#[test]
+fn a_session_ends_at_its_time_whatever_the_cookie_says() {
+    let site = Site::new();
+    site.account(OWNER, "user");
+    let app = site.serve();
+    let (old, other) = (app.login(ADMIN), app.login(OWNER));
+    let photo = key(&old.photo(&[("visibility", "private")], &jpeg(1)));
+    let run_out =
+        "UPDATE sessions SET expires_at = 1 WHERE user_id = (SELECT id FROM users WHERE email = ?1)";
+    assert_eq!(site.sql().execute(run_out, &[ADMIN.into()]).expect("sessions"), 1);
+    assert_eq!(old.get("/api/auth/session").status, 401);
+    assert_eq!(old.get(&format!("/api/photos/{photo}")).status, 404, "a private photo is still shown");
+    assert_eq!(old.upload(&[], &[&jpeg(2)]).status, 401);
+    let page = old.get("/admin");
+    assert!(page.status == 303 && page.header("location").expect("where").starts_with("/login"), "{page:?}");
+    assert_eq!(other.get("/api/auth/session").status, 200, "somebody else's session has ended with it");
+    // What has run out is not kept.
+    let new = app.login(ADMIN);
+    assert_eq!(site.sql().value::<u64>("SELECT count(*) FROM sessions", &[]).expect("sessions"), 2);
+    assert_eq!(new.get(&format!("/api/photos/{photo}")).status, 200);
+    assert_eq!(old.get("/api/auth/session").status, 401);
+}
+
+/// The token of a set-up link.
+fn token(link: &str) -> String {
+    link.trim().split("token=").nth(1).expect("token").to_owned()
+}
+
+fn set_up(app: &super::support::App, token: &str, password: &str) -> u16 {
+    let body = serde_json::json!({"token": token, "password": password}).to_string();
+    app.client().json("POST", "/api/auth/setup", &body).status
+}
+
+#[test]
+fn a_set_up_link_ends_at_its_time_or_when_another_was_used() {
+    let site = Site::new();
+    let late = token(&site.ok(&["admin", "create", "--email", "new@example.com"]));
+    let app = site.serve();
+    let admin = app.login(ADMIN);
+    assert_eq!(site.sql().execute("UPDATE setup_tokens SET expires_at = 1", &[]).expect("links"), 1);
+    assert_eq!(set_up(&app, &late, PASSWORD), 404);
+    let form = app.client().form("/setup", &format!("token={late}&password=correct+horse+battery"));
+    assert_eq!(form.status, 404);
+    let refused = app.client().json("POST", "/api/auth/login", &body("new@example.com", PASSWORD));
+    assert_eq!(refused.status, 401, "the password was set all the same");
+    let accounts = admin.get("/api/admin/accounts").body_json();
+    let account = accounts["accounts"].as_array().expect("accounts").iter();
+    let id = account.clone().find(|a| a["email"] == "new@example.com").expect("account")["id"].clone();
+    let link = || {
+        let reply = admin.json("POST", &format!("/api/admin/accounts/{id}/setup-link"), "");
+        assert!(reply.status < 300, "{}", reply.text());
+        token(reply.body_json()["path"].as_str().expect("path"))
+    };
+    let (first, second) = (link(), link());
+    assert_eq!(set_up(&app, &second, PASSWORD), 204);
+    let session = app.login("new@example.com");
+    assert_eq!(set_up(&app, &first, "somebody else's"), 404, "a link from before is still good");
+    assert_eq!(session.get("/api/auth/session").status, 200);
+    // A link for somebody who has lost control of the account ends what others have opened.
+    assert_eq!(set_up(&app, &link(), "another password"), 204);
+    assert_eq!(session.get("/api/auth/session").status, 401);
+}
+
+#[test]
+fn another_password_ends_the_other_sessions_and_links() {
+    let site = Site::new();
+    site.account(OWNER, "user");
+    let app = site.serve();
+    let (here, elsewhere, admin) = (app.login(OWNER), app.login(OWNER), app.login(ADMIN));
+    let accounts = admin.get("/api/admin/accounts").body_json();
+    let account = accounts["accounts"].as_array().expect("accounts").iter();
+    let id = account.clone().find(|a| a["email"] == OWNER).expect("account")["id"].clone();
+    let link = admin.json("POST", &format!("/api/admin/accounts/{id}/setup-link"), "").body_json();
+    let link = token(link["path"].as_str().expect("path"));
+    let change = |old: &str| {
+        let body = serde_json::json!({"old": old, "new": "quite another one"}).to_string();
+        here.json("POST", "/api/auth/password", &body).status
+    };
+    assert_eq!(change("not the password"), 401);
+    assert_eq!(elsewhere.get("/api/auth/session").status, 200, "a wrong password has ended a session");
+    assert_eq!(change(PASSWORD), 204);
+    assert_eq!(here.get("/api/auth/session").status, 200, "who has changed it is logged out");
+    assert_eq!(elsewhere.get("/api/auth/session").status, 401);
+    assert_eq!(elsewhere.upload(&[], &[&jpeg(1)]).status, 401);
+    assert_eq!(admin.get("/api/auth/session").status, 200);
+    assert_eq!(set_up(&app, &link, "by the old link"), 404);
+    let login = |password: &str| app.client().json("POST", "/api/auth/login", &body(OWNER, password)).status;
+    assert_eq!((login(PASSWORD), login("quite another one")), (401, 200));
+}
+
+#[test]
+fn another_role_counts_at_once_in_open_sessions() {
+    let site = Site::new();
+    site.account(OWNER, "user");
+    let (app, beside) = (site.serve(), site.serve());
+    let (admin, owner) = (app.login(ADMIN), app.login(OWNER));
+    let roaming = super::support::Client { address: beside.address, ..owner.clone() };
+    let private = format!("/api/photos/{}", key(&admin.photo(&[("visibility", "private")], &jpeg(1))));
+    let accounts = admin.get("/api/admin/accounts").body_json();
+    let account = accounts["accounts"].as_array().expect("accounts").iter();
+    let id = account.clone().find(|a| a["email"] == OWNER).expect("account")["id"].clone();
+    let change = |change: &str| {
+        let reply = admin.json("PATCH", &format!("/api/admin/accounts/{id}"), change);
+        assert!(reply.status < 300, "{}", reply.text());
+    };
+    let seen = || {
+        let of = |client: &super::support::Client| {
+            (
+                client.get("/api/admin/jobs").status,
+                client.get("/admin/site").status,
+                client.get(&private).status,
+            )
+        };
+        (of(&owner), of(&roaming))
+    };
+    let (user, boss) = ((403, 403, 404), (200, 200, 200));
+    assert_eq!(seen(), (user, user));
+    change(r#"{"role":"admin"}"#);
+    assert_eq!(seen(), (boss, boss));
+    change(r#"{"role":"user"}"#);
+    assert_eq!(seen(), (user, user), "a former admin still is one");
+    change(r#"{"disabled":true}"#);
+    assert_eq!(owner.get("/api/auth/session").status, 401);
+    // Opened again, the account has no session of before.
+    change(r#"{"disabled":false}"#);
+    assert_eq!(roaming.get("/api/auth/session").status, 401);
+    app_login_works(&app);
 }

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use safelight_upyun_emulator::{CallbackRecord, Config, Emulator, Faults, OperatorChange};
 use serde_json::Value;
 
+use filmtrip::db::photos;
+
 use super::support::{App, Client, MULTIPART, Reply, Site, key, multipart};
 
 pub(crate) const BUCKET: &str = "film";
-const OPERATOR: &str = "darkroom";
+pub(crate) const OPERATOR: &str = "darkroom";
 pub(crate) const PASSWORD: &str = "stop-bath-38C";
 
 /// A site with a bucket.
@@ -109,6 +111,29 @@ impl Rig {
     pub(crate) fn left(&self, kind: &str) -> u64 {
         let query = format!("SELECT count(*) FROM jobs WHERE kind = '{kind}'");
         self.site.sql().value(&query, &[]).expect("jobs")
+    }
+
+    /// How many jobs of a kind are due or running.
+    pub(crate) fn left_due(&self, kind: &str) -> u64 {
+        let now = filmtrip::db::now_ms();
+        let query = format!("SELECT count(*) FROM jobs WHERE kind = '{kind}' AND run_at <= {now}");
+        self.site.sql().value(&query, &[]).expect("jobs")
+    }
+
+    /// How many jobs of a kind a worker is at.
+    pub(crate) fn at_work(&self, kind: &str) -> u64 {
+        let query = format!("SELECT count(*) FROM jobs WHERE kind = '{kind}' AND leased_until IS NOT NULL");
+        self.site.sql().value(&query, &[]).expect("jobs")
+    }
+
+    /// The name of a photo's original in the bucket.
+    pub(crate) fn original(&self, photo: &str) -> String {
+        photos::by_key(&mut self.site.sql(), photo).expect("query").expect("photo").object
+    }
+
+    /// Whether the bucket has an object.
+    pub(crate) fn has(&self, object: &str) -> bool {
+        self.emulator.file(BUCKET, object).is_some()
     }
 
     /// A signed upload of a file.

@@ -8,10 +8,18 @@ mod catalogue;
 mod direct;
 #[path = "../it/direct_faults.rs"]
 mod direct_faults;
+#[path = "../it/direct_switches.rs"]
+mod direct_switches;
+#[path = "../it/direct_words.rs"]
+mod direct_words;
+#[path = "../it/discards.rs"]
+mod discards;
 #[path = "../it/health.rs"]
 mod health;
 #[path = "../it/kills.rs"]
 mod kills;
+#[path = "../it/kills_upyun.rs"]
+mod kills_upyun;
 #[path = "../it/lists.rs"]
 mod lists;
 #[path = "../it/names.rs"]
@@ -32,6 +40,10 @@ mod support;
 mod upload;
 #[path = "../it/upyun.rs"]
 mod upyun;
+#[path = "../it/upyun_broken.rs"]
+mod upyun_broken;
+#[path = "../it/upyun_store.rs"]
+mod upyun_store;
 
 /// Which database.
 const ON_POSTGRES: bool = true;

@@ -273,6 +273,15 @@ pub fn same_file(sql: &mut Sql, owner_id: i64, sha256: &[u8]) -> DbResult<Option
     }
 }
 
+/// Whether these are the bytes that a photo was made of.
+///
+/// # Errors
+/// Those of the database.
+pub fn has_digest(sql: &mut Sql, id: i64, sha256: [u8; 32]) -> DbResult<bool> {
+    let query = "SELECT 1 FROM photos WHERE id = ?1 AND sha256 = ?2";
+    Ok(sql.first(query, params![id, sha256])?.is_some())
+}
+
 /// Photos that have been in the trash since before a moment (ms), oldest first.
 ///
 /// # Errors

@@ -12,6 +12,7 @@ use crate::db::accounts::{self, User};
 use crate::db::now_ms;
 use crate::db::sql::Sql;
 use crate::error::ApiError;
+use crate::model::limits::EMAIL;
 use crate::model::{LoginBody, PasswordBody, SessionInfo, SetupBody, UserInfo};
 
 fn info(user: &User, token: &str) -> SessionInfo {
@@ -31,7 +32,7 @@ pub(super) async fn login(
         return Err(ApiError::Csrf);
     }
     let email = body.email.trim().to_lowercase();
-    if email.len() > 254 || body.password.len() > password::MAX_BYTES {
+    if email.len() > EMAIL || body.password.len() > password::MAX_BYTES {
         return Err(ApiError::WrongLogin);
     }
     let address = client(&parts, &api);

@@ -11,6 +11,7 @@ use crate::auth::{self, session};
 use crate::db::sql::Sql;
 use crate::db::{accounts, integrity, jobs, migrations, now_ms, photos, uploads};
 use crate::error::ApiError;
+use crate::model::limits::EMAIL;
 use crate::model::{
     AccountChange, AccountInfo, AccountList, Integrity, JobList, NewAccount, Overview, SetupLink, StorageUse,
     UserRole,
@@ -88,7 +89,7 @@ pub(super) async fn accounts(State(api): Shared, _admin: Admin) -> Result<Json<A
 pub(crate) fn email(text: &str) -> Result<String, ApiError> {
     let email = text.trim().to_lowercase();
     let valid = email.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty());
-    if !valid || email.len() > 254 || email.contains(|c: char| c.is_whitespace() || c.is_control()) {
+    if !valid || email.len() > EMAIL || email.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err(ApiError::BadRequest(format!("`{email}` is not an email address")));
     }
     Ok(email)

@@ -3,13 +3,9 @@
 use crate::db::sql::Sql;
 use crate::db::{albums, rolls};
 use crate::error::ApiError;
+use crate::model::limits::{CAPTION, ISO, TAGS, TITLE};
 use crate::model::{About, AlbumBody, Location, PhotoChange, RollBody};
 
-/// Longest title, name or place in characters.
-const MAX_TITLE: usize = 120;
-/// Longest caption, description or note in characters.
-const MAX_CAPTION: usize = 4000;
-const MAX_TAGS: usize = 50;
 const IDEMPOTENCY_KEY: std::ops::RangeInclusive<usize> = 16..=64;
 
 fn bad(field: &'static str, text: String) -> ApiError {
@@ -32,10 +28,10 @@ fn lengths(fields: &[(&'static str, &str)], max: usize) -> Result<(), ApiError> 
 /// # Errors
 /// Too many, or one that is too long.
 pub(super) fn tags(tags: &[String]) -> Result<(), ApiError> {
-    if tags.len() > MAX_TAGS {
-        return Err(bad("tags", format!("more than {MAX_TAGS} tags")));
+    if tags.len() > TAGS {
+        return Err(bad("tags", format!("more than {TAGS} tags")));
     }
-    tags.iter().try_for_each(|tag| length("tags", tag, MAX_TITLE))
+    tags.iter().try_for_each(|tag| length("tags", tag, TITLE))
 }
 
 /// The frames of so many photos, counted up from the first.
@@ -84,8 +80,8 @@ fn location(location: Option<Location>) -> Result<(), ApiError> {
 /// # Errors
 /// The first fault.
 pub(super) fn about(about: &About) -> Result<(), ApiError> {
-    length("title", &about.title, MAX_TITLE)?;
-    length("caption", &about.caption, MAX_CAPTION)?;
+    length("title", &about.title, TITLE)?;
+    length("caption", &about.caption, CAPTION)?;
     let plain = |key: &String| {
         let letters = key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
         letters && IDEMPOTENCY_KEY.contains(&key.len())
@@ -128,9 +124,9 @@ pub(super) fn change(change: &PhotoChange) -> Result<(), ApiError> {
         ("place", &change.place),
     ];
     for (field, text) in short {
-        length(field, text.as_deref().unwrap_or_default(), MAX_TITLE)?;
+        length(field, text.as_deref().unwrap_or_default(), TITLE)?;
     }
-    length("caption", change.caption.as_deref().unwrap_or_default(), MAX_CAPTION)?;
+    length("caption", change.caption.as_deref().unwrap_or_default(), CAPTION)?;
     moment("taken_at", change.taken_at.as_ref().and_then(Option::as_deref))?;
     location(change.location.flatten())?;
     tags(change.tags.as_deref().unwrap_or_default())
@@ -140,7 +136,7 @@ fn titled(title: &str) -> Result<(), ApiError> {
     if title.trim().is_empty() {
         return Err(bad("title", "title: must not be empty".to_owned()));
     }
-    length("title", title, MAX_TITLE)
+    length("title", title, TITLE)
 }
 
 /// A roll.
@@ -156,11 +152,11 @@ pub(super) fn roll(body: &RollBody) -> Result<(), ApiError> {
         ("scanner", &body.scanner),
         ("lab", &body.lab),
     ];
-    lengths(&short, MAX_TITLE)?;
-    lengths(&[("developer", &body.developer), ("notes", &body.notes)], MAX_CAPTION)?;
+    lengths(&short, TITLE)?;
+    lengths(&[("developer", &body.developer), ("notes", &body.notes)], CAPTION)?;
     for (field, iso) in [("box_iso", body.box_iso), ("exposure_index", body.exposure_index)] {
-        if iso.is_some_and(|iso| !(1..=102_400).contains(&iso)) {
-            return Err(bad(field, format!("{field}: from 1 to 102400")));
+        if iso.is_some_and(|iso| !ISO.contains(&iso)) {
+            return Err(bad(field, format!("{field}: from {} to {}", ISO.start(), ISO.end())));
         }
     }
     day("loaded_on", body.loaded_on.as_deref())?;
@@ -174,7 +170,7 @@ pub(super) fn roll(body: &RollBody) -> Result<(), ApiError> {
 /// The first fault.
 pub(super) fn album(body: &AlbumBody) -> Result<(), ApiError> {
     titled(&body.title)?;
-    length("description", &body.description, MAX_CAPTION)?;
+    length("description", &body.description, CAPTION)?;
     day("starts_on", body.starts_on.as_deref())?;
     day("ends_on", body.ends_on.as_deref())?;
     in_order(("starts_on", body.starts_on.as_deref()), ("ends_on", body.ends_on.as_deref()))
