@@ -155,22 +155,7 @@ impl HostWorld {
     pub(super) async fn undo_migrate(&self, run: &RunState, step: &Step) -> Result<Text, StepError> {
         let (config, db) = self.database()?;
         let Some(unmigrate) = &config.unmigrate else {
-            return Ok(if Self::way_back_proven(run) {
-                Text::new(
-                    "the new schema stays; the old release was proven on it",
-                    "保留新表结构；已验证旧版本可在其上运行",
-                )
-            } else if run.plan.from.is_some() {
-                Text::new(
-                    "the new schema stays; that the old release runs on it was not proven",
-                    "保留新表结构；未证明旧版本可在其上运行",
-                )
-            } else {
-                Text::new(
-                    "the database stays as it is; nothing used it before",
-                    "数据库保持现状；此前没有版本使用它",
-                )
-            });
+            return self.schema_stays(run, config, db).await;
         };
         if config.schema_query.is_none() {
             return Err(StepError::new(Text::new(
@@ -212,6 +197,55 @@ impl HostWorld {
             )));
         }
         Ok(safelight_engine::text!("schema {t} -> {b}", "表结构 {t} -> {b}"))
+    }
+
+    /// What there is to know of a schema that is not taken back, and no more than that.
+    async fn schema_stays(
+        &self,
+        run: &RunState,
+        config: &DatabaseConfig,
+        db: &Arc<dyn Database>,
+    ) -> Result<Text, StepError> {
+        let Some(from) = &run.plan.from else {
+            return Ok(Text::new(
+                "the database stays as it is; nothing used it before",
+                "数据库保持现状；此前没有版本使用它",
+            ));
+        };
+        let live = if config.schema_query.is_some() { schema_now(db).await? } else { None };
+        let backup = self.backup_of(run);
+        if live.is_some() && backup.as_ref().is_some_and(|b| b.schema == live) {
+            let live = shown(&live);
+            return Ok(safelight_engine::text!(
+                "the schema is {live}, as before",
+                "表结构仍为 {live}，与之前相同"
+            ));
+        }
+        if Self::way_back_proven(run, live.as_ref()) {
+            let live = shown(&live);
+            return Ok(safelight_engine::text!(
+                "the new schema {live} stays; the old release was proven on it",
+                "保留新表结构 {live}；已验证旧版本可在其上运行"
+            ));
+        }
+        let (old, shown_live) = (&from.id, shown(&live));
+        let what = match live {
+            Some(_) => safelight_engine::text!(
+                "the schema {shown_live} stays; nobody has run {old} on this schema",
+                "保留表结构 {shown_live}；从未有人在此表结构上运行过 {old}"
+            ),
+            None => safelight_engine::text!(
+                "what the migration did stays; without `schema-query` nobody can tell which schema this is, nor has anybody run {old} on it",
+                "迁移的结果保留；没有 `schema-query` 就无法判断这是哪个表结构，也没有人在其上运行过 {old}"
+            ),
+        };
+        let Some(backup) = backup else { return Ok(what) };
+        let path = backup.path.display();
+        let help = safelight_engine::text!(
+            "if {old} fails on it: the database as it was before this run is kept in {path}, and the backup that belongs to an earlier release comes back with `safelight rollback --database`",
+            "若 {old} 因此出错：本次运行之前的数据库保留在 {path}；更早版本所属的备份可用 `safelight rollback --database` 恢复"
+        );
+        Ok(Text::new(format!("{}; {}", what.en, help.en), format!("{}；{}", what.zh, help.zh)))
     }
 
     /// For commands that work on the live database: the environment file's own value wins, as it does for processes.
