@@ -12,6 +12,7 @@ mod gates;
 mod going_back;
 mod interface;
 mod kill_matrix;
+mod left;
 mod outages;
 mod own;
 mod rollback;

@@ -3,6 +3,7 @@
 
 mod diag;
 pub(crate) mod exec;
+pub mod left;
 pub mod local;
 pub mod proc;
 mod sockets;

@@ -6,7 +6,7 @@ mod group;
 pub mod pm2;
 mod pm2_list;
 mod pm2_rpc;
-mod record;
+pub(crate) mod record;
 mod rotate;
 pub mod shim;
 

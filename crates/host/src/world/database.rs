@@ -1,8 +1,8 @@
 //! Backup, proof, rehearsal, migration, restore.
 
 use super::{
-    Applied, HostWorld, Record, Step, StepError, database_failed, failed, from_record, secret_values,
-    stage::remove_file, store_failed, to_record,
+    Applied, HostWorld, Record, Step, StepError, commands::Place, database_failed, failed, from_record,
+    secret_values, stage::remove_file, store_failed, to_record,
 };
 use safelight_engine::{
     config::Database as DatabaseConfig,
@@ -28,7 +28,7 @@ fn shown(schema: &Option<String>) -> String {
 }
 
 /// The schema of the live database; none when there is no database.
-async fn schema_now(db: &Arc<dyn Database>) -> Result<Option<String>, StepError> {
+pub(super) async fn schema_now(db: &Arc<dyn Database>) -> Result<Option<String>, StepError> {
     match db.status().await {
         Ok(s) => Ok(s.schema),
         Err(e) if e.kind == DatabaseErrorKind::Missing => Ok(None),
@@ -123,9 +123,10 @@ impl HostWorld {
         let env = self.env_of(&release).await?;
         let secrets = secret_values(&env, std::iter::empty());
         let cwd = self.ctx.dirs.release(&release.id);
-        let migrated =
-            self.command(step, migrate, &cwd, &env, &self.live_env(config, db, &env), &secrets).await;
-        migrated.map_err(|e| match self.backup_of(run) {
+        self.no_other_migration(run)?;
+        let over = self.live_env(config, db, &env);
+        let at = Place { run, step, cwd: &cwd, env: &env, over: &over, secrets: &secrets };
+        self.command(migrate, &at).await.map_err(|e| match self.backup_of(run) {
             Some(backup) => {
                 let path = backup.path.display();
                 e.with_help(safelight_engine::text!(
@@ -183,7 +184,8 @@ impl HostWorld {
         let cwd = self.ctx.dirs.release(&release.id);
         let mut over = self.live_env(config, db, &env);
         over.push((SCHEMA_VARIABLE.to_owned(), before.clone().unwrap_or_default()));
-        self.command(step, unmigrate, &cwd, &env, &over, &secrets).await?;
+        let at = Place { run, step, cwd: &cwd, env: &env, over: &over, secrets: &secrets };
+        self.command(unmigrate, &at).await?;
         let after = schema_now(db).await?;
         let (t, b, a) = (shown(&there), shown(&before), shown(&after));
         if after != before {

@@ -2,8 +2,8 @@
 //! and do what users do. What the second part proves is the way back.
 
 use super::{
-    Applied, HostWorld, Record, Step, StepError, database_failed, failed, from_record, secret_values,
-    to_record,
+    Applied, HostWorld, Record, Step, StepError, commands::Place, database_failed, failed, from_record,
+    secret_values, to_record,
 };
 use safelight_engine::{
     config::{Service, url_of},
@@ -62,7 +62,9 @@ impl HostWorld {
         let env = self.env_of(&new).await?;
         let secrets = secret_values(&env, std::iter::empty());
         if let Some(migrate) = &config.migrate {
-            self.command(step, migrate, &self.ctx.dirs.release(&new.id), &env, &over, &secrets).await?;
+            let cwd = self.ctx.dirs.release(&new.id);
+            let at = Place { run, step, cwd: &cwd, env: &env, over: &over, secrets: &secrets };
+            self.command(migrate, &at).await?;
         }
         for file in &self.ctx.config.journeys.skip_in_rehearsal {
             let file = file.display();
@@ -103,6 +105,11 @@ impl HostWorld {
 
     fn rehearsed(run: &RunState) -> Option<Rehearsed> {
         run.record_of(|a| *a == Action::Rehearse).and_then(from_record)
+    }
+
+    /// The schema that the rehearsal of this run has led to, where that can be told.
+    pub(super) fn rehearsed_schema(run: &RunState) -> Option<String> {
+        Self::rehearsed(run)?.schema
     }
 
     /// Has the rehearsal of this run shown that the old release does on the schema `live` what users do? A migration

@@ -1,6 +1,8 @@
 //! Stage: content, dependencies, build, shared links and environment of a release, on the host.
 
-use super::{Applied, HostWorld, Observed, Step, StepError, failed, redact, secret_values, to_record};
+use super::{
+    Applied, HostWorld, Observed, Step, StepError, commands::Place, failed, secret_values, to_record,
+};
 use crate::{
     own,
     paths::{private_dir, write_whole},
@@ -10,14 +12,12 @@ use safelight_drivers::source::{
     store::Store as ContentStore,
 };
 use safelight_engine::{
-    config::CommandLine,
     driver::{
         env::EnvFile,
         host::{Cmd, HostError, HostErrorKind},
         source::ManifestEntry,
         state::ReleaseRecord,
     },
-    event::EventKind,
     run::journal::RunState,
     text::Text,
 };
@@ -85,9 +85,10 @@ impl HostWorld {
         let (s, t) = (store.clone(), target.clone());
         blocking(move || s.materialise(&manifest, &t)).await?.map_err(failed)?;
         let secrets = secret_values(&env, ctx.config.journeys.secrets.values().cloned());
-        let (reused, deps) = self.install(step, &store, &target, &env, &secrets).await?;
+        let at = Place { run, step, cwd: &target, env: &env, over: &[], secrets: &secrets };
+        let (reused, deps) = self.install(&at, &store).await?;
         if let Some(build) = &ctx.config.build.build {
-            self.command(step, build, &target, &env, &[], &secrets).await?;
+            self.command(build, &at).await?;
         }
         link_shared(&ctx.config.build.shared, &ctx.dirs.shared(), &target).map_err(failed)?;
         if ctx.env.env_file.is_some() {
@@ -166,14 +167,12 @@ impl HostWorld {
 
     async fn install(
         &self,
-        step: &Step,
+        at: &Place<'_>,
         store: &ContentStore,
-        target: &Path,
-        env: &EnvFile,
-        secrets: &[String],
     ) -> Result<(bool, Option<String>), StepError> {
         let build = &self.ctx.config.build;
         let Some(install) = &build.install else { return Ok((false, None)) };
+        let (step, target) = (at.step, at.cwd);
         let locks: Vec<String> = if build.lock_files.is_empty() {
             LOCK_FILES.iter().map(|s| (*s).to_owned()).collect()
         } else {
@@ -198,7 +197,7 @@ impl HostWorld {
             );
             return Ok((true, Some(key)));
         }
-        self.command(step, install, target, env, &[], secrets).await?;
+        self.command(install, at).await?;
         let (s, t, k) = (store.clone(), target.to_path_buf(), key.clone());
         blocking(move || s.save_deps(&k, &t, &dirs)).await?.map_err(failed)?;
         Ok((false, Some(key)))
@@ -213,54 +212,9 @@ impl HostWorld {
         }
     }
 
-    /// `PATH` with the configured runtime first.
-    pub(super) fn path_env(&self) -> Vec<(String, String)> {
-        let base = std::env::var("PATH")
-            .unwrap_or_else(|_| "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned());
-        let path = match &self.ctx.config.runtime.node_dir {
-            Some(d) => format!("{}:{base}", d.display()),
-            None => base,
-        };
-        vec![("PATH".to_owned(), path)]
-    }
-
-    /// Runs one of the app's own commands in a release, with its environment; output goes to the run's events.
-    pub(super) async fn command(
-        &self,
-        step: &Step,
-        line: &CommandLine,
-        cwd: &Path,
-        env: &EnvFile,
-        over: &[(String, String)],
-        secrets: &[String],
-    ) -> Result<(), StepError> {
-        let shown = line.display();
-        self.progress(step, safelight_engine::text!("running `{shown}`", "运行 `{shown}`"));
-        let mut cmd = Cmd::new(line.argv()).cwd(cwd);
-        cmd.env = self.path_env();
-        cmd.env.extend(env.vars.iter().map(|(k, v)| (k.clone(), v.clone())));
-        cmd.env.extend(over.iter().cloned());
-        cmd.timeout = Some(self.ctx.config.build.timeout.map_or(Duration::from_secs(900), |s| s.0));
-        let (emit, id) = (self.emit.clone(), step.id);
-        let on_line = |l: &str| emit(EventKind::Output { step: id, line: redact(l, secrets) });
-        let out = self.ctx.host.run_streaming(&cmd, &on_line).await.map_err(failed)?;
-        if out.ok() {
-            return Ok(());
-        }
-        let how = out.status.map_or_else(|| "a signal".to_owned(), |s| s.to_string());
-        let tail = redact(&out.complaint(), secrets);
-        Err(StepError::new(safelight_engine::text!(
-            "`{shown}` ended with {how}: {tail}",
-            "`{shown}` 退出码 {how}：{tail}"
-        ))
-        .with_help(Text::new(
-            "run the same command in a fresh checkout of this revision",
-            "在该版本的全新检出中运行同一命令以重现",
-        )))
-    }
-
     pub(super) async fn undo_stage(&self, run: &RunState) -> Result<Text, StepError> {
         let id = &run.plan.to.id;
+        self.nobody_works_in_it(run)?;
         self.remove_files(id).await?;
         self.ctx.store.remove_release(self.ctx.app(), &self.ctx.env_name, id).map_err(super::store_failed)?;
         self.prune_environments()?;
