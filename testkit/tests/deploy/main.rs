@@ -5,6 +5,7 @@
 mod bad_releases;
 mod coordinator;
 mod damage;
+mod dependencies;
 mod disk;
 mod exchange;
 mod front;

@@ -5,6 +5,7 @@ mod commands;
 mod database;
 mod explain;
 mod health;
+mod install;
 mod patience;
 mod processes;
 mod rehearsal;

@@ -7,14 +7,11 @@ use crate::{
     own,
     paths::{private_dir, write_whole},
 };
-use safelight_drivers::source::{
-    deps::{DepsInput, deps_key},
-    store::Store as ContentStore,
-};
+use safelight_drivers::source::store::Store as ContentStore;
 use safelight_engine::{
     driver::{
         env::EnvFile,
-        host::{Cmd, HostError, HostErrorKind},
+        host::{HostError, HostErrorKind},
         source::ManifestEntry,
         state::ReleaseRecord,
     },
@@ -23,10 +20,6 @@ use safelight_engine::{
 };
 use serde::{Deserialize, Serialize};
 use std::{path::Path, time::Duration};
-
-/// Lock files of the usual package managers.
-const LOCK_FILES: [&str; 5] =
-    ["package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock", "package.json"];
 
 /// What staging leaves beside the release: it is there only when the release is complete.
 #[derive(Serialize, Deserialize)]
@@ -163,53 +156,6 @@ impl HostWorld {
             write_whole(&path, &env.raw).map_err(|e| failed(HostError::io("keep the environment", &e)))?;
         }
         Ok(env)
-    }
-
-    async fn install(
-        &self,
-        at: &Place<'_>,
-        store: &ContentStore,
-    ) -> Result<(bool, Option<String>), StepError> {
-        let build = &self.ctx.config.build;
-        let Some(install) = &build.install else { return Ok((false, None)) };
-        let (step, target) = (at.step, at.cwd);
-        let locks: Vec<String> = if build.lock_files.is_empty() {
-            LOCK_FILES.iter().map(|s| (*s).to_owned()).collect()
-        } else {
-            build.lock_files.clone()
-        };
-        let locks: Vec<(String, Vec<u8>)> = locks
-            .into_iter()
-            .filter_map(|l| Some((l.clone(), std::fs::read(target.join(&l)).ok()?)))
-            .collect();
-        let (runtime, line) = (self.runtime_version().await, install.display());
-        let key = deps_key(&DepsInput { lock_files: &locks, runtime: &runtime, install: &line, env: &[] });
-        let dirs = if build.dependency_dirs.is_empty() {
-            vec!["node_modules".to_owned()]
-        } else {
-            build.dependency_dirs.clone()
-        };
-        let (s, t, k) = (store.clone(), target.to_path_buf(), key.clone());
-        if blocking(move || s.restore_deps(&k, &t)).await?.map_err(failed)? {
-            self.progress(
-                step,
-                Text::new("dependencies unchanged: reused, nothing installed", "依赖未变：直接复用，未安装"),
-            );
-            return Ok((true, Some(key)));
-        }
-        self.command(install, at).await?;
-        let (s, t, k) = (store.clone(), target.to_path_buf(), key.clone());
-        blocking(move || s.save_deps(&k, &t, &dirs)).await?.map_err(failed)?;
-        Ok((false, Some(key)))
-    }
-
-    async fn runtime_version(&self) -> String {
-        let mut cmd = Cmd::new(["node", "--version"]);
-        cmd.env = self.path_env();
-        match self.ctx.host.run(&cmd).await {
-            Ok(o) if o.ok() => o.text().trim().to_owned(),
-            _ => String::new(),
-        }
     }
 
     pub(super) async fn undo_stage(&self, run: &RunState) -> Result<Text, StepError> {
