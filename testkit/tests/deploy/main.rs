@@ -16,6 +16,7 @@ mod kill_matrix;
 mod left;
 mod outages;
 mod own;
+mod retention;
 mod rollback;
 mod routes;
 mod stuck;
