@@ -7,6 +7,7 @@ mod coordinator;
 mod damage;
 mod dependencies;
 mod disk;
+mod durable;
 mod exchange;
 mod front;
 mod gates;

@@ -109,6 +109,11 @@ impl HostWorld {
             total_bytes: content.total_bytes,
             dependencies_reused: reused,
         };
+        // The mark says that the release is whole, and its own sync covers nothing of what install and build have made.
+        let made = target.clone();
+        blocking(move || rustix::fs::syncfs(std::fs::File::open(made)?).map_err(std::io::Error::from))
+            .await?
+            .map_err(|e| failed(HostError::io(format!("sync {}", target.display()), &e)))?;
         let bytes = serde_json::to_vec(&ready).unwrap_or_default();
         write_whole(&ctx.dirs.ready(id), &bytes)
             .map_err(|e| failed(HostError::io("write the release's mark", &e)))?;
