@@ -1,6 +1,7 @@
 //! The host's own memory: journal, runs, releases, events. One SQLite file, WAL, synced on every commit.
 //! Every journal line carries a checksum over the line before it, so damage is seen, not believed.
 
+use crate::reserve::Reserve;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use safelight_engine::{
@@ -60,6 +61,7 @@ pub struct RunRow {
 /// The host's memory.
 pub struct Store {
     db: Mutex<Connection>,
+    reserve: Reserve,
 }
 
 impl Store {
@@ -89,6 +91,11 @@ impl Store {
                 path.display()
             )));
         }
+        let reserve = Reserve::beside(path);
+        if version == VERSION {
+            // Nothing to write: it opens on a full disk, too.
+            return Ok(Self { db: Mutex::new(db), reserve });
+        }
         db.execute_batch(
             "BEGIN IMMEDIATE;
              CREATE TABLE IF NOT EXISTS runs(
@@ -112,7 +119,15 @@ impl Store {
              COMMIT;",
         )
         .map_err(writing)?;
-        Ok(Self { db: Mutex::new(db) })
+        Ok(Self { db: Mutex::new(db), reserve })
+    }
+
+    /// Keeps room back for the journal, where there is room to spare. True when it is there.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn keep_reserve(&self) -> std::io::Result<bool> {
+        self.reserve.make()
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut Connection) -> T) -> T {
@@ -431,8 +446,8 @@ fn link(before: &str, body: &str) -> String {
     hex(&Sha256::new().chain_update(before).chain_update(b"\n").chain_update(body).finalize())
 }
 
-impl Journal for Store {
-    fn append(&self, run: &str, entry: &Entry) -> std::result::Result<(), JournalError> {
+impl Store {
+    fn append_now(&self, run: &str, entry: &Entry) -> std::result::Result<(), JournalError> {
         let storage = |why: String| JournalError::Storage { op: "written", why };
         let body = serde_json::to_string(entry).map_err(|e| storage(e.to_string()))?;
         let seq = i64::try_from(entry.seq).unwrap_or(i64::MAX);
@@ -458,6 +473,19 @@ impl Journal for Store {
             }
             tx.commit().map_err(|e| storage(e.to_string()))
         })
+    }
+}
+
+impl Journal for Store {
+    fn append(&self, run: &str, entry: &Entry) -> std::result::Result<(), JournalError> {
+        match self.append_now(run, entry) {
+            // Whatever went wrong, more room does no harm; and a line that was written after all is not written twice.
+            Err(e) if self.reserve.free() => {
+                tracing::warn!(run, "{e}; the room kept back for the journal is given to it");
+                self.append_now(run, entry)
+            }
+            done => done,
+        }
     }
 
     fn load(&self, run: &str) -> std::result::Result<Vec<Entry>, JournalError> {

@@ -121,3 +121,32 @@ fn a_damaged_file_is_refused_with_the_repair() {
     let e = Store::open(&path).err().unwrap().to_string();
     assert!(e.contains("damaged") && e.contains(".recover"), "{e}");
 }
+
+#[test]
+fn a_line_that_finds_no_room_gets_what_was_kept_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("host.db");
+    let s = Store::open(&path).unwrap();
+    let (row, first) = row("run-a", "shop");
+    s.begin_run(&row, &first).unwrap();
+    assert!(s.keep_reserve().unwrap() && s.keep_reserve().unwrap());
+    let reserve = dir.path().join("reserve");
+    assert_eq!(std::fs::metadata(&reserve).unwrap().len(), crate::reserve::BYTES);
+    s.append("run-a", &undo(2)).unwrap();
+    assert!(reserve.exists(), "a line that has room takes none of it");
+    // As many pages as there are: SQLite says that the disk is full.
+    let limit = |db: &mut Connection| {
+        db.query_row("PRAGMA max_page_count = 1", [], |r| r.get::<_, i64>(0)).unwrap();
+    };
+    s.with(limit);
+    let mut refused = None;
+    for seq in 3..500 {
+        // Small lines fit into the last page for a while.
+        if let Err(e) = s.append("run-a", &undo(seq)) {
+            refused = Some(e.to_string());
+            break;
+        }
+    }
+    assert!(refused.is_some_and(|e| e.contains("full")), "no line was refused");
+    assert!(!reserve.exists(), "what was kept back is given before a line is given up");
+}
