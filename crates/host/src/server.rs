@@ -103,7 +103,7 @@ pub async fn serve(options: DaemonOptions) -> Result<(), ApiError> {
             }
         });
     }
-    tokio::spawn(crate::keeping::keep(runs.store().clone()));
+    tokio::spawn(crate::keeping::keep(home.clone(), runs.store().clone()));
     let daemon = Daemon { runs, supervisor: supervisor.clone(), stop: stop.clone() };
     let app = Router::new()
         .route("/v1/status", get(status))

@@ -284,6 +284,36 @@ impl Store {
         })
     }
 
+    /// Removes events and journals of runs that ended before `before`, but for those of the newest `keep` runs of each
+    /// app and environment. The runs stay on record: they say which backup belongs to which release. Returns how many
+    /// runs that was.
+    pub fn prune_events(&self, before: Timestamp, keep: usize) -> Result<usize> {
+        let old: Vec<String> = self.with(|db| {
+            let mut st = db
+                .prepare_cached(
+                    "SELECT id FROM (SELECT id, ended, row_number() OVER (PARTITION BY app, env ORDER BY began DESC, id DESC) AS n
+                         FROM runs)
+                     WHERE ended < ?1 AND n > ?2 AND (EXISTS (SELECT 1 FROM events WHERE run = id)
+                         OR EXISTS (SELECT 1 FROM journal WHERE run = id))",
+                )
+                .map_err(reading)?;
+            let keep = i64::try_from(keep).unwrap_or(i64::MAX);
+            let rows = st.query_map(params![before.to_string(), keep], |r| r.get(0)).map_err(reading)?;
+            rows.map(|r| r.map_err(reading)).collect::<Result<_>>()
+        })?;
+        for run in &old {
+            // One by one: the journal of a run that is being worked on does not wait for all of them.
+            self.with(|db| {
+                let tx = db.transaction().map_err(writing)?;
+                for table in ["events", "journal"] {
+                    tx.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run]).map_err(writing)?;
+                }
+                tx.commit().map_err(writing)
+            })?;
+        }
+        Ok(old.len())
+    }
+
     /// The id of the next release: numbers are never used twice.
     pub fn next_release(&self, app: &str, env: &str) -> Result<String> {
         self.with(|db| {

@@ -15,6 +15,7 @@ mod going_back;
 mod interface;
 mod kill_matrix;
 mod left;
+mod logs;
 mod outages;
 mod own;
 mod retention;

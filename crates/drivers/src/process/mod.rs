@@ -13,7 +13,7 @@ pub mod shim;
 pub use detached::Detached;
 pub use pm2::Pm2;
 
-pub use rotate::LogLimits;
+pub use rotate::{LogLimits, rotate};
 
 use safelight_engine::driver::{
     host::{HostError, HostErrorKind},
