@@ -121,6 +121,7 @@ pub async fn serve(options: DaemonOptions) -> Result<(), ApiError> {
         () = stop.notified() => {}
         () = terminated() => {}
     }
+    safelight_drivers::host::leave_running();
     keeper.abort();
     let _ = std::fs::remove_file(&socket);
     Ok(())

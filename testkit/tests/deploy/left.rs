@@ -3,7 +3,7 @@
 
 use rustix::process::Signal;
 use safelight_testkit::{
-    bed::{Bed, Release},
+    bed::{Bed, PATIENCE, Release},
     command::Background,
     processes,
 };
@@ -82,6 +82,32 @@ fn a_migration_that_outlives_the_daemon_is_waited_for_and_the_run_goes_on() {
     assert_eq!(schema(&bed), 3);
     bed.serves_exactly("v2");
     assert_eq!(fs::read_dir(bed.app_dir().join("commands")).unwrap().count(), 0);
+    bed.nobody_was_failed();
+}
+
+#[test]
+fn stopping_the_daemon_does_not_cut_a_migration_off() {
+    let mut bed = Bed::new();
+    bed.deploy(&Release::new("v1", 1)).ended(0);
+    bed.traffic_begins();
+    with_a_slow_migration(&bed, 3);
+    let cli = bed.background(&["deploy"]);
+    let half = bed.dir().join("half");
+    bed.wait_until("the migration is half-way", |_| half.exists());
+    bed.safelight(&["host", "stop"]).ended(0);
+    let until = std::time::Instant::now() + PATIENCE;
+    while !bed.daemon_died() {
+        assert!(std::time::Instant::now() < until, "the daemon does not end");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    drop(cli);
+    bed.reap_daemon();
+    let mut cli = bed.background(&["resume"]);
+    waits(&bed, &cli);
+    open_the_gate(&bed);
+    cli.end().ended(0);
+    assert_eq!((lines(&bed, "begun"), schema(&bed)), (vec!["begun".to_owned()], 3));
+    bed.serves_exactly("v2");
     bed.nobody_was_failed();
 }
 

@@ -61,7 +61,7 @@ fn five_verified_releases_are_kept_and_the_oldest_of_them_can_be_gone_back_to() 
     let releases = bed.safelight(&["history", "--format", "json"]).ended(0).out;
     for n in 1..=8 {
         let content = format!("only in v{n}\n");
-        let there = blobs(&bed).iter().any(|b| *b == content);
+        let there = blobs(&bed).contains(&content);
         assert_eq!(there, kept.contains(&n), "the content of r{n}: {releases}");
     }
     let deps: BTreeSet<String> = names(&bed.app_dir().join("store/deps"))

@@ -56,12 +56,24 @@ impl BaseEnv {
     }
 }
 
+/// This process is about to end by its own will.
+static LEAVING: AtomicBool = AtomicBool::new(false);
+
+/// From now on commands that may outlive this process are left running when whoever waits for them goes away: they are on
+/// record, and whoever comes next waits for them.
+pub fn leave_running() {
+    LEAVING.store(true, Ordering::SeqCst);
+}
+
 /// Kills the whole group when the caller gives up, be it by time or by dropping the future.
-struct GroupGuard(Option<Pid>);
+struct GroupGuard {
+    group: Option<Pid>,
+    outlives: bool,
+}
 
 impl GroupGuard {
     fn kill(&self) {
-        if let Some(pid) = self.0 {
+        if let Some(pid) = self.group {
             let _ = kill_process_group(pid, Signal::KILL);
         }
     }
@@ -69,6 +81,9 @@ impl GroupGuard {
 
 impl Drop for GroupGuard {
     fn drop(&mut self) {
+        if self.outlives && LEAVING.load(Ordering::SeqCst) {
+            return;
+        }
         self.kill();
     }
 }
@@ -116,7 +131,8 @@ pub(crate) async fn run(base: &BaseEnv, cmd: &Cmd, on_line: Option<OnLine<'_>>) 
         .stdout(stdout)
         .stderr(stderr)
         .process_group(0)
-        .kill_on_drop(true);
+        // The guard does it for those that may outlive this process, when it should be done.
+        .kill_on_drop(file.is_none());
     if let Some(dir) = &cmd.cwd {
         command.current_dir(dir);
     }
@@ -124,7 +140,8 @@ pub(crate) async fn run(base: &BaseEnv, cmd: &Cmd, on_line: Option<OnLine<'_>>) 
         forget(cmd);
         HostError::io(op(), &e)
     })?;
-    let mut guard = GroupGuard(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
+    let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    let mut guard = GroupGuard { group, outlives: file.is_some() };
     if let (Some((record, (begun, _))), Some(pid)) = (&mut begun, child.id()) {
         left::started(record, begun, pid).map_err(noted)?;
     }
@@ -184,7 +201,7 @@ pub(crate) async fn run(base: &BaseEnv, cmd: &Cmd, on_line: Option<OnLine<'_>>) 
         }
     };
     // The leader is reaped: from here on its number may name somebody else.
-    guard.0 = None;
+    guard.group = None;
     forget(cmd);
     let output = Output {
         status: status.and_then(|s| s.code()),

@@ -8,4 +8,5 @@ pub mod local;
 pub mod proc;
 mod sockets;
 
+pub use exec::leave_running;
 pub use local::LocalHost;
