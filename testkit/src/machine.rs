@@ -124,11 +124,11 @@ impl Machine {
         output.expect("nsenter starts").into()
     }
 
-    /// Takes its power away: every process in it is gone at once. What is on its disk stays.
+    /// Ends every process in it at once. Less than a power cut: what was written stays, synced or not.
     ///
     /// # Panics
     /// When it does not end.
-    pub fn cut_power(&mut self) {
+    pub fn kill_everything(&mut self) {
         if let Some((mut child, init)) = self.container.take() {
             if let Some(init) = i32::try_from(init).ok().and_then(rustix::process::Pid::from_raw) {
                 let _ = rustix::process::kill_process(init, rustix::process::Signal::KILL);

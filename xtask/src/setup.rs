@@ -14,6 +14,7 @@ const TESTS: &[(&str, &str)] = &[
     ("python3", "python3"),
     ("setsid", "util-linux"),
     ("mount", "mount"),
+    ("strace", "strace"),
     ("chromium", "chromium"),
     ("pg_createcluster", "postgresql"),
     ("systemctl", "systemd"),

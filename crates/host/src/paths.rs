@@ -120,6 +120,7 @@ impl AppDirs {
             self.logs(),
             self.run(),
             self.scratch(),
+            self.commands(),
         ] {
             private_dir(&d)?;
         }
@@ -175,6 +176,11 @@ impl AppDirs {
     #[must_use]
     pub fn run(&self) -> PathBuf {
         self.root.join("run")
+    }
+    /// Records of the app's own commands while they run.
+    #[must_use]
+    pub fn commands(&self) -> PathBuf {
+        self.root.join("commands")
     }
     /// Scratch databases of proofs and rehearsals.
     #[must_use]

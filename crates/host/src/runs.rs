@@ -1,6 +1,7 @@
 //! The runs of this host: begun, carried on, followed, taken back. One open run per app and environment; the journal
 //! is the lock, so a crash leaves none behind.
 
+pub use crate::project::load_config;
 use crate::{
     api::{ApiError, ErrorKind, RunRequest, RunStarted, RunSummary},
     context::{Context, Emit},
@@ -18,7 +19,7 @@ use safelight_engine::{
     run::{
         RunEnd,
         executor::{Executor, Stop},
-        journal::{Entry, EntryKind, RunState, StepState},
+        journal::{Entry, EntryKind, JournalError, RunState, StepState},
     },
     text::{Lang, Text},
 };
@@ -53,6 +54,15 @@ impl Drop for Attached {
     }
 }
 
+/// Takes a run off the list of those that are worked on when it is dropped.
+struct Leaving(Arc<Runs>, String);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&self.1);
+    }
+}
+
 fn touch(active: &Active) {
     *active.last_seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
 }
@@ -75,6 +85,11 @@ const ORPHAN_LEASE: Duration = Duration::from_secs(120);
 /// The same while requests wait for the database.
 const WAITING_LEASE: Duration = Duration::from_secs(20);
 
+/// A journal that cannot be written is tried again after this long,
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+/// and then after twice as long, up to this.
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
 fn busy(row: &RunRow) -> ApiError {
     let (who, since, run) = (&row.plan.who, row.began, &row.id);
     let (app, env) = (&row.plan.app, &row.plan.env);
@@ -93,43 +108,6 @@ fn busy(row: &RunRow) -> ApiError {
 
 pub(crate) fn store_error(e: StoreError) -> ApiError {
     ApiError::failed(e)
-}
-
-/// Reads a project's configuration, with errors a person can act on.
-///
-/// # Errors
-/// When it is missing or wrong.
-pub fn load_config(project: &Path) -> Result<(Config, String), ApiError> {
-    let file = project.join("safelight.toml");
-    let shown = file.display();
-    let text = match std::fs::read(&file) {
-        Ok(bytes) => String::from_utf8(bytes).map_err(|_| {
-            ApiError::new(
-                ErrorKind::Config,
-                safelight_engine::text!("{shown} is not UTF-8", "{shown} 不是 UTF-8 编码"),
-            )
-        })?,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            return Err(ApiError::new(
-                ErrorKind::Config,
-                safelight_engine::text!("there is no {shown}", "没有 {shown}"),
-            )
-            .with_help(Text::new(
-                "`safelight init` writes one from what it finds",
-                "`safelight init` 会根据现有情况生成",
-            )));
-        }
-        Err(e) => {
-            return Err(ApiError::new(
-                ErrorKind::Config,
-                safelight_engine::text!("{shown} cannot be read: {e}", "无法读取 {shown}：{e}"),
-            ));
-        }
-    };
-    match config::load::parse("safelight.toml", &text) {
-        Ok(c) => Ok((c, text)),
-        Err(e) => Err(ApiError::new(ErrorKind::Config, Text::new(e.render(Lang::En), e.render(Lang::Zh)))),
-    }
 }
 
 impl Runs {
@@ -416,7 +394,10 @@ impl Runs {
         if let Some(lease) = row.lease_s {
             tokio::spawn(lease_watch(active.clone(), Duration::from_secs(lease)));
         }
+        // Whatever ends this task: a run that nobody works on can be resumed or aborted.
+        let leaving = Leaving(self.clone(), row.id.clone());
         tokio::spawn(async move {
+            let _leaving = leaving;
             let executor = Executor {
                 journal: &*runs.store,
                 world: &world,
@@ -424,10 +405,38 @@ impl Runs {
                 stop: active.stop.clone(),
                 fault: fault::from_env(),
             };
-            let result = match abort {
+            let mut result = match abort.clone() {
                 Some(reason) => executor.abort(&mut state, reason).await,
                 None => executor.drive(&mut state).await,
             };
+            let mut pause = RETRY_FIRST;
+            while let Err(JournalError::Storage { why, .. }) = &result {
+                // Users have met the new release, or are on their way back: nobody else will watch or undo this.
+                let undo = abort.clone().or_else(|| active.stop.asked().then(|| active.stop.reason()));
+                if undo.is_none() && state.undoing.is_none() && !committed(&state) {
+                    break;
+                }
+                let s = pause.as_secs();
+                let message = safelight_engine::text!(
+                    "the journal cannot be written ({why}): trying again in {s} s; make room on the disk",
+                    "无法写入日志（{why}）：{s} 秒后重试；请清理磁盘"
+                );
+                tracing::error!(run = row.id, "{}", message.en);
+                emit(EventKind::Progress { step: 0, message });
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(RETRY_MAX);
+                // What is in it counts, not what this process believes: a line may be there although its writing failed.
+                result = match runs.store.run_state(&row.id) {
+                    Ok(now) => {
+                        state = now;
+                        match undo {
+                            Some(reason) => executor.abort(&mut state, reason).await,
+                            None => executor.drive(&mut state).await,
+                        }
+                    }
+                    Err(e) => Err(e),
+                };
+            }
             if let Err(e) = result {
                 let text = Text::same(e.to_string());
                 tracing::error!(run = row.id, "{e}");
@@ -435,7 +444,6 @@ impl Runs {
                 let end = RunEnd::NeedsPerson { reason: text.clone(), stuck: text };
                 emit(EventKind::RunEnded { end });
             }
-            runs.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&row.id);
         });
         Ok(())
     }

@@ -104,6 +104,7 @@ pub async fn serve(options: DaemonOptions) -> Result<(), ApiError> {
         });
     }
     tokio::spawn(runs.clone().keep_alive());
+    tokio::spawn(crate::keeping::keep(home.clone(), runs.store().clone()));
     let daemon = Daemon { runs, supervisor: supervisor.clone(), stop: stop.clone() };
     let app = Router::new()
         .route("/v1/status", get(status))
@@ -121,6 +122,7 @@ pub async fn serve(options: DaemonOptions) -> Result<(), ApiError> {
         () = stop.notified() => {}
         () = terminated() => {}
     }
+    safelight_drivers::host::leave_running();
     keeper.abort();
     let _ = std::fs::remove_file(&socket);
     Ok(())

@@ -1,6 +1,7 @@
 //! The host's own memory: journal, runs, releases, events. One SQLite file, WAL, synced on every commit.
 //! Every journal line carries a checksum over the line before it, so damage is seen, not believed.
 
+use crate::reserve::Reserve;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use safelight_engine::{
@@ -60,6 +61,7 @@ pub struct RunRow {
 /// The host's memory.
 pub struct Store {
     db: Mutex<Connection>,
+    reserve: Reserve,
 }
 
 impl Store {
@@ -89,6 +91,11 @@ impl Store {
                 path.display()
             )));
         }
+        let reserve = Reserve::beside(path);
+        if version == VERSION {
+            // Nothing to write: it opens on a full disk, too.
+            return Ok(Self { db: Mutex::new(db), reserve });
+        }
         db.execute_batch(
             "BEGIN IMMEDIATE;
              CREATE TABLE IF NOT EXISTS runs(
@@ -112,7 +119,15 @@ impl Store {
              COMMIT;",
         )
         .map_err(writing)?;
-        Ok(Self { db: Mutex::new(db) })
+        Ok(Self { db: Mutex::new(db), reserve })
+    }
+
+    /// Keeps room back for the journal, where there is room to spare. True when it is there.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn keep_reserve(&self) -> std::io::Result<bool> {
+        self.reserve.make()
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut Connection) -> T) -> T {
@@ -267,6 +282,36 @@ impl Store {
             let rows = st.query_map(params![run, after], |r| r.get::<_, String>(0)).map_err(reading)?;
             rows.map(|b| serde_json::from_str(&b.map_err(reading)?).map_err(reading)).collect()
         })
+    }
+
+    /// Removes events and journals of runs that ended before `before`, but for those of the newest `keep` runs of each
+    /// app and environment. The runs stay on record: they say which backup belongs to which release. Returns how many
+    /// runs that was.
+    pub fn prune_events(&self, before: Timestamp, keep: usize) -> Result<usize> {
+        let old: Vec<String> = self.with(|db| {
+            let mut st = db
+                .prepare_cached(
+                    "SELECT id FROM (SELECT id, ended, row_number() OVER (PARTITION BY app, env ORDER BY began DESC, id DESC) AS n
+                         FROM runs)
+                     WHERE ended < ?1 AND n > ?2 AND (EXISTS (SELECT 1 FROM events WHERE run = id)
+                         OR EXISTS (SELECT 1 FROM journal WHERE run = id))",
+                )
+                .map_err(reading)?;
+            let keep = i64::try_from(keep).unwrap_or(i64::MAX);
+            let rows = st.query_map(params![before.to_string(), keep], |r| r.get(0)).map_err(reading)?;
+            rows.map(|r| r.map_err(reading)).collect::<Result<_>>()
+        })?;
+        for run in &old {
+            // One by one: the journal of a run that is being worked on does not wait for all of them.
+            self.with(|db| {
+                let tx = db.transaction().map_err(writing)?;
+                for table in ["events", "journal"] {
+                    tx.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run]).map_err(writing)?;
+                }
+                tx.commit().map_err(writing)
+            })?;
+        }
+        Ok(old.len())
     }
 
     /// The id of the next release: numbers are never used twice.
@@ -431,8 +476,8 @@ fn link(before: &str, body: &str) -> String {
     hex(&Sha256::new().chain_update(before).chain_update(b"\n").chain_update(body).finalize())
 }
 
-impl Journal for Store {
-    fn append(&self, run: &str, entry: &Entry) -> std::result::Result<(), JournalError> {
+impl Store {
+    fn append_now(&self, run: &str, entry: &Entry) -> std::result::Result<(), JournalError> {
         let storage = |why: String| JournalError::Storage { op: "written", why };
         let body = serde_json::to_string(entry).map_err(|e| storage(e.to_string()))?;
         let seq = i64::try_from(entry.seq).unwrap_or(i64::MAX);
@@ -458,6 +503,19 @@ impl Journal for Store {
             }
             tx.commit().map_err(|e| storage(e.to_string()))
         })
+    }
+}
+
+impl Journal for Store {
+    fn append(&self, run: &str, entry: &Entry) -> std::result::Result<(), JournalError> {
+        match self.append_now(run, entry) {
+            // Whatever went wrong, more room does no harm; and a line that was written after all is not written twice.
+            Err(e) if self.reserve.free() => {
+                tracing::warn!(run, "{e}; the room kept back for the journal is given to it");
+                self.append_now(run, entry)
+            }
+            done => done,
+        }
     }
 
     fn load(&self, run: &str) -> std::result::Result<Vec<Entry>, JournalError> {

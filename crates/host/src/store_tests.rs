@@ -2,6 +2,7 @@
 
 use super::*;
 use safelight_engine::{
+    event::EventKind,
     plan::{PlanKind, ReleaseRef},
     text::Text,
 };
@@ -120,4 +121,79 @@ fn a_damaged_file_is_refused_with_the_repair() {
     std::fs::write(&path, b"this is no database, whatever its name says").unwrap();
     let e = Store::open(&path).err().unwrap().to_string();
     assert!(e.contains("damaged") && e.contains(".recover"), "{e}");
+}
+
+#[test]
+fn events_and_journals_of_old_runs_go_and_what_a_rollback_asks_of_them_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("host.db");
+    let s = Store::open(&path).unwrap();
+    let event = |run: &str| Event {
+        seq: 1,
+        at: Timestamp::UNIX_EPOCH,
+        run: run.to_owned(),
+        kind: EventKind::UndoStarted { reason: Text::same("x") },
+    };
+    for (id, app) in
+        [("run-1", "shop"), ("run-2", "shop"), ("run-3", "shop"), ("run-4", "shop"), ("blog-1", "blog")]
+    {
+        let (row, first) = row(id, app);
+        assert!(s.begin_run(&row, &first).unwrap().is_none());
+        s.add_event(&event(id)).unwrap();
+        if id != "run-4" {
+            s.end_run(id, &RunEnd::Done { warnings: 0 }).unwrap();
+        }
+    }
+    // Ended long ago, all but the second; the fourth is open.
+    let db = Connection::open(&path).unwrap();
+    db.execute(
+        "UPDATE runs SET ended = '2020-01-01T00:00:00Z' WHERE ended IS NOT NULL AND id != 'run-2'",
+        [],
+    )
+    .unwrap();
+    let before = Timestamp::now() - jiff::SignedDuration::from_hours(24);
+    assert_eq!(s.prune_events(before, 1).unwrap(), 2, "the first and the third");
+    let left = |run: &str| (s.events(run, 0).unwrap().len(), s.load(run).unwrap().len());
+    for (run, wanted) in
+        [("run-1", (0, 0)), ("run-2", (1, 1)), ("run-3", (0, 0)), ("run-4", (1, 1)), ("blog-1", (1, 1))]
+    {
+        assert_eq!(left(run), wanted, "{run}");
+        assert!(s.run(run).unwrap().is_some(), "{run} stays on record");
+    }
+    assert_eq!(s.prune_events(before, 1).unwrap(), 0);
+    assert_eq!(
+        s.runs_to("shop", "production", "r7").unwrap().len(),
+        4,
+        "a rollback finds its backup by them"
+    );
+    s.append("run-4", &undo(2)).unwrap();
+}
+
+#[test]
+fn a_line_that_finds_no_room_gets_what_was_kept_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("host.db");
+    let s = Store::open(&path).unwrap();
+    let (row, first) = row("run-a", "shop");
+    s.begin_run(&row, &first).unwrap();
+    assert!(s.keep_reserve().unwrap() && s.keep_reserve().unwrap());
+    let reserve = dir.path().join("reserve");
+    assert_eq!(std::fs::metadata(&reserve).unwrap().len(), crate::reserve::BYTES);
+    s.append("run-a", &undo(2)).unwrap();
+    assert!(reserve.exists(), "a line that has room takes none of it");
+    // As many pages as there are: SQLite says that the disk is full.
+    let limit = |db: &mut Connection| {
+        db.query_row("PRAGMA max_page_count = 1", [], |r| r.get::<_, i64>(0)).unwrap();
+    };
+    s.with(limit);
+    let mut refused = None;
+    for seq in 3..500 {
+        // Small lines fit into the last page for a while.
+        if let Err(e) = s.append("run-a", &undo(seq)) {
+            refused = Some(e.to_string());
+            break;
+        }
+    }
+    assert!(refused.is_some_and(|e| e.contains("full")), "no line was refused");
+    assert!(!reserve.exists(), "what was kept back is given before a line is given up");
 }

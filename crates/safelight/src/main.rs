@@ -204,5 +204,7 @@ fn start_logging() {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(false)
+        // It would tell standard error of a line that found no room there, and panic when that finds none either.
+        .log_internal_errors(false)
         .try_init();
 }

@@ -42,16 +42,36 @@ fn a_migration_that_fails_half_way_in_production_is_undone() {
         script.trim()
     );
     bed.write("app/migrate.sh", &script);
-    bed.safelight(&["deploy"])
-        .ended(3)
-        .says(&["no such column: colour", "as it was before this run is kept, proven, in"]);
-    assert_eq!(
-        schema(&bed),
-        2,
-        "what was applied before the failure stays; the old release was proven on it"
-    );
+    let backups = bed.app_dir().join("backups").to_string_lossy().into_owned();
+    let said = bed.safelight(&["deploy"]).ended(3).says(&[
+        "no such column: colour",
+        "as it was before this run is kept, proven, in",
+        "the schema 2 stays; nobody has run r1 on this schema",
+        &format!("the database as it was before this run is kept in {backups}/"),
+        "`safelight rollback --database`",
+    ]);
+    assert!(!said.err.contains("was proven on it"), "r1 was proven on schema 3: {}", said.err);
+    // Half of it is a schema that was never rehearsed: it stays, and the old release runs on it unproven.
+    assert_eq!(schema(&bed), 2);
     bed.serves_exactly("v1");
     bed.nobody_was_failed();
+}
+
+#[test]
+fn a_migration_that_is_kept_whole_is_the_one_that_the_old_release_was_proven_on() {
+    let mut bed = Bed::new();
+    bed.configure("start-timeout = \"8s\"", "start-timeout = \"2s\"");
+    bed.deploy(&Release::new("v1", 1)).ended(0);
+    bed.deploy(&Release::new("v2", 3).with_env(&["APP_MODE=500"]))
+        .ended(3)
+        .says(&["the new schema 3 stays; the old release was proven on it"]);
+    assert_eq!(schema(&bed), 3);
+    // Without a query nobody can compare: nothing is claimed.
+    bed.configure("schema-query = \"SELECT max(number) FROM migrations\"\n", "");
+    let said = bed.deploy(&Release::new("v3", 4).with_env(&["APP_MODE=500"])).ended(3);
+    let said = said.says(&["without `schema-query` nobody can tell which schema this is"]);
+    assert!(!said.err.contains("was proven on it"), "{}", said.err);
+    bed.serves_exactly("v1");
 }
 
 #[test]

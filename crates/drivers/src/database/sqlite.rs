@@ -233,6 +233,15 @@ impl Database for Sqlite {
         self.blocking("prove a backup", move |this, _| this.prove_now(&backup, &scratch)).await
     }
 
+    async fn schema_of(&self, file: &Path) -> Result<Option<String>, DatabaseError> {
+        let file = file.to_owned();
+        self.blocking("read the schema version", move |this, _| {
+            let op = Op::new("read the schema version", &file);
+            this.schema(&op, &open_live(&op, &file)?)
+        })
+        .await
+    }
+
     /// As promised by the trait, in one transaction into the live file: processes that have it open go on with it.
     /// Where there is no live file, or none that SQLite can read, the backup becomes it. Waits at most 5 s for locks.
     async fn restore(&self, backup: &Backup, kept: &Path) -> Result<Kept, DatabaseError> {

@@ -1,12 +1,17 @@
 //! Running one command to its end: clean environment, own process group, bounded time and memory.
 //! Knows nothing of what the command means.
 
+use super::left;
 use rustix::process::{Pid, Signal, kill_process_group};
 use safelight_engine::driver::host::{Cmd, HostError, HostErrorKind, OnLine, Output};
 use std::{
     collections::VecDeque,
+    fs::File,
+    io::Read as _,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::Stdio,
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 use tokio::{
@@ -24,6 +29,8 @@ const LINE_MAX: usize = 16 << 10;
 /// How long output is still read after the command itself has ended: a background process that inherited the pipe must
 /// not hold the caller until the time limit.
 const DRAIN: Duration = Duration::from_secs(1);
+/// How often a file that takes output is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The variables every command starts with.
 #[derive(Clone, Debug)]
@@ -49,12 +56,24 @@ impl BaseEnv {
     }
 }
 
+/// This process is about to end by its own will.
+static LEAVING: AtomicBool = AtomicBool::new(false);
+
+/// From now on commands that may outlive this process are left running when whoever waits for them goes away: they are on
+/// record, and whoever comes next waits for them.
+pub fn leave_running() {
+    LEAVING.store(true, Ordering::SeqCst);
+}
+
 /// Kills the whole group when the caller gives up, be it by time or by dropping the future.
-struct GroupGuard(Option<Pid>);
+struct GroupGuard {
+    group: Option<Pid>,
+    outlives: bool,
+}
 
 impl GroupGuard {
     fn kill(&self) {
-        if let Some(pid) = self.0 {
+        if let Some(pid) = self.group {
             let _ = kill_process_group(pid, Signal::KILL);
         }
     }
@@ -62,6 +81,9 @@ impl GroupGuard {
 
 impl Drop for GroupGuard {
     fn drop(&mut self) {
+        if self.outlives && LEAVING.load(Ordering::SeqCst) {
+            return;
+        }
         self.kill();
     }
 }
@@ -81,6 +103,21 @@ pub(crate) async fn run(base: &BaseEnv, cmd: &Cmd, on_line: Option<OnLine<'_>>) 
             format!("its working directory {} does not exist", dir.display()),
         ));
     }
+    let limit = cmd.timeout.unwrap_or(DEFAULT_TIMEOUT);
+    let noted = |e: std::io::Error| HostError::io(format!("note that {} runs", cmd.display()), &e);
+    // Before the start: one that was started and is not on record would be lost with this process.
+    let mut begun = match &cmd.record {
+        Some(record) => Some((record, left::begin(record, cmd, limit).map_err(noted)?)),
+        None => None,
+    };
+    let file = match &cmd.record {
+        Some(record) if cmd.outlives => Some(output_file(record).map_err(noted)?),
+        _ => None,
+    };
+    let (stdout, stderr) = match &file {
+        Some((to, _)) => (to.try_clone().map_err(noted)?.into(), to.try_clone().map_err(noted)?.into()),
+        None => (Stdio::piped(), Stdio::piped()),
+    };
     let mut command = Command::new(program);
     command
         .args(args)
@@ -90,18 +127,28 @@ pub(crate) async fn run(base: &BaseEnv, cmd: &Cmd, on_line: Option<OnLine<'_>>) 
         .env("LANG", "C.UTF-8")
         .envs(cmd.env.iter().map(|(k, v)| (k, v)))
         .stdin(if cmd.stdin.is_empty() { Stdio::null() } else { Stdio::piped() })
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .envs(begun.as_ref().map(|(_, (_, mark))| (mark.0, mark.1.as_str())))
+        .stdout(stdout)
+        .stderr(stderr)
         .process_group(0)
-        .kill_on_drop(true);
+        // The guard does it for those that may outlive this process, when it should be done.
+        .kill_on_drop(file.is_none());
     if let Some(dir) = &cmd.cwd {
         command.current_dir(dir);
     }
-    let mut child = command.spawn().map_err(|e| HostError::io(op(), &e))?;
-    let mut guard = GroupGuard(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
-    let (Some(out), Some(err)) = (child.stdout.take(), child.stderr.take()) else {
+    let mut child = command.spawn().map_err(|e| {
+        forget(cmd);
+        HostError::io(op(), &e)
+    })?;
+    let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    let mut guard = GroupGuard { group, outlives: file.is_some() };
+    if let (Some((record, (begun, _))), Some(pid)) = (&mut begun, child.id()) {
+        left::started(record, begun, pid).map_err(noted)?;
+    }
+    let pipes = child.stdout.take().zip(child.stderr.take());
+    if pipes.is_none() && file.is_none() {
         return Err(HostError::new(HostErrorKind::Other, op(), "its output could not be captured"));
-    };
+    }
     let stdin = child.stdin.take();
     let feed = async {
         if let Some(mut pipe) = stdin {
@@ -111,13 +158,21 @@ pub(crate) async fn run(base: &BaseEnv, cmd: &Cmd, on_line: Option<OnLine<'_>>) 
         }
     };
 
-    let limit = cmd.timeout.unwrap_or(DEFAULT_TIMEOUT);
     let deadline = Instant::now() + limit;
     let mut stdout = Tail::default();
     let mut stderr = Tail::default();
+    let over = AtomicBool::new(false);
     let status = {
         let mut pumps = std::pin::pin!(async {
-            tokio::join!(pump(out, &mut stdout, on_line), pump(err, &mut stderr, on_line), feed);
+            match (pipes, file) {
+                (Some((out, err)), _) => {
+                    tokio::join!(pump(out, &mut stdout, on_line), pump(err, &mut stderr, on_line), feed);
+                }
+                (None, Some((_, from))) => {
+                    tokio::join!(follow(from, &over, &mut stdout, on_line), feed);
+                }
+                (None, None) => feed.await,
+            }
         });
         let mut drained = false;
         let waited = loop {
@@ -127,6 +182,7 @@ pub(crate) async fn run(base: &BaseEnv, cmd: &Cmd, on_line: Option<OnLine<'_>>) 
                 () = tokio::time::sleep_until(deadline) => break None,
             }
         };
+        over.store(true, Ordering::SeqCst);
         match waited {
             Some(status) => {
                 if !drained {
@@ -145,7 +201,8 @@ pub(crate) async fn run(base: &BaseEnv, cmd: &Cmd, on_line: Option<OnLine<'_>>) 
         }
     };
     // The leader is reaped: from here on its number may name somebody else.
-    guard.0 = None;
+    guard.group = None;
+    forget(cmd);
     let output = Output {
         status: status.and_then(|s| s.code()),
         stdout: stdout.into_bytes(),
@@ -182,7 +239,7 @@ impl Tail {
 
 async fn pump(mut from: impl AsyncRead + Unpin, into: &mut Tail, on_line: Option<OnLine<'_>>) {
     let mut chunk = vec![0; 32 << 10];
-    let mut line = Vec::new();
+    let mut lines = Lines { line: Vec::new(), on_line };
     loop {
         // A broken pipe ends the output like its end does; the exit status tells the rest.
         let n = from.read(&mut chunk).await.unwrap_or(0);
@@ -190,15 +247,48 @@ async fn pump(mut from: impl AsyncRead + Unpin, into: &mut Tail, on_line: Option
             break;
         }
         into.push(&chunk[..n]);
-        let Some(on_line) = on_line else { continue };
-        for piece in chunk[..n].split_inclusive(|b| *b == b'\n') {
+        lines.take(&chunk[..n]);
+    }
+    lines.end();
+}
+
+/// Reads a file that grows until the command is over.
+async fn follow(mut from: File, over: &AtomicBool, into: &mut Tail, on_line: Option<OnLine<'_>>) {
+    let mut chunk = vec![0; 32 << 10];
+    let mut lines = Lines { line: Vec::new(), on_line };
+    loop {
+        // Asked before reading: what was written until then is in the file.
+        let last = over.load(Ordering::SeqCst);
+        let n = from.read(&mut chunk).unwrap_or(0);
+        if n > 0 {
+            into.push(&chunk[..n]);
+            lines.take(&chunk[..n]);
+        } else if last {
+            break;
+        } else {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+    lines.end();
+}
+
+/// Cuts output into lines and hands these over.
+struct Lines<'a> {
+    line: Vec<u8>,
+    on_line: Option<OnLine<'a>>,
+}
+
+impl Lines<'_> {
+    fn take(&mut self, chunk: &[u8]) {
+        let (line, Some(on_line)) = (&mut self.line, self.on_line) else { return };
+        for piece in chunk.split_inclusive(|b| *b == b'\n') {
             line.extend_from_slice(piece);
             if line.last() == Some(&b'\n') {
                 line.pop();
                 if line.last() == Some(&b'\r') {
                     line.pop();
                 }
-                emit(&mut line, on_line);
+                emit(line, on_line);
             }
             while line.len() > LINE_MAX {
                 let mut cut = LINE_MAX;
@@ -207,13 +297,32 @@ async fn pump(mut from: impl AsyncRead + Unpin, into: &mut Tail, on_line: Option
                     cut -= 1;
                 }
                 let rest = line.split_off(cut);
-                emit(&mut line, on_line);
-                line = rest;
+                emit(line, on_line);
+                *line = rest;
             }
         }
     }
-    if let (Some(on_line), false) = (on_line, line.is_empty()) {
-        emit(&mut line, on_line);
+
+    fn end(mut self) {
+        if let (Some(on_line), false) = (self.on_line, self.line.is_empty()) {
+            emit(&mut self.line, on_line);
+        }
+    }
+}
+
+/// The file for the output of a command that outlives its reader: to write, and to read.
+fn output_file(record: &Path) -> std::io::Result<(File, File)> {
+    let path = left::output_of(record);
+    let to = File::options().append(true).create(true).mode(0o600).open(&path)?;
+    // What an earlier try has said was told then.
+    to.set_len(0)?;
+    Ok((to, File::open(&path)?))
+}
+
+/// The command is over; what stays of its record names nothing that runs.
+fn forget(cmd: &Cmd) {
+    if let Some(Err(e)) = cmd.record.as_deref().map(left::forget) {
+        tracing::warn!("the record of {} stays: {e}", cmd.display());
     }
 }
 

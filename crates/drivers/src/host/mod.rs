@@ -3,8 +3,10 @@
 
 mod diag;
 pub(crate) mod exec;
+pub mod left;
 pub mod local;
 pub mod proc;
 mod sockets;
 
+pub use exec::leave_running;
 pub use local::LocalHost;

@@ -6,14 +6,14 @@ mod group;
 pub mod pm2;
 mod pm2_list;
 mod pm2_rpc;
-mod record;
+pub(crate) mod record;
 mod rotate;
 pub mod shim;
 
 pub use detached::Detached;
 pub use pm2::Pm2;
 
-pub use rotate::LogLimits;
+pub use rotate::{LogLimits, rotate};
 
 use safelight_engine::driver::{
     host::{HostError, HostErrorKind},

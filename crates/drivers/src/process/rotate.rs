@@ -43,7 +43,10 @@ fn piece(path: &Path, number: u32) -> PathBuf {
 }
 
 /// Rotates `path` when it is larger than its limit. True when it did.
-pub(super) fn rotate(path: &Path, limits: &LogLimits) -> io::Result<bool> {
+///
+/// # Errors
+/// When it cannot be read, copied or cut.
+pub fn rotate(path: &Path, limits: &LogLimits) -> io::Result<bool> {
     let size = match fs::metadata(path) {
         Ok(meta) => meta.size(),
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),

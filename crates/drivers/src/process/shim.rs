@@ -12,7 +12,7 @@ use super::{
 use safelight_engine::driver::host::{HostError, HostErrorKind};
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Write as _},
     os::unix::{
         fs::OpenOptionsExt as _,
         process::{CommandExt as _, ExitStatusExt as _},
@@ -53,7 +53,7 @@ pub fn main(dir: &Path) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("safelight shim for {}: {e}", dir.display());
+            complain(&format!("safelight shim for {}: {e}", dir.display()));
             ExitCode::FAILURE
         }
     }
@@ -152,6 +152,11 @@ async fn own(record: &Record) -> io::Result<Option<File>> {
     Ok(None)
 }
 
+/// To the shim's own log; on a full disk to nobody, which must not end the shim (`eprintln!` would).
+fn complain(what: &str) {
+    let _ = writeln!(io::stderr(), "{what}");
+}
+
 struct Shim<'a> {
     record: &'a Record,
     order: Order,
@@ -166,7 +171,7 @@ impl Shim<'_> {
         self.dirty = match self.record.write_state(&self.state) {
             Ok(()) => false,
             Err(e) => {
-                eprintln!("cannot write the state of {}: {e}", self.order.spec.name);
+                complain(&format!("cannot write the state of {}: {e}", self.order.spec.name));
                 true
             }
         };
@@ -228,7 +233,7 @@ impl Shim<'_> {
         let logs = super::log_files(&self.order.spec.log_dir, &self.order.spec.name);
         for path in [&logs.stdout, &logs.stderr] {
             if let Err(e) = rotate::rotate(path, &self.order.logs) {
-                eprintln!("cannot rotate {}: {e}", path.display());
+                complain(&format!("cannot rotate {}: {e}", path.display()));
             }
         }
     }

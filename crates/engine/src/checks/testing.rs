@@ -300,6 +300,9 @@ impl Database for FakeDatabase {
     async fn prove(&self, _: &Backup, _: &Path) -> Result<RestoreProof, DatabaseError> {
         self.proof.clone()
     }
+    async fn schema_of(&self, _: &Path) -> Result<Option<String>, DatabaseError> {
+        panic!("a check makes no scratch database but through a proof")
+    }
     async fn restore(&self, _: &Backup, _: &Path) -> Result<Kept, DatabaseError> {
         panic!("a check must never restore over the live database")
     }

@@ -89,12 +89,15 @@ pub struct Source {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Build {
-    /// Installs dependencies, `npm ci --omit=dev`. Run again only when a lock file, the runtime or this line changed.
+    /// Installs dependencies, `npm ci --omit=dev`. What another release has installed is
+    /// used again when nothing that decides it has changed: a lock file, `package.json`, `.npmrc`, patches, `NODE_ENV`,
+    /// `npm_config_*`, the runtime, this line. It gets the environment file, not the `env` of a service.
     pub install: Option<CommandLine>,
-    /// Files that decide what `install` does; the usual lock files when empty.
+    /// Files that decide what `install` does; the usual lock files when empty. Without one it is run every time.
     #[serde(default)]
     pub lock_files: Vec<String>,
-    /// What `install` makes, `node_modules`; reused between releases with the same lock files.
+    /// All that `install` makes, `node_modules` when empty. In a workspace, and with scripts of the app's own that run with
+    /// the installation, nothing is used again unless this names everything.
     #[serde(default)]
     pub dependency_dirs: Vec<String>,
     /// Builds the release, `npm run build`.

@@ -145,6 +145,9 @@ pub trait Database: Send + Sync {
     /// Checks checksum and integrity, restores `backup` into `scratch` and queries it there.
     async fn prove(&self, backup: &Backup, scratch: &Path) -> Result<RestoreProof, DatabaseError>;
 
+    /// The schema version inside `file`, a scratch database; none when the app does not declare how to read it.
+    async fn schema_of(&self, file: &Path) -> Result<Option<String>, DatabaseError>;
+
     /// Puts `backup` in the place of the live database. Writes since `backup.taken_at` are lost; the caller has asked, and
     /// has stopped what writes. The replaced database is kept in the directory `kept` before, whole or not at all. A
     /// `kept` that is there was made by an earlier try that may have got further: it stays as it is.

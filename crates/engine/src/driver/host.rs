@@ -22,6 +22,10 @@ pub struct Cmd {
     pub stdin: Vec<u8>,
     /// The longest it may take; 30 s when `None`. The whole process group is killed then.
     pub timeout: Option<Duration>,
+    /// A file that tells of the command while it runs, so that it is found again when whoever waits for it is killed.
+    pub record: Option<PathBuf>,
+    /// With a record: its output goes through a file beside that, not through a pipe that closes with its reader.
+    pub outlives: bool,
 }
 
 impl Cmd {

@@ -1,8 +1,8 @@
 //! Backup, proof, rehearsal, migration, restore.
 
 use super::{
-    Applied, HostWorld, Record, Step, StepError, database_failed, failed, from_record, secret_values,
-    stage::remove_file, store_failed, to_record,
+    Applied, HostWorld, Record, Step, StepError, commands::Place, database_failed, failed, from_record,
+    secret_values, stage::remove_file, store_failed, to_record,
 };
 use safelight_engine::{
     config::Database as DatabaseConfig,
@@ -28,7 +28,7 @@ fn shown(schema: &Option<String>) -> String {
 }
 
 /// The schema of the live database; none when there is no database.
-async fn schema_now(db: &Arc<dyn Database>) -> Result<Option<String>, StepError> {
+pub(super) async fn schema_now(db: &Arc<dyn Database>) -> Result<Option<String>, StepError> {
     match db.status().await {
         Ok(s) => Ok(s.schema),
         Err(e) if e.kind == DatabaseErrorKind::Missing => Ok(None),
@@ -123,9 +123,10 @@ impl HostWorld {
         let env = self.env_of(&release).await?;
         let secrets = secret_values(&env, std::iter::empty());
         let cwd = self.ctx.dirs.release(&release.id);
-        let migrated =
-            self.command(step, migrate, &cwd, &env, &self.live_env(config, db, &env), &secrets).await;
-        migrated.map_err(|e| match self.backup_of(run) {
+        self.no_other_migration(run)?;
+        let over = self.live_env(config, db, &env);
+        let at = Place { run, step, cwd: &cwd, env: &env, over: &over, secrets: &secrets };
+        self.command(migrate, &at).await.map_err(|e| match self.backup_of(run) {
             Some(backup) => {
                 let path = backup.path.display();
                 e.with_help(safelight_engine::text!(
@@ -155,22 +156,7 @@ impl HostWorld {
     pub(super) async fn undo_migrate(&self, run: &RunState, step: &Step) -> Result<Text, StepError> {
         let (config, db) = self.database()?;
         let Some(unmigrate) = &config.unmigrate else {
-            return Ok(if Self::way_back_proven(run) {
-                Text::new(
-                    "the new schema stays; the old release was proven on it",
-                    "保留新表结构；已验证旧版本可在其上运行",
-                )
-            } else if run.plan.from.is_some() {
-                Text::new(
-                    "the new schema stays; that the old release runs on it was not proven",
-                    "保留新表结构；未证明旧版本可在其上运行",
-                )
-            } else {
-                Text::new(
-                    "the database stays as it is; nothing used it before",
-                    "数据库保持现状；此前没有版本使用它",
-                )
-            });
+            return self.schema_stays(run, config, db).await;
         };
         if config.schema_query.is_none() {
             return Err(StepError::new(Text::new(
@@ -198,7 +184,8 @@ impl HostWorld {
         let cwd = self.ctx.dirs.release(&release.id);
         let mut over = self.live_env(config, db, &env);
         over.push((SCHEMA_VARIABLE.to_owned(), before.clone().unwrap_or_default()));
-        self.command(step, unmigrate, &cwd, &env, &over, &secrets).await?;
+        let at = Place { run, step, cwd: &cwd, env: &env, over: &over, secrets: &secrets };
+        self.command(unmigrate, &at).await?;
         let after = schema_now(db).await?;
         let (t, b, a) = (shown(&there), shown(&before), shown(&after));
         if after != before {
@@ -212,6 +199,55 @@ impl HostWorld {
             )));
         }
         Ok(safelight_engine::text!("schema {t} -> {b}", "表结构 {t} -> {b}"))
+    }
+
+    /// What there is to know of a schema that is not taken back, and no more than that.
+    async fn schema_stays(
+        &self,
+        run: &RunState,
+        config: &DatabaseConfig,
+        db: &Arc<dyn Database>,
+    ) -> Result<Text, StepError> {
+        let Some(from) = &run.plan.from else {
+            return Ok(Text::new(
+                "the database stays as it is; nothing used it before",
+                "数据库保持现状；此前没有版本使用它",
+            ));
+        };
+        let live = if config.schema_query.is_some() { schema_now(db).await? } else { None };
+        let backup = self.backup_of(run);
+        if live.is_some() && backup.as_ref().is_some_and(|b| b.schema == live) {
+            let live = shown(&live);
+            return Ok(safelight_engine::text!(
+                "the schema is {live}, as before",
+                "表结构仍为 {live}，与之前相同"
+            ));
+        }
+        if Self::way_back_proven(run, live.as_ref()) {
+            let live = shown(&live);
+            return Ok(safelight_engine::text!(
+                "the new schema {live} stays; the old release was proven on it",
+                "保留新表结构 {live}；已验证旧版本可在其上运行"
+            ));
+        }
+        let (old, shown_live) = (&from.id, shown(&live));
+        let what = match live {
+            Some(_) => safelight_engine::text!(
+                "the schema {shown_live} stays; nobody has run {old} on this schema",
+                "保留表结构 {shown_live}；从未有人在此表结构上运行过 {old}"
+            ),
+            None => safelight_engine::text!(
+                "what the migration did stays; without `schema-query` nobody can tell which schema this is, nor has anybody run {old} on it",
+                "迁移的结果保留；没有 `schema-query` 就无法判断这是哪个表结构，也没有人在其上运行过 {old}"
+            ),
+        };
+        let Some(backup) = backup else { return Ok(what) };
+        let path = backup.path.display();
+        let help = safelight_engine::text!(
+            "if {old} fails on it: the database as it was before this run is kept in {path}, and the backup that belongs to an earlier release comes back with `safelight rollback --database`",
+            "若 {old} 因此出错：本次运行之前的数据库保留在 {path}；更早版本所属的备份可用 `safelight rollback --database` 恢复"
+        );
+        Ok(Text::new(format!("{}; {}", what.en, help.en), format!("{}；{}", what.zh, help.zh)))
     }
 
     /// For commands that work on the live database: the environment file's own value wins, as it does for processes.

@@ -1,9 +1,11 @@
 //! What each action of a plan does on this host. One file per group of actions; this one only sends them there.
 
 mod assess;
+mod commands;
 mod database;
 mod explain;
 mod health;
+mod install;
 mod patience;
 mod processes;
 mod rehearsal;
@@ -60,7 +62,12 @@ type Applied = Result<(Record, Text), StepError>;
 impl World for HostWorld {
     async fn observe(&self, run: &RunState, step: &Step) -> Result<Observed, StepError> {
         match &step.action {
-            Action::Stage => self.observe_stage(run).await,
+            Action::Stage => {
+                self.end_left(run, step).await?;
+                self.observe_stage(run).await
+            }
+            Action::Rehearse => self.end_left(run, step).await.map(|()| Observed::NotApplied),
+            Action::Migrate => self.observe_migrate(run, step).await,
             Action::Commit => self.observe_commit(run),
             // All others are cheap to repeat, or look at the world themselves before they act.
             _ => Ok(Observed::NotApplied),
@@ -115,9 +122,18 @@ impl World for HostWorld {
                 Ok(Text::new("the scratch database is removed", "临时库已删除"))
             }
             Action::BackUpDatabase => Ok(Text::new("the backup is kept", "备份保留")),
-            Action::Rehearse => self.undo_rehearse(run).await,
-            Action::Stage => self.undo_stage(run).await,
-            Action::Migrate => self.undo_migrate(run, step).await,
+            Action::Rehearse => {
+                self.end_left(run, step).await?;
+                self.undo_rehearse(run).await
+            }
+            Action::Stage => {
+                self.end_left(run, step).await?;
+                self.undo_stage(run).await
+            }
+            Action::Migrate => {
+                self.await_left(run, step).await?;
+                self.undo_migrate(run, step).await
+            }
             Action::Start { service } => self.undo_start(run, service).await,
             Action::DarkTest => self.close_dark_route(run).await,
             Action::Promote { service } => self.undo_promote(run, service).await,

@@ -1,7 +1,10 @@
 //! The rehearsal: on a restored copy of the database migrate, then let the new release and after it the old one run there
 //! and do what users do. What the second part proves is the way back.
 
-use super::{Applied, HostWorld, Record, Step, StepError, failed, from_record, secret_values, to_record};
+use super::{
+    Applied, HostWorld, Record, Step, StepError, commands::Place, database_failed, failed, from_record,
+    secret_values, to_record,
+};
 use safelight_engine::{
     config::{Service, url_of},
     driver::{journey::JourneyResult, state::ReleaseRecord, traffic::Target},
@@ -31,6 +34,9 @@ enum Entrance {
 struct Rehearsed {
     /// The old release did on the migrated copy what users do.
     proven: bool,
+    /// The schema version of that copy when the old release ran on it, where the app declares how to read it.
+    #[serde(default)]
+    schema: Option<String>,
 }
 
 /// What came of the journeys with one release.
@@ -43,7 +49,7 @@ struct Tried {
 
 impl HostWorld {
     pub(super) async fn rehearse(&self, run: &RunState, step: &Step) -> Applied {
-        let (config, _) = self.database()?;
+        let (config, db) = self.database()?;
         if self.backup_of(run).is_none() {
             return Ok((Record::Null, Text::new("there is no database yet", "尚无数据库")));
         }
@@ -56,7 +62,9 @@ impl HostWorld {
         let env = self.env_of(&new).await?;
         let secrets = secret_values(&env, std::iter::empty());
         if let Some(migrate) = &config.migrate {
-            self.command(step, migrate, &self.ctx.dirs.release(&new.id), &env, &over, &secrets).await?;
+            let cwd = self.ctx.dirs.release(&new.id);
+            let at = Place { run, step, cwd: &cwd, env: &env, over: &over, secrets: &secrets };
+            self.command(migrate, &at).await?;
         }
         for file in &self.ctx.config.journeys.skip_in_rehearsal {
             let file = file.display();
@@ -82,19 +90,32 @@ impl HostWorld {
         let result = async {
             sides.0.rehearse_release(run, step, &new, &over).await.map_err(|e| new_fails(&new.id, e))?;
             self.stop_rehearsed(run).await?;
+            // Read here: an app may migrate when it starts, and this is what the old release meets.
+            let schema = db.schema_of(&self.scratch(run)).await.map_err(database_failed)?;
             let over = sides.1.scratch_env(run);
-            sides.1.rehearse_release(run, step, &old, &over).await.map_err(|e| old_fails(&old.id, e))
+            let tried = sides.1.rehearse_release(run, step, &old, &over).await;
+            tried.map(|t| (t, schema)).map_err(|e| old_fails(&old.id, e))
         };
         let result = result.await;
         self.stop_rehearsed(run).await?;
-        let tried = result?;
+        let (tried, schema) = result?;
         let proven = bound.is_empty() && tried.passed > 0;
-        Ok((to_record(&Rehearsed { proven }), said(&tried, &bound, &old.id, &new.id)))
+        Ok((to_record(&Rehearsed { proven, schema }), said(&tried, &bound, &old.id, &new.id)))
     }
 
-    /// Has the rehearsal of this run shown that the old release does on the new schema what users do?
-    pub(super) fn way_back_proven(run: &RunState) -> bool {
-        run.record_of(|a| *a == Action::Rehearse).and_then(from_record::<Rehearsed>).is_some_and(|r| r.proven)
+    fn rehearsed(run: &RunState) -> Option<Rehearsed> {
+        run.record_of(|a| *a == Action::Rehearse).and_then(from_record)
+    }
+
+    /// The schema that the rehearsal of this run has led to, where that can be told.
+    pub(super) fn rehearsed_schema(run: &RunState) -> Option<String> {
+        Self::rehearsed(run)?.schema
+    }
+
+    /// Has the rehearsal of this run shown that the old release does on the schema `live` what users do? A migration
+    /// that got half-way has made another one, and without a query for it nobody can tell which it is.
+    pub(super) fn way_back_proven(run: &RunState, live: Option<&String>) -> bool {
+        Self::rehearsed(run).is_some_and(|r| r.proven && r.schema.is_some() && r.schema.as_ref() == live)
     }
 
     pub(super) async fn undo_rehearse(&self, run: &RunState) -> Result<Text, StepError> {

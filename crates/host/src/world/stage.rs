@@ -1,32 +1,25 @@
 //! Stage: content, dependencies, build, shared links and environment of a release, on the host.
 
-use super::{Applied, HostWorld, Observed, Step, StepError, failed, redact, secret_values, to_record};
+use super::{
+    Applied, HostWorld, Observed, Step, StepError, commands::Place, failed, secret_values, to_record,
+};
 use crate::{
     own,
     paths::{private_dir, write_whole},
 };
-use safelight_drivers::source::{
-    deps::{DepsInput, deps_key},
-    store::Store as ContentStore,
-};
+use safelight_drivers::source::store::Store as ContentStore;
 use safelight_engine::{
-    config::CommandLine,
     driver::{
         env::EnvFile,
-        host::{Cmd, HostError, HostErrorKind},
+        host::{HostError, HostErrorKind},
         source::ManifestEntry,
         state::ReleaseRecord,
     },
-    event::EventKind,
     run::journal::RunState,
     text::Text,
 };
 use serde::{Deserialize, Serialize};
 use std::{path::Path, time::Duration};
-
-/// Lock files of the usual package managers.
-const LOCK_FILES: [&str; 5] =
-    ["package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock", "package.json"];
 
 /// What staging leaves beside the release: it is there only when the release is complete.
 #[derive(Serialize, Deserialize)]
@@ -85,9 +78,10 @@ impl HostWorld {
         let (s, t) = (store.clone(), target.clone());
         blocking(move || s.materialise(&manifest, &t)).await?.map_err(failed)?;
         let secrets = secret_values(&env, ctx.config.journeys.secrets.values().cloned());
-        let (reused, deps) = self.install(step, &store, &target, &env, &secrets).await?;
+        let at = Place { run, step, cwd: &target, env: &env, over: &[], secrets: &secrets };
+        let (reused, deps) = self.install(&at, &store).await?;
         if let Some(build) = &ctx.config.build.build {
-            self.command(step, build, &target, &env, &[], &secrets).await?;
+            self.command(build, &at).await?;
         }
         link_shared(&ctx.config.build.shared, &ctx.dirs.shared(), &target).map_err(failed)?;
         if ctx.env.env_file.is_some() {
@@ -115,6 +109,11 @@ impl HostWorld {
             total_bytes: content.total_bytes,
             dependencies_reused: reused,
         };
+        // The mark says that the release is whole, and its own sync covers nothing of what install and build have made.
+        let made = target.clone();
+        blocking(move || rustix::fs::syncfs(std::fs::File::open(made)?).map_err(std::io::Error::from))
+            .await?
+            .map_err(|e| failed(HostError::io(format!("sync {}", target.display()), &e)))?;
         let bytes = serde_json::to_vec(&ready).unwrap_or_default();
         write_whole(&ctx.dirs.ready(id), &bytes)
             .map_err(|e| failed(HostError::io("write the release's mark", &e)))?;
@@ -164,103 +163,9 @@ impl HostWorld {
         Ok(env)
     }
 
-    async fn install(
-        &self,
-        step: &Step,
-        store: &ContentStore,
-        target: &Path,
-        env: &EnvFile,
-        secrets: &[String],
-    ) -> Result<(bool, Option<String>), StepError> {
-        let build = &self.ctx.config.build;
-        let Some(install) = &build.install else { return Ok((false, None)) };
-        let locks: Vec<String> = if build.lock_files.is_empty() {
-            LOCK_FILES.iter().map(|s| (*s).to_owned()).collect()
-        } else {
-            build.lock_files.clone()
-        };
-        let locks: Vec<(String, Vec<u8>)> = locks
-            .into_iter()
-            .filter_map(|l| Some((l.clone(), std::fs::read(target.join(&l)).ok()?)))
-            .collect();
-        let (runtime, line) = (self.runtime_version().await, install.display());
-        let key = deps_key(&DepsInput { lock_files: &locks, runtime: &runtime, install: &line, env: &[] });
-        let dirs = if build.dependency_dirs.is_empty() {
-            vec!["node_modules".to_owned()]
-        } else {
-            build.dependency_dirs.clone()
-        };
-        let (s, t, k) = (store.clone(), target.to_path_buf(), key.clone());
-        if blocking(move || s.restore_deps(&k, &t)).await?.map_err(failed)? {
-            self.progress(
-                step,
-                Text::new("dependencies unchanged: reused, nothing installed", "依赖未变：直接复用，未安装"),
-            );
-            return Ok((true, Some(key)));
-        }
-        self.command(step, install, target, env, &[], secrets).await?;
-        let (s, t, k) = (store.clone(), target.to_path_buf(), key.clone());
-        blocking(move || s.save_deps(&k, &t, &dirs)).await?.map_err(failed)?;
-        Ok((false, Some(key)))
-    }
-
-    async fn runtime_version(&self) -> String {
-        let mut cmd = Cmd::new(["node", "--version"]);
-        cmd.env = self.path_env();
-        match self.ctx.host.run(&cmd).await {
-            Ok(o) if o.ok() => o.text().trim().to_owned(),
-            _ => String::new(),
-        }
-    }
-
-    /// `PATH` with the configured runtime first.
-    pub(super) fn path_env(&self) -> Vec<(String, String)> {
-        let base = std::env::var("PATH")
-            .unwrap_or_else(|_| "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned());
-        let path = match &self.ctx.config.runtime.node_dir {
-            Some(d) => format!("{}:{base}", d.display()),
-            None => base,
-        };
-        vec![("PATH".to_owned(), path)]
-    }
-
-    /// Runs one of the app's own commands in a release, with its environment; output goes to the run's events.
-    pub(super) async fn command(
-        &self,
-        step: &Step,
-        line: &CommandLine,
-        cwd: &Path,
-        env: &EnvFile,
-        over: &[(String, String)],
-        secrets: &[String],
-    ) -> Result<(), StepError> {
-        let shown = line.display();
-        self.progress(step, safelight_engine::text!("running `{shown}`", "运行 `{shown}`"));
-        let mut cmd = Cmd::new(line.argv()).cwd(cwd);
-        cmd.env = self.path_env();
-        cmd.env.extend(env.vars.iter().map(|(k, v)| (k.clone(), v.clone())));
-        cmd.env.extend(over.iter().cloned());
-        cmd.timeout = Some(self.ctx.config.build.timeout.map_or(Duration::from_secs(900), |s| s.0));
-        let (emit, id) = (self.emit.clone(), step.id);
-        let on_line = |l: &str| emit(EventKind::Output { step: id, line: redact(l, secrets) });
-        let out = self.ctx.host.run_streaming(&cmd, &on_line).await.map_err(failed)?;
-        if out.ok() {
-            return Ok(());
-        }
-        let how = out.status.map_or_else(|| "a signal".to_owned(), |s| s.to_string());
-        let tail = redact(&out.complaint(), secrets);
-        Err(StepError::new(safelight_engine::text!(
-            "`{shown}` ended with {how}: {tail}",
-            "`{shown}` 退出码 {how}：{tail}"
-        ))
-        .with_help(Text::new(
-            "run the same command in a fresh checkout of this revision",
-            "在该版本的全新检出中运行同一命令以重现",
-        )))
-    }
-
     pub(super) async fn undo_stage(&self, run: &RunState) -> Result<Text, StepError> {
         let id = &run.plan.to.id;
+        self.nobody_works_in_it(run)?;
         self.remove_files(id).await?;
         self.ctx.store.remove_release(self.ctx.app(), &self.ctx.env_name, id).map_err(super::store_failed)?;
         self.prune_environments()?;

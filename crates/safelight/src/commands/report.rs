@@ -32,7 +32,10 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
     };
     let events = store.events(&row.id, 0).map_err(failed)?;
     let Some(report) = Report::of_run(&events) else {
-        return Err(CommandError::refused(Text::new("the run's events are gone", "该次运行的事件已不存在")));
+        return Err(CommandError::refused(Text::new(
+            "the events of this run are gone: they are kept for 30 days, and those of the newest 50 runs",
+            "该次运行的事件已不存在：事件保留 30 天，且最近 50 次运行的始终保留",
+        )));
     };
     match &args.out {
         Some(path) => {
