@@ -2,6 +2,7 @@
 
 use crate::{
     Global,
+    busy::Busy,
     error::CommandError,
     local,
     output::{Format, Output},
@@ -23,6 +24,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, CommandError> {
     let project = local::project(&g.dir)?;
     let began = jiff::Timestamp::now();
+    let busy = Busy::with(out, &Text::new("checking", "正在检查"));
     let ctx = local::runs()?.open_sound(&project, &g.env)?;
     let checks_ctx = ctx
         .checks(args.revision.clone())
@@ -37,6 +39,7 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
         }
     });
     let mut findings = running.await;
+    drop(busy);
     apply_waivers(&mut findings, &ctx.config.waivers, checks_ctx.now);
     let risks = RiskRegister::assess(&ctx.config, &findings);
     let verdict = Verdict::of(&risks, &findings);
