@@ -16,6 +16,7 @@ mod outages;
 mod own;
 mod rollback;
 mod routes;
+mod signals;
 mod silence;
 mod stuck;
 mod tls_only;
