@@ -118,6 +118,9 @@ pub struct Runtime {
     pub node_dir: Option<PathBuf>,
 }
 
+/// What `safelight init` writes for a command that it does not know. A configuration with it is refused.
+pub const UNKNOWN_COMMAND: &str = "<what starts your app>";
+
 /// One process of the app.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
