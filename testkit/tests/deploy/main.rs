@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that unwraps fails with the line")]
 
 mod bad_releases;
+mod chinese;
 mod coordinator;
 mod damage;
 mod disk;
