@@ -101,6 +101,9 @@ pub struct Status {
     pub program: String,
     /// Process id of the daemon.
     pub pid: u32,
+    /// Its `PATH`, which is that of services; unknown of a daemon from before it was told.
+    #[serde(default)]
+    pub path: Option<String>,
     /// The proxy.
     pub proxy: ProxyStatus,
     /// Every app and environment.

@@ -15,6 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use safelight_drivers::host::local::LocalHost;
 use safelight_engine::{event::EventKind, plan::Plan, text::Text};
 use serde::Deserialize;
 use std::{os::unix::fs::PermissionsExt as _, sync::Arc, time::Duration};
@@ -160,6 +161,7 @@ async fn status(State(d): State<Daemon>) -> Result<Json<Status>, ApiError> {
         version: VERSION,
         program: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
+        path: Some(LocalHost::new().path().to_owned()),
         proxy: d.supervisor.status().await,
         apps: d.runs.apps().await?,
     }))

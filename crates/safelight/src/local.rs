@@ -59,6 +59,11 @@ pub(crate) fn shim() -> Result<Vec<String>, CommandError> {
     Ok(vec![program()?, "detached-shim".to_owned()])
 }
 
+/// The state of the daemon, when one runs and answers soon.
+pub(crate) async fn running() -> Option<Status> {
+    answers(&HostClient::new(Home::from_env().socket())).await
+}
+
 /// The daemon of this machine, started when it is not running.
 pub(crate) async fn daemon(out: &Output) -> Result<HostClient, CommandError> {
     let home = Home::from_env();

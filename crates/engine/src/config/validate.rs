@@ -93,6 +93,22 @@ impl Validation<'_, '_> {
             );
         }
         self.services(c);
+        for (i, p) in c.runtime.programs.iter().enumerate() {
+            let name = &p.name;
+            if name.is_empty() || name.contains(char::is_whitespace) {
+                self.add(
+                    &format!("runtime.program.{i}.name"),
+                    crate::text!(
+                        "`{name}` is not the name or path of a program",
+                        "`{name}` 不是程序的名称或路径"
+                    ),
+                    Some(Text::new(
+                        "arguments go into `version-arguments`",
+                        "参数写在 `version-arguments` 中",
+                    )),
+                );
+            }
+        }
         for (i, p) in c.build.shared.iter().enumerate() {
             self.relative(&format!("build.shared.{i}"), p);
         }
