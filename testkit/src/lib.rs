@@ -2,6 +2,7 @@
 
 pub mod bed;
 pub mod command;
+pub mod hearing;
 pub mod machine;
 mod not_run;
 pub mod processes;

@@ -113,6 +113,11 @@ pub enum EventKind {
         /// Why.
         reason: Text,
     },
+    /// A step is about to be taken back. Streams from before this event was there go on with the next one.
+    StepUndoStarted {
+        /// Its id.
+        step: u32,
+    },
     /// A step was taken back.
     StepUndone {
         /// Its id.

@@ -96,3 +96,7 @@ impl Verdict {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "verdict_tests.rs"]
+mod tests;

@@ -101,6 +101,9 @@ pub struct Status {
     pub program: String,
     /// Process id of the daemon.
     pub pid: u32,
+    /// Its `PATH`, which is that of services; unknown of a daemon from before it was told.
+    #[serde(default)]
+    pub path: Option<String>,
     /// The proxy.
     pub proxy: ProxyStatus,
     /// Every app and environment.
@@ -125,8 +128,23 @@ pub struct ProxyStatus {
     pub certificates: Vec<safelight_proxy::protocol::CertificateState>,
     /// Why it does not run.
     pub trouble: Option<String>,
+    /// The same with the repair, when it has said so itself before it ended.
+    #[serde(default)]
+    pub why: Option<ApiError>,
     /// How often the daemon had to start it again.
     pub restarts: u32,
+}
+
+impl ProxyStatus {
+    /// Why it does not run, for people.
+    #[must_use]
+    pub fn words(&self) -> Text {
+        match (&self.why, &self.trouble) {
+            (Some(why), _) => why.message.clone(),
+            (None, Some(trouble)) => Text::same(trouble),
+            (None, None) => Text::new("nothing is known of why", "原因不明"),
+        }
+    }
 }
 
 /// One app in one environment.
@@ -181,6 +199,12 @@ pub struct ApiError {
     pub message: Text,
     /// What to do.
     pub help: Option<Text>,
+}
+
+impl From<safelight_engine::run::journal::JournalError> for ApiError {
+    fn from(e: safelight_engine::run::journal::JournalError) -> Self {
+        Self::new(ErrorKind::Failed, e.text())
+    }
 }
 
 impl ApiError {

@@ -21,5 +21,6 @@ pub mod server;
 mod status;
 pub mod store;
 pub mod supervise;
+pub mod trouble;
 pub mod watching;
 pub mod world;

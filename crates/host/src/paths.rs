@@ -80,6 +80,16 @@ impl Home {
     pub fn routes(&self) -> PathBuf {
         self.proxy_dir().join("routes.json")
     }
+    /// What a daemon that could not start leaves behind, see [`crate::trouble`].
+    #[must_use]
+    pub fn host_trouble(&self) -> PathBuf {
+        self.root.join("host.trouble.json")
+    }
+    /// The same of the proxy.
+    #[must_use]
+    pub fn proxy_trouble(&self) -> PathBuf {
+        self.proxy_dir().join("trouble.json")
+    }
     /// Logs of Safelight itself.
     #[must_use]
     pub fn logs(&self) -> PathBuf {

@@ -15,6 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use safelight_drivers::host::local::LocalHost;
 use safelight_engine::{event::EventKind, plan::Plan, text::Text};
 use serde::Deserialize;
 use std::{os::unix::fs::PermissionsExt as _, sync::Arc, time::Duration};
@@ -57,27 +58,38 @@ pub struct DaemonOptions {
 /// When another daemon runs, the host's memory is damaged, or the socket cannot be opened.
 pub async fn serve(options: DaemonOptions) -> Result<(), ApiError> {
     let home = options.home.clone();
-    home.create().map_err(|e| cannot("make its directory", &home.root, &e))?;
-    let lock = std::fs::File::create(home.lock()).map_err(|e| cannot("open its lock", &home.lock(), &e))?;
+    home.create().map_err(|e| cannot(("make its directory", "创建目录"), &home.root, &e))?;
+    let lock = std::fs::File::create(home.lock())
+        .map_err(|e| cannot(("open its lock", "打开锁文件"), &home.lock(), &e))?;
+    let held = home.lock();
+    let held = held.display();
     if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
         return Err(ApiError::new(
             ErrorKind::Busy,
-            Text::new("another safelight host runs here already", "已有另一个 safelight host 在运行"),
-        ));
+            safelight_engine::text!(
+                "another safelight host runs here already: it holds {held}",
+                "这里已有另一个 safelight host 在运行：它占有 {held}"
+            ),
+        )
+        .with_help(Text::new(
+            "`safelight status` shows it, `safelight host stop` ends it",
+            "用 `safelight status` 查看，`safelight host stop` 停止它",
+        )));
     }
-    let store = Arc::new(Store::open(&home.database()).map_err(ApiError::failed)?);
+    let store = Arc::new(Store::open(&home.database())?);
     let runs = Runs::new(home.clone(), store, options.shim.clone());
     let supervisor = Supervisor::new(home.clone(), options.proxy, options.listen);
     let socket = home.socket();
     match std::fs::remove_file(&socket) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            return Err(cannot("replace its socket", &socket, &e));
+            return Err(cannot(("replace its socket", "替换套接字"), &socket, &e));
         }
         _ => {}
     }
-    let listener = UnixListener::bind(&socket).map_err(|e| cannot("open its socket", &socket, &e))?;
+    let listener =
+        UnixListener::bind(&socket).map_err(|e| cannot(("open its socket", "打开套接字"), &socket, &e))?;
     std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o600))
-        .map_err(|e| cannot("protect its socket", &socket, &e))?;
+        .map_err(|e| cannot(("protect its socket", "设置套接字权限"), &socket, &e))?;
     let stop = Arc::new(tokio::sync::Notify::new());
     let keeper = tokio::spawn(supervisor.clone().keep());
     if supervisor.ready(Duration::from_secs(10)).await {
@@ -128,9 +140,13 @@ pub async fn serve(options: DaemonOptions) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn cannot(what: &str, path: &std::path::Path, e: &dyn std::fmt::Display) -> ApiError {
+fn cannot(what: (&str, &str), path: &std::path::Path, e: &dyn std::fmt::Display) -> ApiError {
     let p = path.display();
-    ApiError::failed(format!("safelight host could not {what} {p}: {e}"))
+    let (en, zh) = what;
+    ApiError::new(
+        ErrorKind::Failed,
+        safelight_engine::text!("safelight host could not {en} {p}: {e}", "safelight host 无法{zh} {p}：{e}"),
+    )
 }
 
 async fn terminated() {
@@ -148,6 +164,7 @@ async fn status(State(d): State<Daemon>) -> Result<Json<Status>, ApiError> {
         version: VERSION,
         program: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
+        path: Some(LocalHost::new().path().to_owned()),
         proxy: d.supervisor.status().await,
         apps: d.runs.apps().await?,
     }))
@@ -159,15 +176,17 @@ async fn plan(State(d): State<Daemon>, Json(req): Json<RunRequest>) -> Result<Js
 
 async fn begin(State(d): State<Daemon>, Json(req): Json<RunRequest>) -> Result<Json<RunStarted>, ApiError> {
     if !d.supervisor.ready(Duration::from_secs(5)).await {
-        let why = d.supervisor.status().await.trouble.unwrap_or_default();
-        return Err(ApiError::new(
-            ErrorKind::Failed,
-            safelight_engine::text!("the proxy does not run: {why}", "代理没有运行：{why}"),
-        )
-        .with_help(Text::new(
-            "`safelight status` shows it; choose other addresses with `safelight host start --listen`",
-            "用 `safelight status` 查看；可用 `safelight host start --listen` 更换监听地址",
-        )));
+        let proxy = d.supervisor.status().await;
+        let why = proxy.words();
+        let what =
+            Text::new(format!("the proxy does not run: {}", why.en), format!("代理没有运行：{}", why.zh));
+        let repair = proxy.why.and_then(|w| w.help).unwrap_or_else(|| {
+            Text::new(
+                "`safelight status` shows it; choose other addresses with `safelight host start --listen`",
+                "用 `safelight status` 查看；可用 `safelight host start --listen` 更换监听地址",
+            )
+        });
+        return Err(ApiError::new(ErrorKind::Failed, what).with_help(repair));
     }
     Ok(Json(d.runs.begin(&req).await?))
 }
@@ -177,11 +196,21 @@ async fn list(State(d): State<Daemon>) -> Result<Json<Vec<RunSummary>>, ApiError
     Ok(Json(rows.iter().map(|r| d.runs.summary(r)).collect()))
 }
 
+/// Says what is wrong with the journal of an open run that nobody works on, with the repair.
+fn believable(d: &Daemon, id: &str) -> Result<(), ApiError> {
+    let open = d.runs.store().run(id)?.is_some_and(|r| r.ended.is_none());
+    if open && !d.runs.is_active(id) {
+        d.runs.store().run_state(id)?;
+    }
+    Ok(())
+}
+
 async fn resume(
     State(d): State<Daemon>,
     Path(id): Path<String>,
     Json(o): Json<RunOrder>,
 ) -> Result<Json<()>, ApiError> {
+    believable(&d, &id)?;
     d.runs.resume(&id, &o.who).map(Json)
 }
 
@@ -190,6 +219,9 @@ async fn abort(
     Path(id): Path<String>,
     Json(o): Json<RunOrder>,
 ) -> Result<Json<()>, ApiError> {
+    if !o.forget {
+        believable(&d, &id)?;
+    }
     d.runs.abort(&id, &o.who, o.forget).map(Json)
 }
 

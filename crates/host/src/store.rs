@@ -1,6 +1,7 @@
 //! The host's own memory: journal, runs, releases, events. One SQLite file, WAL, synced on every commit.
 //! Every journal line carries a checksum over the line before it, so damage is seen, not believed.
 
+use crate::api::{ApiError, ErrorKind};
 use crate::reserve::Reserve;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -12,6 +13,7 @@ use safelight_engine::{
         RunEnd,
         journal::{Entry, EntryKind, Journal, JournalError, RunState},
     },
+    text::Text,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -22,19 +24,35 @@ const VERSION: i64 = 1;
 
 /// Why the host's memory could not be read or written.
 #[derive(Debug, thiserror::Error)]
-#[error("the host's own database could not be {op}: {why}")]
+#[error(
+    "the host's own database could not be {op}: {}{}",
+    why.en,
+    help.as_ref().map(|h| format!("; {}", h.en)).unwrap_or_default()
+)]
 pub struct StoreError {
     op: &'static str,
-    why: String,
+    why: Text,
+    help: Option<Text>,
+}
+
+impl From<StoreError> for ApiError {
+    fn from(e: StoreError) -> Self {
+        let op = if e.op == "read" { "读取" } else { "写入" };
+        let message = Text::new(
+            format!("the host's own database could not be {}: {}", e.op, e.why.en),
+            format!("无法{op}主机自己的数据库：{}", e.why.zh),
+        );
+        Self { kind: ErrorKind::Failed, message, help: e.help }
+    }
 }
 
 type Result<T> = std::result::Result<T, StoreError>;
 
 fn reading(e: impl std::fmt::Display) -> StoreError {
-    StoreError { op: "read", why: e.to_string() }
+    StoreError { op: "read", why: Text::same(e.to_string()), help: None }
 }
 fn writing(e: impl std::fmt::Display) -> StoreError {
-    StoreError { op: "written", why: e.to_string() }
+    StoreError { op: "written", why: Text::same(e.to_string()), help: None }
 }
 
 /// What a run was started with; enough to go on with it after a restart.
@@ -86,10 +104,12 @@ impl Store {
         }
         let version: i64 = db.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(reading)?;
         if version > VERSION {
-            return Err(reading(format!(
-                "{} was written by a newer safelight; install that one",
-                path.display()
-            )));
+            let p = path.display();
+            let why = safelight_engine::text!(
+                "{p} was written by a newer safelight; install that one",
+                "{p} 由更新版本的 safelight 写入；请安装那个版本"
+            );
+            return Err(StoreError { op: "read", why, help: None });
         }
         let reserve = Reserve::beside(path);
         if version == VERSION {
@@ -448,9 +468,17 @@ impl Store {
 
 fn damaged(path: &Path, why: &dyn std::fmt::Display) -> StoreError {
     let p = path.display();
-    reading(format!(
-        "{p} is damaged ({why}). Nothing was changed. Copy it away, then try `sqlite3 {p} .recover | sqlite3 {p}.new` and put the new file in its place; releases and the running app are not affected"
-    ))
+    StoreError {
+        op: "read",
+        why: safelight_engine::text!(
+            "{p} is damaged ({why}). Nothing was changed; releases and the running app are not affected",
+            "{p} 已损坏（{why}）。没有做任何变更；各版本和正在运行的应用不受影响"
+        ),
+        help: Some(safelight_engine::text!(
+            "copy it away, then try `sqlite3 {p} .recover | sqlite3 {p}.new` and put the new file in its place",
+            "先把它复制到别处，再尝试 `sqlite3 {p} .recover | sqlite3 {p}.new`，用新文件替换它"
+        )),
+    }
 }
 
 fn end_run(db: &Connection, id: &str, end: &RunEnd) -> Result<()> {
@@ -533,15 +561,15 @@ impl Journal for Store {
         let mut before = String::new();
         let mut entries = Vec::with_capacity(rows.len());
         for (seq, body, chain) in rows {
-            let damaged = |why: String| JournalError::Damaged {
+            let damaged = |why: Text| JournalError::Damaged {
                 run: run.to_owned(),
                 seq: u64::try_from(seq).unwrap_or(0),
                 why,
             };
             if link(&before, &body) != chain {
-                return Err(damaged("its checksum is wrong".to_owned()));
+                return Err(damaged(Text::new("its checksum is wrong", "校验和不对")));
             }
-            entries.push(serde_json::from_str(&body).map_err(|e| damaged(e.to_string()))?);
+            entries.push(serde_json::from_str(&body).map_err(|e| damaged(Text::same(e.to_string())))?);
             before = chain;
         }
         Ok(entries)

@@ -1,6 +1,10 @@
 //! Keeps the proxy alive: finds the one that runs, or starts one, and starts it again within a second when it dies.
 
-use crate::{api::ProxyStatus, paths::Home};
+use crate::{
+    api::{ApiError, ProxyStatus},
+    paths::Home,
+    trouble,
+};
 use safelight_proxy::{ControlClient, Network};
 use std::{
     net::SocketAddr,
@@ -22,7 +26,7 @@ pub struct Supervisor {
     up: AtomicBool,
     stopping: AtomicBool,
     starts: AtomicU32,
-    trouble: Mutex<Option<String>>,
+    trouble: Mutex<Option<(String, Option<ApiError>)>>,
     fresh: tokio::sync::Notify,
 }
 
@@ -95,7 +99,7 @@ impl Supervisor {
             if child.is_none() {
                 match self.spawn() {
                     Ok(c) => child = Some(c),
-                    Err(e) => self.set_trouble(Some(e.to_string())),
+                    Err(e) => self.set_trouble(Some((e.to_string(), None))),
                 }
                 let until = Instant::now() + Duration::from_secs(5);
                 while Instant::now() < until && !self.stopping.load(Ordering::SeqCst) {
@@ -110,7 +114,8 @@ impl Supervisor {
                         let said =
                             crate::logs::tail(&self.home.logs().join("proxy.log"), 2000).unwrap_or_default();
                         let last = said.lines().rev().find(|l| !l.trim().is_empty()).unwrap_or("").to_owned();
-                        self.set_trouble(Some(format!("it ended with {status}: {last}")));
+                        let why = trouble::left(&self.home.proxy_trouble());
+                        self.set_trouble(Some((format!("it ended with {status}: {last}"), why)));
                         child = None;
                         break;
                     }
@@ -128,6 +133,7 @@ impl Supervisor {
     }
 
     fn spawn(&self) -> std::io::Result<std::process::Child> {
+        trouble::clear(&self.home.proxy_trouble());
         let log =
             std::fs::OpenOptions::new().append(true).create(true).open(self.home.logs().join("proxy.log"))?;
         let (program, args) = self
@@ -143,7 +149,7 @@ impl Supervisor {
         c.spawn()
     }
 
-    fn set_trouble(&self, t: Option<String>) {
+    fn set_trouble(&self, t: Option<(String, Option<ApiError>)>) {
         *self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = t;
     }
 
@@ -170,7 +176,8 @@ impl Supervisor {
 
     /// How the proxy is.
     pub async fn status(&self) -> ProxyStatus {
-        let trouble = self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let told = self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let (trouble, why) = told.map_or((None, None), |(t, why)| (Some(t), why));
         let restarts = self.starts.load(Ordering::SeqCst).saturating_sub(1);
         match self.client.state().await {
             Ok(s) => ProxyStatus {
@@ -180,6 +187,7 @@ impl Supervisor {
                 trusted: s.trusted_proxies,
                 certificates: s.certificates,
                 trouble: None,
+                why: None,
                 restarts,
             },
             Err(e) => ProxyStatus {
@@ -189,6 +197,7 @@ impl Supervisor {
                 trusted: self.listen.trusted.clone(),
                 certificates: Vec::new(),
                 trouble: trouble.or_else(|| Some(e.to_string())),
+                why,
                 restarts,
             },
         }

@@ -14,6 +14,8 @@ pub(crate) struct CommandError {
 /// What an exit code stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
+    /// Somebody else holds what was asked for.
+    Busy,
     /// Nothing was changed, and what was asked did not come to be.
     Refused,
     /// The command line or the configuration is wrong.
@@ -39,9 +41,18 @@ impl CommandError {
         self.help = Some(help);
         self
     }
+    /// As the daemon leaves it for whoever started it.
+    pub(crate) fn as_api(&self) -> ApiError {
+        let kind = match self.kind {
+            Kind::Busy => ErrorKind::Busy,
+            Kind::Usage => ErrorKind::Usage,
+            Kind::Refused | Kind::Open => ErrorKind::Failed,
+        };
+        ApiError { kind, message: self.message.clone(), help: self.help.clone() }
+    }
     pub(crate) fn exit_code(&self) -> u8 {
         match self.kind {
-            Kind::Refused => 1,
+            Kind::Busy | Kind::Refused => 1,
             Kind::Usage => 2,
             Kind::Open => 4,
         }
@@ -52,7 +63,8 @@ impl From<ApiError> for CommandError {
     fn from(e: ApiError) -> Self {
         let kind = match e.kind {
             ErrorKind::Config | ErrorKind::Usage | ErrorKind::NotFound => Kind::Usage,
-            ErrorKind::Busy | ErrorKind::Failed => Kind::Refused,
+            ErrorKind::Busy => Kind::Busy,
+            ErrorKind::Failed => Kind::Refused,
         };
         Self { kind, message: e.message, help: e.help }
     }

@@ -2,6 +2,7 @@
 
 use crate::{
     Global,
+    busy::{BEAT, Busy},
     error::{CommandError, Kind},
     live::Live,
     local,
@@ -15,10 +16,13 @@ use safelight_engine::{
     text::{Lang, Text},
     verdict::Decision,
 };
-use safelight_host::{api::RunOrder, client::HostClient};
-use std::{path::PathBuf, time::Duration};
+use safelight_host::{
+    api::{RunOrder, RunRequest},
+    client::HostClient,
+};
+use std::{future::Future, path::PathBuf, pin::pin, time::Duration};
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     time::Instant,
 };
 
@@ -74,33 +78,111 @@ impl Joined {
             late: Some(self.since),
             report_dir: Some(self.project.join("safelight-reports")),
         };
-        follow(how, out).await
+        follow(how, Interrupts::listen()?, out).await
+    }
+}
+
+/// Ctrl-C, heard from before the host is asked until the end: one listener for all of it, as between two of them one
+/// would be lost, and without any it would end the command and leave the run to its lease.
+pub(crate) struct Interrupts {
+    signal: Signal,
+    seen: u32,
+}
+
+impl Interrupts {
+    pub(crate) fn listen() -> Result<Self, CommandError> {
+        let signal = signal(SignalKind::interrupt()).map_err(|e| CommandError::io("Ctrl-C", &e))?;
+        Ok(Self { signal, seen: 0 })
+    }
+
+    async fn next(&mut self) -> u32 {
+        self.signal.recv().await;
+        self.seen += 1;
+        self.seen
+    }
+}
+
+/// Asks the host to begin a run. `None`: interrupted, and the host has begun nothing.
+pub(crate) async fn begin(
+    client: &HostClient,
+    request: &RunRequest,
+    interrupts: &mut Interrupts,
+    out: &Output,
+) -> Result<Option<String>, CommandError> {
+    let _busy = Busy::with(out, &Text::new("the host plans the run", "主机正在制定计划"));
+    let mut asked = pin!(client.begin(request));
+    loop {
+        tokio::select! {
+            started = &mut asked => return match started {
+                Ok(started) => Ok(Some(started.run)),
+                Err(e) if interrupts.seen > 0 => {
+                    out.error(&e.into());
+                    Ok(None)
+                }
+                Err(e) => Err(e.into()),
+            },
+            seen = interrupts.next() => {
+                if seen > 1 {
+                    return Err(CommandError::open(Text::new(
+                        "left while the host was being asked; it may have begun a run",
+                        "在等待主机答复时离开；主机可能已开始运行",
+                    ))
+                    .with_help(Text::new(
+                        "`safelight status` shows it, `safelight abort` takes it back",
+                        "用 `safelight status` 查看，`safelight abort` 撤销",
+                    )));
+                }
+                out.say(word(
+                    out.lang,
+                    "interrupted: what the host begins is taken back as soon as it answers (Ctrl-C again to leave)",
+                    "已中断：主机答复后立即撤销（再按一次 Ctrl-C 离开）",
+                ));
+            }
+        }
+    }
+}
+
+/// Waits for `what`, and goes on saying what the run is at.
+async fn while_speaking<T>(live: &mut Live<'_>, what: impl Future<Output = T>) -> T {
+    let mut what = pin!(what);
+    loop {
+        tokio::select! {
+            done = &mut what => return done,
+            () = tokio::time::sleep(BEAT) => live.tick(),
+        }
     }
 }
 
 /// Follows to the end; returns the exit code.
-pub(crate) async fn follow(f: Follow<'_>, out: &Output) -> Result<u8, CommandError> {
-    // One listener for all of it: between two of them a Ctrl-C would be lost.
-    let mut ctrl_c = signal(SignalKind::interrupt()).map_err(|e| CommandError::io("Ctrl-C", &e))?;
-    let mut live = Live::new(out, f.verbose);
+pub(crate) async fn follow(
+    f: Follow<'_>,
+    mut interrupts: Interrupts,
+    out: &Output,
+) -> Result<u8, CommandError> {
+    let mut live = Live::new(out, f.run, f.verbose);
     let mut events: Vec<Event> = Vec::new();
     let mut committed = false;
-    let mut interrupts = 0;
     let mut lost: Option<Instant> = None;
+    if interrupts.seen > 0 {
+        take_back(&f).await?;
+    }
     'connect: loop {
         let after = events.last().map_or(0, |e| e.seq);
-        let mut stream = match f.client.events(f.run, after, true).await {
+        let asked = f.client.events(f.run, after, true);
+        let mut stream = match while_speaking(&mut live, asked).await {
             Ok(s) => s,
             Err(e) => {
+                live.lost(true);
                 let since = *lost.get_or_insert_with(Instant::now);
                 if since.elapsed() > Duration::from_secs(30) {
                     return Err(CommandError { kind: Kind::Open, ..e.into() });
                 }
-                tokio::time::sleep(Duration::from_millis(200)).await;
+                while_speaking(&mut live, tokio::time::sleep(Duration::from_millis(200))).await;
                 continue;
             }
         };
         if lost.take().is_some() {
+            live.lost(false);
             out.say(word(
                 out.lang,
                 "the host daemon is back; going on with the run",
@@ -110,7 +192,7 @@ pub(crate) async fn follow(f: Follow<'_>, out: &Output) -> Result<u8, CommandErr
             let _ = f.client.resume(f.run, &RunOrder { who: f.who.clone(), forget: false }).await;
             continue;
         }
-        let mut beat = tokio::time::interval(Duration::from_millis(500));
+        let mut beat = tokio::time::interval(BEAT);
         loop {
             tokio::select! {
                 e = stream.next() => {
@@ -146,22 +228,26 @@ pub(crate) async fn follow(f: Follow<'_>, out: &Output) -> Result<u8, CommandErr
                     }
                 }
                 _ = beat.tick() => live.tick(),
-                _ = ctrl_c.recv() => {
-                    interrupts += 1;
-                    if committed || interrupts > 1 {
+                seen = interrupts.next() => {
+                    if committed || seen > 1 {
                         // The watch needs nobody; what is being taken back may yet need somebody.
                         let code = if committed { 130 } else { 4 };
                         out.say(word(out.lang, "left; the host daemon goes on by itself. `safelight watch` follows, `safelight abort` takes back", "已离开；主机守护进程会继续。`safelight watch` 跟踪，`safelight abort` 撤销"));
                         return Ok(code);
                     }
                     out.say(word(out.lang, "interrupted: taking everything back (Ctrl-C again to leave; the host goes on)", "已中断：正在撤销（再按一次 Ctrl-C 离开，主机会继续撤销）"));
-                    let order = RunOrder { who: format!("{} (Ctrl-C)", f.who), forget: false };
-                    f.client.abort(f.run, &order).await.map_err(|e| CommandError { kind: Kind::Open, ..e.into() })?;
+                    take_back(&f).await?;
                 }
             }
         }
     }
-    finish(&f, out, &events, interrupts > 0)
+    finish(&f, out, &events, interrupts.seen > 0)
+}
+
+/// What Ctrl-C asks for.
+async fn take_back(f: &Follow<'_>) -> Result<(), CommandError> {
+    let order = RunOrder { who: format!("{} (Ctrl-C)", f.who), forget: false };
+    f.client.abort(f.run, &order).await.map_err(|e| CommandError { kind: Kind::Open, ..e.into() })
 }
 
 enum State {

@@ -1,31 +1,46 @@
 //! Progress as it happens: a moving line on a terminal, plain lines elsewhere, JSON lines on request.
 //! Nothing is silent for more than two seconds.
 
-use crate::output::{Format, Output};
+use crate::{
+    busy::QUIET,
+    output::{Format, Output},
+};
 use indicatif::{ProgressBar, ProgressStyle};
 use safelight_engine::{
     event::{Event, EventKind},
     plan::{Plan, PlanKind, UndoPlan},
     report::{duration, terminal},
-    text::Lang,
+    text::{Lang, Text},
 };
 use std::time::{Duration, Instant};
 
-/// Longest silence.
-const QUIET: Duration = Duration::from_millis(1900);
+/// What a run is at, as far as its events tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    /// Carrying a step out.
+    Step(u32),
+    /// Taking a step back.
+    Undo(u32),
+    /// Between two steps, or before the first.
+    Between,
+    /// The daemon does not answer.
+    Lost,
+}
 
 /// Shows the events of one run.
 pub(crate) struct Live<'o> {
     out: &'o Output,
     plan: Option<Plan>,
     bar: Option<ProgressBar>,
-    step: Option<(u32, Instant)>,
+    at: At,
+    since: Instant,
     last: Instant,
+    run: String,
     verbose: bool,
 }
 
 impl<'o> Live<'o> {
-    pub(crate) fn new(out: &'o Output, verbose: bool) -> Self {
+    pub(crate) fn new(out: &'o Output, run: &str, verbose: bool) -> Self {
         let bar = (out.live && out.format != Format::Json).then(|| {
             let bar = ProgressBar::new_spinner();
             bar.set_style(
@@ -35,7 +50,8 @@ impl<'o> Live<'o> {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        Self { out, plan: None, bar, step: None, last: Instant::now(), verbose }
+        let (now, run) = (Instant::now(), run.to_owned());
+        Self { out, plan: None, bar, at: At::Between, since: now, last: now, run, verbose }
     }
 
     fn say(&mut self, line: &str) {
@@ -43,6 +59,13 @@ impl<'o> Live<'o> {
         match &self.bar {
             Some(bar) => bar.suspend(|| self.out.say(line)),
             None => self.out.say(line),
+        }
+    }
+
+    fn now_at(&mut self, at: At) {
+        if self.at != at {
+            self.at = at;
+            self.since = Instant::now();
         }
     }
 
@@ -64,35 +87,84 @@ impl<'o> Live<'o> {
         step.is_some_and(|s| matches!(s.undo, UndoPlan::NothingToDo))
     }
 
-    /// Called when nothing came for a while.
+    /// Called again and again: says what the run is at when nothing was said for a while.
     pub(crate) fn tick(&mut self) {
-        if self.bar.is_none()
-            && self.out.format != Format::Json
-            && self.last.elapsed() >= QUIET
-            && let Some((step, since)) = self.step
-        {
-            let s = since.elapsed().as_secs();
-            let title = self.title(step);
-            self.say(&format!("  … {title} ({s} s)"));
+        if self.bar.is_some() || self.last.elapsed() < QUIET {
+            return;
+        }
+        if self.out.format == Format::Json {
+            self.heartbeat();
+            return;
+        }
+        let what = match self.at {
+            At::Step(step) => self.title(step),
+            At::Undo(step) => format!("↶ {}", self.title(step)),
+            At::Between => self.out.t(&Text::new("the run goes on", "运行仍在进行")).to_owned(),
+            At::Lost => self.out.t(&Text::new("waiting for the host daemon", "等待主机守护进程")).to_owned(),
+        };
+        let s = self.since.elapsed().as_secs();
+        let unit = if self.out.lang == Lang::Zh { "秒" } else { "s" };
+        self.say(&format!("  … {what} ({s} {unit})"));
+    }
+
+    /// The sign of life for programs. It is no event of the run: it has no number and is not stored.
+    fn heartbeat(&mut self) {
+        self.last = Instant::now();
+        let (doing, step) = match self.at {
+            At::Step(step) => ("step", Some(step)),
+            At::Undo(step) => ("undo", Some(step)),
+            At::Between => ("between", None),
+            At::Lost => ("lost", None),
+        };
+        let line = serde_json::json!({
+            "event": "heartbeat",
+            "at": jiff::Timestamp::now(),
+            "run": self.run,
+            "doing": doing,
+            "step": step,
+            "elapsed_s": self.since.elapsed().as_secs(),
+        });
+        self.out.line(&line.to_string());
+    }
+
+    /// The daemon has gone, or is back.
+    pub(crate) fn lost(&mut self, lost: bool) {
+        match (lost, self.at) {
+            (true, _) => self.now_at(At::Lost),
+            // What it is at now is told by the next event.
+            (false, At::Lost) => self.now_at(At::Between),
+            (false, _) => {}
+        }
+    }
+
+    /// What the event says about where the run is.
+    fn track(&mut self, e: &Event) {
+        match &e.kind {
+            EventKind::StepStarted { step } => self.now_at(At::Step(*step)),
+            EventKind::StepUndoStarted { step } => self.now_at(At::Undo(*step)),
+            EventKind::StepDone { .. }
+            | EventKind::StepFailed { .. }
+            | EventKind::StepWarned { .. }
+            | EventKind::UndoStarted { .. }
+            | EventKind::StepUndone { .. }
+            | EventKind::UndoFailed { .. }
+            | EventKind::RunEnded { .. } => self.now_at(At::Between),
+            _ => {}
         }
     }
 
     /// Takes in a past event without showing it.
     pub(crate) fn catch_up(&mut self, e: &Event) {
-        match &e.kind {
-            EventKind::StepStarted { step } => {
-                self.step = Some((*step, Instant::now()));
-                self.message(self.title(*step));
-            }
-            EventKind::StepDone { .. } | EventKind::StepFailed { .. } | EventKind::StepWarned { .. } => {
-                self.step = None
-            }
-            _ => {}
+        self.track(e);
+        if let At::Step(step) | At::Undo(step) = self.at {
+            self.message(self.title(step));
         }
     }
 
     pub(crate) fn event(&mut self, e: &Event) {
+        self.track(e);
         if self.out.format == Format::Json {
+            self.last = Instant::now();
             if let Ok(line) = serde_json::to_string(e) {
                 self.out.line(&line);
             }
@@ -151,7 +223,6 @@ impl<'o> Live<'o> {
                 self.say(&format!("  {}  {counts}", style.paint(code, self.out.t(&verdict.word()))));
             }
             EventKind::StepStarted { step } => {
-                self.step = Some((*step, Instant::now()));
                 if let Some(bar) = &self.bar {
                     bar.reset_elapsed();
                 }
@@ -180,7 +251,6 @@ impl<'o> Live<'o> {
             }
             EventKind::StepDone { step, millis, summary } => {
                 let (title, text) = (self.title(*step), self.out.t(summary).to_owned());
-                self.step = None;
                 self.say(&format!(
                     "{} {title} {}",
                     style.paint("32", "✓"),
@@ -189,7 +259,6 @@ impl<'o> Live<'o> {
             }
             EventKind::StepFailed { step, millis, error, help } => {
                 let title = self.title(*step);
-                self.step = None;
                 self.say(&format!(
                     "{} {title} {}",
                     style.paint("31", "✗"),
@@ -211,6 +280,7 @@ impl<'o> Live<'o> {
                 self.say(&style.paint("1;33", word));
                 self.message(word.to_owned());
             }
+            EventKind::StepUndoStarted { step } => self.message(format!("↶ {}", self.title(*step))),
             EventKind::StepUndone { step, .. } if self.needs_no_undo(*step) => {}
             EventKind::StepUndone { step, millis, summary } => {
                 let title = self.title(*step);
@@ -227,7 +297,6 @@ impl<'o> Live<'o> {
             }
             EventKind::Looked { look, breaches } => self.looked(look, breaches),
             EventKind::RunEnded { .. } => {
-                self.step = None;
                 if let Some(bar) = self.bar.take() {
                     bar.finish_and_clear();
                 }

@@ -1,12 +1,19 @@
 //! This machine: its home, its daemon (started when it is not there), its memory.
 
-use crate::{error::CommandError, output::Output};
+use crate::{busy::Busy, error::CommandError, output::Output};
 use safelight_engine::text::Text;
-use safelight_host::{client::HostClient, paths::Home, runs::Runs, store::Store};
+use safelight_host::{
+    api::{ApiError, ErrorKind, Status},
+    client::HostClient,
+    paths::Home,
+    runs::Runs,
+    store::Store,
+    trouble,
+};
 use std::{
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -52,6 +59,11 @@ pub(crate) fn shim() -> Result<Vec<String>, CommandError> {
     Ok(vec![program()?, "detached-shim".to_owned()])
 }
 
+/// The state of the daemon, when one runs and answers soon.
+pub(crate) async fn running() -> Option<Status> {
+    answers(&HostClient::new(Home::from_env().socket())).await
+}
+
 /// The daemon of this machine, started when it is not running.
 pub(crate) async fn daemon(out: &Output) -> Result<HostClient, CommandError> {
     let home = Home::from_env();
@@ -64,13 +76,13 @@ pub(crate) async fn daemon(out: &Output) -> Result<HostClient, CommandError> {
     } else {
         "starting the host daemon …"
     });
-    start_keeper(&home)?;
-    wait_for(&client, &home).await?;
+    let keeper = start_keeper(&home)?;
+    wait_for(&client, &home, keeper, out).await?;
     Ok(client)
 }
 
 /// Starts the keeper, which starts the daemon and starts it again when it dies.
-pub(crate) fn start_keeper(home: &Home) -> Result<(), CommandError> {
+pub(crate) fn start_keeper(home: &Home) -> Result<Child, CommandError> {
     home.create().map_err(|e| CommandError::io(&home.root.to_string_lossy(), &e))?;
     let path = home.logs().join("host.log");
     let log = std::fs::OpenOptions::new()
@@ -79,6 +91,7 @@ pub(crate) fn start_keeper(home: &Home) -> Result<(), CommandError> {
         .open(&path)
         .map_err(|e| CommandError::io(&path.to_string_lossy(), &e))?;
     let err = log.try_clone().map_err(|e| CommandError::io("host.log", &e))?;
+    trouble::clear(&home.host_trouble());
     // A process group of its own: Ctrl-C in this terminal and its end do not reach it.
     Command::new(program()?)
         .args(["host", "keep"])
@@ -88,18 +101,43 @@ pub(crate) fn start_keeper(home: &Home) -> Result<(), CommandError> {
         .stdout(log)
         .stderr(err)
         .spawn()
-        .map(drop)
         .map_err(|e| CommandError::io("the host daemon could not be started", &e))
 }
 
-/// Waits until the daemon answers; says what it said when it does not.
-pub(crate) async fn wait_for(client: &HostClient, home: &Home) -> Result<(), CommandError> {
+/// The daemon's answer, when it gives one soon.
+async fn answers(client: &HostClient) -> Option<Status> {
+    tokio::time::timeout(Duration::from_secs(5), client.status()).await.ok()?.ok()
+}
+
+/// Waits until the daemon answers. One that has ended does not: it is said at once why.
+pub(crate) async fn wait_for(
+    client: &HostClient,
+    home: &Home,
+    mut keeper: Child,
+    out: &Output,
+) -> Result<(), CommandError> {
+    let busy = Busy::with(out, &Text::new("the host daemon starts", "主机守护进程正在启动"));
     let until = Instant::now() + Duration::from_secs(20);
     while Instant::now() < until {
-        if client.status().await.is_ok() {
+        // Asked first: one that has ended before the question left its words before.
+        let ended = matches!(keeper.try_wait(), Ok(Some(_)));
+        if answers(client).await.is_some() {
             return Ok(());
         }
+        // Started twice at the same moment, the other one comes up.
+        let other = |e: &ApiError| e.kind == ErrorKind::Busy;
+        if ended && !trouble::left(&home.host_trouble()).as_ref().is_some_and(other) {
+            break;
+        }
         tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    drop(busy);
+    if let Some(e) = trouble::left(&home.host_trouble()) {
+        let why = Text::new(
+            format!("the host daemon does not start: {}", e.message.en),
+            format!("主机守护进程无法启动：{}", e.message.zh),
+        );
+        return Err(ApiError { message: why, ..e }.into());
     }
     let path = home.logs().join("host.log");
     let said = safelight_host::logs::tail(&path, 600).unwrap_or_default();
@@ -115,8 +153,7 @@ pub(crate) async fn wait_for(client: &HostClient, home: &Home) -> Result<(), Com
 pub(crate) fn store() -> Result<(Home, Arc<Store>), CommandError> {
     let home = Home::from_env();
     home.create().map_err(|e| CommandError::io(&home.root.to_string_lossy(), &e))?;
-    let store =
-        Store::open(&home.database()).map_err(|e| CommandError::refused(Text::same(e.to_string())))?;
+    let store = Store::open(&home.database()).map_err(ApiError::from)?;
     Ok((home, Arc::new(store)))
 }
 

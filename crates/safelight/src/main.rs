@@ -1,5 +1,6 @@
 //! The command line: parses arguments, calls one command, maps its end to an exit code.
 
+mod busy;
 mod commands;
 mod error;
 mod follow;

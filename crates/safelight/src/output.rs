@@ -5,7 +5,11 @@ use safelight_engine::{
     report::{self, Report, terminal::Style},
     text::{Lang, Text},
 };
-use std::io::{IsTerminal as _, Write as _};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 /// Form of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -35,6 +39,31 @@ impl Format {
     }
 }
 
+/// Standard error, and when it was last heard.
+#[derive(Clone)]
+pub(crate) struct Voice(Arc<Mutex<Instant>>);
+
+impl Voice {
+    fn new() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now())))
+    }
+
+    /// Since when nothing was said.
+    pub(crate) fn quiet(&self) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
+    /// A line of progress.
+    pub(crate) fn say(&self, line: &str) {
+        self.heard();
+        let _ = writeln!(std::io::stderr().lock(), "{line}");
+    }
+
+    fn heard(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+}
+
 /// How to write.
 pub(crate) struct Output {
     pub(crate) lang: Lang,
@@ -42,13 +71,14 @@ pub(crate) struct Output {
     color: bool,
     /// Standard error is a terminal: the step list may move.
     pub(crate) live: bool,
+    voice: Voice,
 }
 
 impl Output {
     pub(crate) fn new(lang: Lang, format: Format, no_color: bool) -> Self {
         let live = std::io::stderr().is_terminal();
         let wanted = !no_color && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-        Self { lang, format, color: wanted, live }
+        Self { lang, format, color: wanted, live, voice: Voice::new() }
     }
 
     /// For standard output.
@@ -67,13 +97,22 @@ impl Output {
 
     /// A line of the result.
     pub(crate) fn line(&self, line: &str) {
+        if self.format == Format::Human {
+            // On the same terminal as progress.
+            self.voice.heard();
+        }
         // A reader that has gone away is no reason to panic.
         let _ = writeln!(std::io::stdout().lock(), "{line}");
     }
 
     /// A line of progress.
     pub(crate) fn say(&self, line: &str) {
-        let _ = writeln!(std::io::stderr().lock(), "{line}");
+        self.voice.say(line);
+    }
+
+    /// For those who say something while this one is at work.
+    pub(crate) fn voice(&self) -> Voice {
+        self.voice.clone()
     }
 
     pub(crate) fn error(&self, e: &CommandError) {

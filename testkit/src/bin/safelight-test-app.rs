@@ -25,8 +25,10 @@ struct App {
     version: String,
     label: String,
     mode: String,
-    /// While this file exists, every page is a 500.
+    /// While this file exists, `fault_is` shows.
     fault: Option<PathBuf>,
+    /// `500` on every page, `fatal` lines in the log, `slow` pages, or `client`: only that page is a 500.
+    fault_is: String,
     database: Option<PathBuf>,
 }
 
@@ -128,6 +130,7 @@ fn serve() -> Result<(), String> {
         label: var("APP_LABEL").unwrap_or_default(),
         mode: var(mode).unwrap_or_else(|| "good".to_owned()),
         fault: var("APP_FAULT_FILE").map(PathBuf::from),
+        fault_is: var("APP_FAULT").unwrap_or_else(|| "500".to_owned()),
         database: database(),
     };
     println!("this is {} in mode {}", app.version, app.mode);
@@ -201,19 +204,34 @@ async fn answer(
     app: Arc<App>,
     request: Request<hyper::body::Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
+    let fault = app.fault.as_ref().filter(|f| f.exists()).map(|_| app.fault_is.as_str());
     let (status, text) = match request.uri().path() {
         "/health" | "/api/health" => health(&app).await,
         "/notes" => notes(&app, request.method()),
+        "/client" if fault == Some("client") => (500, "broken\n".to_owned()),
         "/client" => (200, client(request.headers())),
-        _ if app.fault.as_ref().is_some_and(|f| f.exists()) => {
-            println!("ERROR the basket is on fire");
-            (500, "broken\n".to_owned())
-        }
-        _ => (200, format!("{} {}\n", app.version, app.label)),
+        _ => page(&app, fault).await,
     };
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or_default();
     Ok(response)
+}
+
+async fn page(app: &App, fault: Option<&str>) -> (u16, String) {
+    match fault {
+        Some("fatal") => {
+            for _ in 0..4 {
+                println!("FATAL the ledger rejects {}", var("APP_TOKEN").unwrap_or_default());
+            }
+        }
+        Some("slow") => tokio::time::sleep(Duration::from_millis(700)).await,
+        Some("client") | None => {}
+        Some(_) => {
+            println!("ERROR the basket is on fire");
+            return (500, "broken\n".to_owned());
+        }
+    }
+    (200, format!("{} {}\n", app.version, app.label))
 }
 
 /// What this app is told about who asks.

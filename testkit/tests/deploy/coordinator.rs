@@ -43,6 +43,31 @@ fn ctrl_c_before_the_switch_undoes_and_ends_with_130() {
 }
 
 #[test]
+fn ctrl_c_while_the_host_is_asked_takes_back_what_it_begins_and_ends_with_130() {
+    let mut bed = Bed::new();
+    bed.deploy(&Release::new("v1", 1)).ended(0);
+    bed.deploy(&Release::new("v2", 1)).ended(0);
+    bed.traffic_begins();
+    bed.prepare(&Release::new("v3", 1));
+    // Planning reads the journeys: from a pipe, it waits until somebody writes.
+    let (site, pipe) = (bed.project().join("site.hurl"), bed.dir().join("pipe"));
+    let journey = std::fs::read(&site).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::fs::remove_file(&site).unwrap();
+    std::os::unix::fs::symlink(&pipe, &site).unwrap();
+    let mut cli = bed.background(&["deploy"]);
+    cli.interrupt();
+    bed.wait_until("it has heard", |_| cli.so_far().contains("interrupted: what the host begins"));
+    std::fs::remove_file(&site).unwrap();
+    std::fs::write(&site, &journey).unwrap();
+    std::fs::write(&pipe, &journey).unwrap();
+    cli.end().ended(130);
+    assert!(nothing_is_open(&bed));
+    bed.serves_exactly("v2");
+    bed.nobody_was_failed();
+}
+
+#[test]
 fn ctrl_c_while_the_release_is_built_leaves_nothing_of_it() {
     let mut bed = Bed::new();
     bed.deploy(&Release::new("v1", 1)).ended(0);

@@ -44,6 +44,33 @@ fn a_damaged_route_table_is_refused_and_repaired() {
 }
 
 #[test]
+fn a_damaged_memory_of_the_host_is_said_at_once_with_the_repair_in_the_language_of_who_asks() {
+    let bed = Bed::cold();
+    fs::create_dir_all(bed.home()).unwrap();
+    fs::set_permissions(bed.home(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    fs::write(bed.home().join("host.db"), "this is no database, whatever its name says").unwrap();
+    bed.prepare(&Release::new("v1", 1));
+    let began = std::time::Instant::now();
+    bed.safelight(&["deploy"]).ended(1).says(&[
+        "the host daemon does not start",
+        "host.db is damaged",
+        "Nothing was changed",
+        "→ copy it away, then try `sqlite3",
+    ]);
+    // The daemon speaks the language of its environment, the command that of its option.
+    let zh = bed.safelight(&["host", "start", "--lang", "zh-CN"]).ended(1);
+    let zh = zh.says(&["主机守护进程无法启动", "host.db 已损坏", "先把它复制到别处"]);
+    assert!(!zh.err.contains("damaged"), "{}", zh.err);
+    assert!(began.elapsed().as_secs() < 15, "it waited for a daemon that had ended: {:?}", began.elapsed());
+    // Without the daemon it is the same.
+    bed.safelight(&["check", "--lang", "zh-CN"]).ended(1).says(&["host.db 已损坏", "先把它复制到别处"]);
+    fs::remove_file(bed.home().join("host.db")).unwrap();
+    let listen = bed.addr().to_string();
+    bed.safelight(&["host", "start", "--listen", &listen]).ended(0);
+    bed.safelight(&["host", "stop", "--proxy"]).ended(0);
+}
+
+#[test]
 fn a_damaged_journal_is_refused_and_can_be_closed_by_a_person() {
     let mut bed = Bed::new();
     bed.deploy(&Release::new("v1", 1)).ended(0);

@@ -112,6 +112,47 @@ fn the_plan_of_an_exchange_and_that_of_a_rollback_are_printed() {
 }
 
 #[test]
+fn a_check_looks_for_programs_where_services_will_and_says_whose_path_that_is() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut bed = Bed::new();
+    bed.configure("[watch]", "[[runtime.program]]\nname = \"sl-tool\"\nrange = \"^2\"\n\n[watch]");
+    bed.prepare(&Release::new("v1", 1));
+    // A version manager of somebody's shell, which the daemon knows nothing of.
+    let shims = bed.dir().join("of-a-shell");
+    fs::create_dir(&shims).unwrap();
+    fs::write(shims.join("sl-tool"), "#!/bin/sh\necho sl-tool 2.1\n").unwrap();
+    fs::set_permissions(shims.join("sl-tool"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", shims.display(), std::env::var("PATH").unwrap());
+    let p9 = |bed: &Bed| -> Value {
+        let mut check = bed.command(&["check", "--format", "json"]);
+        let said = check.env("PATH", &path).output().unwrap();
+        let report: Value = serde_json::from_slice(&said.stdout).unwrap();
+        let findings = report["findings"].as_array().unwrap();
+        findings.iter().find(|f| f["id"] == "P9").unwrap().clone()
+    };
+    let whose = |f: &Value| {
+        let evidence = f["evidence"].as_array().unwrap();
+        let path = evidence.iter().find(|e| e["label"]["en"] == "PATH").unwrap();
+        path["value"]["en"].as_str().unwrap().to_owned()
+    };
+    let found = p9(&bed);
+    assert_eq!(found["outcome"], "fail", "the daemon does not find it: {found:#}");
+    assert!(
+        whose(&found).starts_with("of the host daemon") && !whose(&found).contains("of-a-shell"),
+        "{found:#}"
+    );
+    // A deploy comes to the same end, by the daemon's own check.
+    bed.safelight(&["deploy"]).ended(1).says(&["sl-tool is not on this host"]);
+    bed.safelight(&["host", "stop"]).ended(0);
+    bed.reap_daemon();
+    let found = p9(&bed);
+    assert_eq!(found["outcome"], "pass", "{found:#}");
+    assert!(whose(&found).starts_with("of this command, as no host daemon runs"), "{found:#}");
+    assert!(whose(&found).contains("of-a-shell"), "{found:#}");
+    bed.restart_daemon();
+}
+
+#[test]
 fn a_backup_by_hand_is_proven_and_kept_and_nothing_else_stays() {
     let mut bed = Bed::new();
     bed.safelight(&["backup"]).ended(1).says(&["shop.db"]);

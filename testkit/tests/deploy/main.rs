@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that unwraps fails with the line")]
 
 mod bad_releases;
+mod chinese;
 mod coordinator;
 mod damage;
 mod dependencies;
@@ -23,6 +24,8 @@ mod own;
 mod retention;
 mod rollback;
 mod routes;
+mod signals;
+mod silence;
 mod stuck;
 mod tls_only;
 mod unmigrate;

@@ -10,6 +10,7 @@ use rustix::{
 use safelight_engine::driver::host::{
     Cmd, FsStat, Host, HostError, HostErrorKind, Listener, OnLine, Output, ProcessInfo,
 };
+use safelight_engine::text::Text;
 use std::{
     io::Read as _,
     net::{IpAddr, SocketAddr},
@@ -28,6 +29,8 @@ const READ_MAX: u64 = 16 << 20;
 pub struct LocalHost {
     name: String,
     base: BaseEnv,
+    /// Whose `PATH` it has, when not that of services for sure.
+    whose: Option<Text>,
 }
 
 impl Default for LocalHost {
@@ -41,13 +44,21 @@ impl LocalHost {
     #[must_use]
     pub fn new() -> Self {
         let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        Self { name, base: BaseEnv::inherit() }
+        Self { name, base: BaseEnv::inherit(), whose: None }
     }
 
     /// Looks for programs in `dir` first: the directory of a Node.js that is not on the `PATH`.
     #[must_use]
     pub fn with_path_first(mut self, dir: &Path) -> Self {
         self.base.path = format!("{}:{}", dir.display(), self.base.path);
+        self
+    }
+
+    /// With another `PATH`, and a word on whose that is.
+    #[must_use]
+    pub fn with_path_of(mut self, path: &str, whose: Text) -> Self {
+        self.base.path = path.to_owned();
+        self.whose = Some(whose);
         self
     }
 
@@ -91,6 +102,11 @@ impl Host for LocalHost {
     async fn find_program(&self, name: &str) -> Result<Option<PathBuf>, HostError> {
         let (path, name) = (self.base.path.clone(), name.to_owned());
         limited(format!("find {name}"), move |_| Ok(exec::find_on(&path, &name, Path::new("/")))).await
+    }
+
+    fn whose_path(&self) -> Option<Text> {
+        let (whose, path) = (self.whose.as_ref()?, &self.base.path);
+        Some(Text::new(format!("{}: {path}", whose.en), format!("{}：{path}", whose.zh)))
     }
 
     async fn listeners(&self) -> Result<Vec<Listener>, HostError> {

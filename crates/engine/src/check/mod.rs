@@ -127,3 +127,6 @@ fn text_empty() -> Text {
 fn unknown(spec: &CheckSpec, subject: &str, why: Text) -> Finding {
     Finding::new(spec, subject, Outcome::Unknown, why)
 }
+
+#[cfg(test)]
+mod tests;

@@ -119,7 +119,25 @@ pub struct Runtime {
     pub npm: Option<String>,
     /// Directory that holds the `node` the services run with, when it is not on the PATH (nvm, volta, asdf).
     pub node_dir: Option<PathBuf>,
+    /// Other programs that the app needs on the host: `python3`, `java`, `ffmpeg`.
+    #[serde(default, rename = "program")]
+    pub programs: Vec<Program>,
 }
+
+/// A program that must be on the host.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Program {
+    /// Its name on the PATH of services, or its path.
+    pub name: String,
+    /// Range of versions as in package.json, `>=3.11 <4`; any when absent.
+    pub range: Option<String>,
+    /// Arguments that make it print its version; `--version` when absent.
+    pub version_arguments: Option<Vec<String>>,
+}
+
+/// What `safelight init` writes for a command that it does not know. A configuration with it is refused.
+pub const UNKNOWN_COMMAND: &str = "<what starts your app>";
 
 /// One process of the app.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

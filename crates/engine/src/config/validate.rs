@@ -93,6 +93,22 @@ impl Validation<'_, '_> {
             );
         }
         self.services(c);
+        for (i, p) in c.runtime.programs.iter().enumerate() {
+            let name = &p.name;
+            if name.is_empty() || name.contains(char::is_whitespace) {
+                self.add(
+                    &format!("runtime.program.{i}.name"),
+                    crate::text!(
+                        "`{name}` is not the name or path of a program",
+                        "`{name}` 不是程序的名称或路径"
+                    ),
+                    Some(Text::new(
+                        "arguments go into `version-arguments`",
+                        "参数写在 `version-arguments` 中",
+                    )),
+                );
+            }
+        }
         for (i, p) in c.build.shared.iter().enumerate() {
             self.relative(&format!("build.shared.{i}"), p);
         }
@@ -170,6 +186,19 @@ impl Validation<'_, '_> {
             }
             if s.command.argv().is_empty() {
                 self.add(&format!("service.{i}.command"), Text::new("is empty", "是空的"), None);
+            }
+            if s.command.display() == super::UNKNOWN_COMMAND {
+                self.add(
+                    &format!("service.{i}.command"),
+                    Text::new(
+                        "nobody has written yet what starts the app: `safelight init` could not tell",
+                        "还没有填写应用的启动命令：`safelight init` 未能判断",
+                    ),
+                    Some(Text::new(
+                        "write the command; the app has to listen on 127.0.0.1 at the port in the variable PORT, or pass it as {port}",
+                        "请填写启动命令；应用须在 127.0.0.1 监听变量 PORT 所给的端口，也可用 {port} 传入",
+                    )),
+                );
             }
             for (key, p) in [("health", Some(&s.health)), ("path", s.path.as_ref())] {
                 if let Some(p) = p.filter(|p| !p.starts_with('/')) {

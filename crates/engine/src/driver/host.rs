@@ -1,5 +1,6 @@
 //! The machine that runs the release. The host driver is the only one that touches it: local now, over ssh later.
 
+use crate::text::Text;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -252,6 +253,11 @@ pub trait Host: Send + Sync {
 
     /// Finds a program on the PATH that services get.
     async fn find_program(&self, name: &str) -> Result<Option<PathBuf>, HostError>;
+
+    /// Whose PATH that is, and what is in it, when it may be another than that of services.
+    fn whose_path(&self) -> Option<Text> {
+        None
+    }
 
     /// All listening TCP sockets, both families.
     async fn listeners(&self) -> Result<Vec<Listener>, HostError>;

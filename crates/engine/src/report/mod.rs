@@ -215,7 +215,10 @@ impl Report {
     /// Takes in one more event.
     pub fn take(&mut self, e: &Event) {
         match &e.kind {
-            EventKind::RunStarted { .. } | EventKind::RunResumed { .. } | EventKind::Progress { .. } => {}
+            EventKind::RunStarted { .. }
+            | EventKind::RunResumed { .. }
+            | EventKind::Progress { .. }
+            | EventKind::StepUndoStarted { .. } => {}
             EventKind::Checked { finding } => self.findings.push(finding.clone()),
             EventKind::Decided { verdict, risks } => {
                 self.verdict = Some(verdict.clone());

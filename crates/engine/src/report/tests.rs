@@ -89,6 +89,22 @@ fn a_run_folds_into_the_state_of_each_step() {
 }
 
 #[test]
+fn a_stream_from_before_undos_were_announced_is_read_as_it_was() {
+    let old = [
+        r#"{"seq":1,"at":"2026-01-01T00:00:00Z","run":"r","event":"undo-started","reason":{"en":"x","zh-CN":"x"}}"#,
+        r#"{"seq":2,"at":"2026-01-01T00:00:00Z","run":"r","event":"step-undone","step":2,"millis":1,"summary":{"en":"removed","zh-CN":"x"}}"#,
+    ];
+    let old: Vec<Event> = old.iter().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let begin = events(vec![EventKind::RunStarted { plan: plan() }]);
+    let without = Report::of_run(&[begin.clone(), old.clone()].concat()).unwrap();
+    assert_eq!(without.steps[1].undone.as_ref().unwrap().en, "removed");
+    let mut new = old;
+    let announced = r#"{"seq":3,"at":"2026-01-01T00:00:00Z","run":"r","event":"step-undo-started","step":2}"#;
+    new.insert(1, serde_json::from_str(announced).unwrap());
+    assert_eq!(Report::of_run(&[begin, new].concat()).unwrap().json(), without.json());
+}
+
+#[test]
 fn events_that_do_not_begin_with_the_beginning_make_no_report() {
     assert!(Report::of_run(&[]).is_none());
     assert!(Report::of_run(&events(vec![EventKind::StepStarted { step: 1 }])).is_none());

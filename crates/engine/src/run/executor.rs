@@ -180,11 +180,7 @@ impl Executor<'_> {
     fn write(&self, run: &mut RunState, kind: EntryKind) -> Result<(), JournalError> {
         let entry = Entry { seq: run.seq + 1, at: Timestamp::now(), kind };
         self.journal.append(&run.plan.run, &entry)?;
-        run.apply(&entry).map_err(|why| JournalError::Damaged {
-            run: run.plan.run.clone(),
-            seq: entry.seq,
-            why: why.to_owned(),
-        })
+        run.apply(&entry).map_err(|why| JournalError::damaged(&run.plan.run, entry.seq, why))
     }
 
     fn at(&self, when: &str, step: &Step) {
@@ -300,6 +296,7 @@ impl Executor<'_> {
                 Some(_) => {}
             }
             self.write(run, EntryKind::UndoIntent { step: step.id })?;
+            (self.on_event)(EventKind::StepUndoStarted { step: step.id });
             self.at("undo-intent", step);
             let started = Instant::now();
             let record = match run.steps.get(&step.id) {
@@ -471,6 +468,22 @@ mod tests {
             RunEnd::Undone { untouched: false, .. }
         ));
         assert!(w.there.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn each_step_says_that_it_is_being_taken_back_before_it_is() {
+        let (j, w) = (memory(None), Numbers { fails: Some(3), ..Numbers::default() });
+        let mut run = begin(&j, plan(5));
+        let heard = Mutex::new(Vec::new());
+        let listen = |e: EventKind| match e {
+            EventKind::StepUndoStarted { step } => heard.lock().unwrap().push((step, "begins")),
+            EventKind::StepUndone { step, .. } => heard.lock().unwrap().push((step, "is done")),
+            _ => {}
+        };
+        let ex = Executor { journal: &j, world: &w, on_event: &listen, stop: Stop::default(), fault: None };
+        ex.drive(&mut run).await.unwrap();
+        let both = |step| [(step, "begins"), (step, "is done")];
+        assert_eq!(*heard.lock().unwrap(), [both(3), both(2), both(1)].concat());
     }
 
     #[tokio::test]

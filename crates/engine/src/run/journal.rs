@@ -131,7 +131,8 @@ pub struct RunState {
 pub enum JournalError {
     /// A line contradicts those before it.
     #[error(
-        "the journal of run {run} is damaged at line {seq}: {why}. Nothing was done. Look at the host with `safelight status`, then close the run with `safelight abort --forget {run}`"
+        "the journal of run {run} is damaged at line {seq}: {}. Nothing was done. Look at the host with `safelight status`, then close the run with `safelight abort --forget {run}`",
+        why.en
     )]
     Damaged {
         /// The run.
@@ -139,7 +140,7 @@ pub enum JournalError {
         /// The line.
         seq: u64,
         /// What is wrong.
-        why: String,
+        why: Text,
     },
     /// It could not be written or read.
     #[error(
@@ -153,6 +154,35 @@ pub enum JournalError {
     },
 }
 
+/// What is wrong with a line, in English and Chinese.
+pub type Why = (&'static str, &'static str);
+
+impl JournalError {
+    /// A line that contradicts those before it.
+    #[must_use]
+    pub fn damaged(run: &str, seq: u64, (en, zh): Why) -> Self {
+        Self::Damaged { run: run.to_owned(), seq, why: Text::new(en, zh) }
+    }
+
+    /// The error with its repair, for people.
+    #[must_use]
+    pub fn text(&self) -> Text {
+        let zh = match self {
+            Self::Damaged { run, seq, why } => format!(
+                "运行 {run} 的日志在第 {seq} 行损坏：{}。没有做任何操作。请先用 `safelight status` 查看主机，再用 `safelight abort --forget {run}` 关闭该运行",
+                why.zh
+            ),
+            Self::Storage { op, why } => {
+                let op = if *op == "written" { "写入" } else { "读取" };
+                format!(
+                    "无法{op}日志：{why}。运行已停在原处；请腾出空间或修复磁盘，然后 `safelight resume` 或 `safelight abort`"
+                )
+            }
+        };
+        Text::new(self.to_string(), zh)
+    }
+}
+
 /// Where journals are kept. An append is on the disk when it returns.
 pub trait Journal: Send + Sync {
     /// Adds a line to the run's journal, synced.
@@ -164,8 +194,7 @@ pub trait Journal: Send + Sync {
 impl RunState {
     /// Reads a journal back. Refuses, with the line, anything that could not have been written by an executor.
     pub fn replay(run: &str, entries: &[Entry]) -> Result<Self, JournalError> {
-        let damaged =
-            |seq, why: &str| JournalError::Damaged { run: run.to_owned(), seq, why: why.to_owned() };
+        let damaged = |seq, why: Why| JournalError::damaged(run, seq, why);
         let mut iter = entries.iter();
         let mut state = match iter.next() {
             Some(Entry { seq: 1, at, kind: EntryKind::Begin { plan } }) => Self {
@@ -178,15 +207,18 @@ impl RunState {
                 end: None,
                 seq: 1,
             },
-            Some(e) => return Err(damaged(e.seq, "it does not begin with the plan")),
-            None => return Err(damaged(0, "it is empty")),
+            Some(e) => return Err(damaged(e.seq, ("it does not begin with the plan", "开头不是计划"))),
+            None => return Err(damaged(0, ("it is empty", "内容为空"))),
         };
         if state.plan.schema != crate::plan::SCHEMA {
-            return Err(damaged(1, "the plan was written by another version of safelight"));
+            return Err(damaged(
+                1,
+                ("the plan was written by another version of safelight", "计划由其他版本的 safelight 写入"),
+            ));
         }
         for e in iter {
             if e.seq != state.seq + 1 {
-                return Err(damaged(e.seq, "lines are missing"));
+                return Err(damaged(e.seq, ("lines are missing", "缺少记录")));
             }
             state.apply(e).map_err(|why| damaged(e.seq, why))?;
         }
@@ -194,30 +226,30 @@ impl RunState {
     }
 
     /// Takes in one more line; says why it cannot follow.
-    pub fn apply(&mut self, e: &Entry) -> Result<(), &'static str> {
+    pub fn apply(&mut self, e: &Entry) -> Result<(), Why> {
         use StepState as S;
         if self.end.is_some() {
-            return Err("a line after the end");
+            return Err(("a line after the end", "结束之后还有记录"));
         }
         let undoing = self.undoing.is_some();
         let steps = &mut self.steps;
         match &e.kind {
-            EntryKind::Begin { .. } => return Err("a second beginning"),
+            EntryKind::Begin { .. } => return Err(("a second beginning", "出现第二个开头")),
             EntryKind::Intent { step: id } => match find(steps, id)? {
                 s @ (S::Pending | S::Intended) if !undoing => *s = S::Intended,
-                _ => return Err("a step is intended out of turn"),
+                _ => return Err(("a step is intended out of turn", "步骤的意图次序不对")),
             },
             EntryKind::Done { step: id, record } => match find(steps, id)? {
                 s @ S::Intended => *s = S::Done(record.clone()),
-                _ => return Err("a step is done that was not intended"),
+                _ => return Err(("a step is done that was not intended", "未声明意图的步骤已完成")),
             },
             EntryKind::Failed { step: id, .. } => match find(steps, id)? {
                 s @ S::Intended => *s = S::Failed,
-                _ => return Err("a step fails that was not intended"),
+                _ => return Err(("a step fails that was not intended", "未声明意图的步骤失败了")),
             },
             EntryKind::Warned { step: id, .. } => match find(steps, id)? {
                 s @ S::Intended => *s = S::Warned,
-                _ => return Err("a step warns that was not intended"),
+                _ => return Err(("a step warns that was not intended", "未声明意图的步骤发出警告")),
             },
             EntryKind::UndoBegin { reason } => {
                 if !undoing {
@@ -227,23 +259,37 @@ impl RunState {
             EntryKind::UndoIntent { step: id } => {
                 self.stuck = None;
                 match find(steps, id)? {
-                    _ if !undoing => return Err("a step is taken back before the undo began"),
+                    _ if !undoing => {
+                        return Err((
+                            "a step is taken back before the undo began",
+                            "撤销开始之前就有步骤被撤销",
+                        ));
+                    }
                     s @ (S::Intended | S::Failed | S::Warned) => *s = S::Undoing(None),
                     s @ S::Done(_) => {
-                        let S::Done(r) = std::mem::replace(s, S::Undone) else { return Err("unreachable") };
+                        let S::Done(r) = std::mem::replace(s, S::Undone) else {
+                            return Err(("unreachable", "不可能的状态"));
+                        };
                         *s = S::Undoing(Some(r));
                     }
                     S::Undoing(_) => {}
-                    S::Pending | S::Undone => return Err("a step is taken back that never acted"),
+                    S::Pending | S::Undone => {
+                        return Err(("a step is taken back that never acted", "从未执行的步骤被撤销"));
+                    }
                 }
             }
             EntryKind::Undone { step: id } => match find(steps, id)? {
                 s @ S::Undoing(_) => *s = S::Undone,
-                _ => return Err("a step is taken back without intent"),
+                _ => return Err(("a step is taken back without intent", "未声明意图就撤销了步骤")),
             },
             EntryKind::UndoFailed { step: id, error } => match find(steps, id)? {
                 S::Undoing(_) => self.stuck = Some(error.clone()),
-                _ => return Err("a step resists that was not being taken back"),
+                _ => {
+                    return Err((
+                        "a step resists that was not being taken back",
+                        "并未撤销的步骤报告撤销失败",
+                    ));
+                }
             },
             EntryKind::End { end } => self.end = Some(end.clone()),
         }
@@ -282,6 +328,6 @@ impl RunState {
     }
 }
 
-fn find<'s>(steps: &'s mut BTreeMap<u32, StepState>, id: &u32) -> Result<&'s mut StepState, &'static str> {
-    steps.get_mut(id).ok_or("a step that is not in the plan")
+fn find<'s>(steps: &'s mut BTreeMap<u32, StepState>, id: &u32) -> Result<&'s mut StepState, Why> {
+    steps.get_mut(id).ok_or(("a step that is not in the plan", "计划中没有的步骤"))
 }

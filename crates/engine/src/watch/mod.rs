@@ -134,6 +134,7 @@ pub struct Watcher {
 }
 
 /// What one signal says in one look.
+#[derive(Debug, PartialEq, Eq)]
 enum Signal {
     /// Out of bounds: one more look in a row.
     Bad(Text),

@@ -72,6 +72,53 @@ fn a_process_that_is_gone_or_keeps_restarting_is_a_breach() {
 }
 
 #[test]
+fn severe_lines_above_the_limit_are_a_breach_and_the_first_of_them_is_shown() {
+    let limits = Watch::default();
+    let severe = |n: u64, sample: &str| Look {
+        severe_lines: n,
+        severe_sample: Some(sample.to_owned()).filter(|s| !s.is_empty()),
+        ..look(0, 0)
+    };
+    assert_eq!(logs(&severe(5, "FATAL a"), &limits), Signal::Good, "five are the limit, and are within it");
+    let Signal::Bad(what) = logs(&severe(6, "FATAL no ledger"), &limits) else { panic!("six are too many") };
+    assert_eq!(what.en, "6 severe log lines (limit 5): FATAL no ledger");
+    assert_eq!(what.zh, "6 行严重日志（上限 5）：FATAL no ledger");
+    // A line whose secrets could not be taken out is counted and not shown.
+    let Signal::Bad(what) = logs(&severe(6, ""), &limits) else { panic!("six are too many") };
+    assert_eq!(what.en, "6 severe log lines (limit 5): ");
+    let none = Watch { max_severe_lines: 0, ..Watch::default() };
+    assert_eq!(logs(&severe(0, ""), &none), Signal::Good);
+    assert!(matches!(logs(&severe(1, "FATAL a"), &none), Signal::Bad(_)));
+}
+
+#[test]
+fn severe_lines_undo_a_deploy_in_three_looks_in_a_row_and_not_by_one_burst() {
+    let severe = |n: u64| Look { severe_lines: n, ..look(0, 0) };
+    assert_eq!(undoes(&[severe(600), severe(0), severe(600), severe(600), severe(5)]), None);
+    assert_eq!(undoes(&[severe(0), severe(6), severe(6), severe(6)]), Some(3));
+    let mut w = Watcher::default();
+    let breaches = w.look(&severe(6), &Baseline::default(), &Watch::default());
+    assert_eq!((breaches[0].signal.as_str(), breaches[0].undoes, breaches[0].in_a_row), ("logs", true, 1));
+    // Out of sight is neither well nor ill.
+    let unseen = Look { blind: vec![blind("logs")], ..look(0, 0) };
+    w.look(&unseen, &Baseline::default(), &Watch::default());
+    assert_eq!(w.in_a_row["logs"], 1);
+}
+
+#[test]
+fn the_severe_words_of_the_default_are_words_and_not_parts_of_them() {
+    let patterns = regex::RegexSet::new(&Watch::default().severe_log_patterns).unwrap();
+    for line in
+        ["FATAL: no space", "thread panicked: PANIC", "12:00 CRITICAL db", "UnhandledPromiseRejectionWarning"]
+    {
+        assert!(patterns.is_match(line), "{line}");
+    }
+    for line in ["NONFATAL hiccup", "fatal attraction, a film", "ERROR the basket is on fire", "PANICKED"] {
+        assert!(!patterns.is_match(line), "{line}");
+    }
+}
+
+#[test]
 fn journeys_that_were_not_due_keep_their_count() {
     let mut w = Watcher::default();
     let mut bad = look(0, 0);

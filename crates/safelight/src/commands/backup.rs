@@ -2,18 +2,24 @@
 
 use crate::{
     Global,
+    busy::Busy,
     error::CommandError,
     local,
     output::{Format, Output},
 };
-use safelight_engine::{config::ByteSize, text::Lang};
+use safelight_engine::{
+    config::ByteSize,
+    text::{Lang, Text},
+};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
 pub(crate) async fn run(_: &Args, g: &Global, out: &Output) -> Result<u8, CommandError> {
     let ctx = local::runs()?.open(&local::project(&g.dir)?, &g.env)?;
+    let busy = Busy::with(out, &Text::new("copying and proving the copy", "正在备份并验证备份"));
     let (backup, proof) = safelight_host::backup::back_up_now(&ctx).await?;
+    drop(busy);
     if out.format == Format::Json {
         out.line(&serde_json::json!({"schema": 1, "backup": backup, "proof": proof}).to_string());
         return Ok(0);

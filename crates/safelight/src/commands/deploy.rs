@@ -3,7 +3,7 @@
 use crate::{
     Global,
     error::CommandError,
-    follow::{Follow, follow},
+    follow::{Follow, Interrupts, begin, follow},
     local,
     output::Output,
 };
@@ -49,18 +49,20 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
         who: who.clone(),
         lease_s: Some(args.lease),
     };
-    let started = client.begin(&request).await?;
+    let mut interrupts = Interrupts::listen()?;
+    let Some(run) = begin(&client, &request, &mut interrupts, out).await? else { return Ok(130) };
     let report_dir = Some(project.join(&args.reports));
     follow(
         Follow {
             client: &client,
-            run: &started.run,
+            run: &run,
             who,
             leave_at_commit: args.detach,
             verbose: args.verbose,
             late: None,
             report_dir,
         },
+        interrupts,
         out,
     )
     .await

@@ -25,21 +25,26 @@ pub(crate) async fn run(_: &Args, _: &Global, out: &Output) -> Result<u8, Comman
     });
     lines.push(match local::store() {
         Ok(_) => (true, Text::new("journal", "日志库"), home.database().display().to_string()),
-        Err(e) => (false, Text::new("journal", "日志库"), out.t(&e.message).to_owned()),
+        Err(e) => {
+            let repair = e.help.as_ref().map(|h| format!("; {}", out.t(h))).unwrap_or_default();
+            (false, Text::new("journal", "日志库"), format!("{}{repair}", out.t(&e.message)))
+        }
     });
     if home.routes().exists() {
         lines.push(match safelight_proxy::load(&home.routes()) {
             Ok(_) => (true, Text::new("route table", "路由表"), home.routes().display().to_string()),
-            Err(e) => (false, Text::new("route table", "路由表"), e.to_string()),
+            Err(e) => {
+                let why = safelight_host::trouble::of_table(&e);
+                let repair = why.help.as_ref().map(|h| format!("; {}", out.t(h))).unwrap_or_default();
+                (false, Text::new("route table", "路由表"), format!("{}{repair}", out.t(&why.message)))
+            }
         });
     }
     match HostClient::new(home.socket()).status().await {
         Ok(s) => {
             lines.push((true, Text::new("host daemon", "主机守护进程"), format!("pid {}", s.pid)));
-            let proxy = s
-                .proxy
-                .pid
-                .map_or_else(|| s.proxy.trouble.clone().unwrap_or_default(), |p| format!("pid {p}"));
+            let proxy =
+                s.proxy.pid.map_or_else(|| out.t(&s.proxy.words()).to_owned(), |p| format!("pid {p}"));
             lines.push((s.proxy.pid.is_some(), Text::new("proxy", "代理"), proxy));
             if let Some(trouble) = super::host::trusts_others(&home, &s.proxy) {
                 let what = Text::new("proxies in front", "前置代理");

@@ -1,6 +1,6 @@
 //! `safelight host`: the daemon of this server, its keeper, and a unit for systemd.
 
-use crate::{Global, error::CommandError, local, output::Output};
+use crate::{Global, busy::Busy, error::CommandError, local, output::Output};
 use safelight_engine::text::{Lang, Text};
 use safelight_host::{
     api::ProxyStatus,
@@ -8,6 +8,7 @@ use safelight_host::{
     paths::{Home, write_whole},
     server::{DaemonOptions, serve},
     supervise::Listen,
+    trouble,
 };
 use safelight_proxy::{Network, NotANetwork};
 use serde::{Deserialize, Serialize};
@@ -106,8 +107,12 @@ pub(crate) async fn run(args: &Args, _: &Global, out: &Output) -> Result<u8, Com
             start(&home, &wanted(listen, listen_tls, trust), out).await
         }
         HostCommand::Run { listen, listen_tls, trust } => {
-            remember(&home, &wanted(listen, listen_tls, trust))?;
-            daemon(&home).await
+            let ended = match remember(&home, &wanted(listen, listen_tls, trust)) {
+                Ok(()) => daemon(&home).await,
+                Err(e) => Err(e),
+            };
+            // Whoever started it hears why in a language of their own.
+            ended.inspect_err(|e| trouble::leave(&home.host_trouble(), &e.as_api()))
         }
         HostCommand::Stop { proxy } => stop(&home, *proxy, out).await,
         HostCommand::Unit => {
@@ -162,8 +167,9 @@ async fn start(home: &Home, wanted: &Wanted, out: &Output) -> Result<u8, Command
         return Ok(0);
     }
     remember(home, wanted)?;
-    local::start_keeper(home)?;
-    local::wait_for(&client, home).await?;
+    let keeper = local::start_keeper(home)?;
+    local::wait_for(&client, home, keeper, out).await?;
+    let _busy = Busy::with(out, &Text::new("the proxy starts", "代理正在启动"));
     let until = Instant::now() + Duration::from_secs(10);
     loop {
         let s = client.status().await?;
@@ -180,15 +186,18 @@ async fn start(home: &Home, wanted: &Wanted, out: &Output) -> Result<u8, Command
         }
         // One that cannot start says why; one that is slow gets its time.
         if Instant::now() > until || s.proxy.trouble.as_ref().is_some_and(|t| t.contains("ended with")) {
-            let why = s.proxy.trouble.unwrap_or_default();
-            return Err(CommandError::refused(safelight_engine::text!(
-                "the proxy does not start: {why}",
-                "代理无法启动：{why}"
-            ))
-            .with_help(Text::new(
-                "`safelight host stop`, then start with another --listen",
-                "先 `safelight host stop`，再用其他 --listen 启动",
-            )));
+            let why = s.proxy.words();
+            let what = Text::new(
+                format!("the proxy does not start: {}", why.en),
+                format!("代理无法启动：{}", why.zh),
+            );
+            let repair = s.proxy.why.and_then(|w| w.help).unwrap_or_else(|| {
+                Text::new(
+                    "`safelight host stop`, then start with another --listen",
+                    "先 `safelight host stop`，再用其他 --listen 启动",
+                )
+            });
+            return Err(CommandError::refused(what).with_help(repair));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -319,11 +328,13 @@ async fn stop(home: &Home, proxy: bool, out: &Output) -> Result<u8, CommandError
         out.say(if out.lang == Lang::Zh { "没有在运行" } else { "it does not run" });
         return Ok(0);
     }
+    let busy = Busy::with(out, &Text::new("it finishes what it is at", "正在收尾"));
     client.shutdown(proxy).await?;
     let until = Instant::now() + Duration::from_secs(10);
     while Instant::now() < until && client.status().await.is_ok() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    drop(busy);
     out.say(if out.lang == Lang::Zh { "已停止" } else { "stopped" });
     Ok(0)
 }

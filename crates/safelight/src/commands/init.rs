@@ -1,8 +1,10 @@
 //! `safelight init`: writes a safelight.toml from what it finds, and says what it could not know.
 
+mod kinds;
+
 use crate::{Global, error::CommandError, local, output::Output};
 use safelight_engine::{
-    config::{Config, load},
+    config::{Config, UNKNOWN_COMMAND, load},
     text::{Lang, Text},
 };
 use serde_json::Value;
@@ -27,7 +29,14 @@ struct Found {
     name: String,
     git: bool,
     start: Option<String>,
-    install: Option<&'static str>,
+    install: Option<String>,
+    /// What `install` makes, and the file that decides it, where they are not the usual ones.
+    dependencies: Option<&'static str>,
+    lock_file: Option<&'static str>,
+    /// What is not part of a release.
+    exclude: Vec<&'static str>,
+    /// A remark about the start command.
+    note: Option<&'static str>,
     build: Option<String>,
     node: Option<String>,
     env_file: Option<&'static str>,
@@ -36,6 +45,8 @@ struct Found {
     database: Option<String>,
     /// Variable under which the app looks for it.
     database_variable: Option<String>,
+    /// What stands before the path in that variable.
+    database_prefix: &'static str,
     migrate: Option<String>,
     health: Option<String>,
     /// False when the sources were read and none of them mentions the variable PORT.
@@ -55,12 +66,16 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
         return Err(CommandError::usage(safelight_engine::text!("{shown} exists already", "{shown} 已存在"))
             .with_help(Text::new("--force replaces it", "--force 可覆盖")));
     }
-    let found = look(&dir);
+    let found = look(&dir, &on_path);
     let url = args.url.clone().unwrap_or_else(|| format!("http://{}.localhost:8080", found.name));
     let text = write(&found, &url);
-    // What this writes must load; anything else is a bug worth hearing about.
-    load::parse("safelight.toml", &text)
-        .map_err(|e| CommandError::usage(Text::new(e.render(Lang::En), e.render(Lang::Zh))))?;
+    // What this writes must load, but for a start command that is not known; anything else is a bug worth hearing about.
+    match load::parse("safelight.toml", &text) {
+        Err(e) if found.start.is_some() || e.problems.len() != 1 => {
+            return Err(CommandError::usage(Text::new(e.render(Lang::En), e.render(Lang::Zh))));
+        }
+        _ => {}
+    }
     std::fs::write(&file, &text).map_err(|e| CommandError::io(&file.to_string_lossy(), &e))?;
     let journey = dir.join("journeys/site.hurl");
     let wrote_journey = !journey.exists();
@@ -76,12 +91,11 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
     }
     if found.start.is_none() {
         out.line(if zh {
-            "没找到启动命令：请修改 [[service]] 的 command"
+            "没找到启动命令：请填写 [[service]] 的 command，填写之前配置无法使用"
         } else {
-            "no start command was found: set `command` of [[service]]"
+            "no start command was found: write `command` of [[service]]; until then the file is refused"
         });
-    }
-    if !found.reads_port {
+    } else if !found.reads_port {
         out.line(if zh {
             "源码中没有用到变量 PORT：应用必须在该端口监听；也可在 command 中用 {port}，或设置 fixed-port"
         } else {
@@ -99,7 +113,7 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
     Ok(0)
 }
 
-fn look(dir: &Path) -> Found {
+fn look(dir: &Path, programs: &dyn Fn(&str) -> bool) -> Found {
     let has = |name: &str| dir.join(name).exists();
     let mut f = Found {
         name: slug(&dir.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()),
@@ -137,8 +151,11 @@ fn look(dir: &Path) -> Found {
             Some("npm install --omit=dev")
         } else {
             None
-        };
+        }
+        .map(str::to_owned);
+        f.exclude.push("node_modules");
     }
+    kinds::look(dir, &mut f, programs);
     f.env_file = [".env.production", ".env"].into_iter().find(|n| has(n));
     let example = [".env.production.example", ".env.example", ".env.sample"]
         .into_iter()
@@ -162,7 +179,7 @@ fn look(dir: &Path) -> Found {
         }
     }
     f.pm2 = ["ecosystem.config.js", "ecosystem.config.cjs", "ecosystem.json"].iter().any(|n| has(n))
-        || on_path("pm2");
+        || f.node.is_some() && programs("pm2");
     read_sources(dir, &mut f);
     f
 }
@@ -176,22 +193,24 @@ fn on_path(program: &str) -> bool {
 /// What the app's own sources give away: where its health is asked, where its database is. Only an outline: a person
 /// looks through the result.
 fn read_sources(dir: &Path, f: &mut Found) {
+    const LANGUAGES: [&str; 7] = ["js", "mjs", "cjs", "ts", "py", "rs", "go"];
     const MOST_FILES: usize = 200;
     const MOST_BYTES: u64 = 512 * 1024;
-    let mut files: Vec<_> = ["", "src", "lib", "server"]
+    let mut files: Vec<_> = ["", "src", "lib", "server", "app"]
         .iter()
-        .flat_map(|sub| std::fs::read_dir(dir.join(sub)).into_iter().flatten().flatten())
-        .map(|e| e.path())
-        .filter(|p| {
-            p.extension().is_some_and(|x| ["js", "mjs", "cjs", "ts"].iter().any(|k| x == *k))
-                && p.metadata().is_ok_and(|m| m.is_file() && m.len() < MOST_BYTES)
-        })
+        .flat_map(|sub| LANGUAGES.iter().flat_map(move |x| kinds::sources(&dir.join(sub), x)))
+        .filter(|p| p.metadata().is_ok_and(|m| m.is_file() && m.len() < MOST_BYTES))
         .collect();
     files.sort();
     files.truncate(MOST_FILES);
     let text: String = files.iter().filter_map(|p| std::fs::read_to_string(p).ok()).collect();
+    let mentions = |variable: &str| {
+        text.contains(&format!("env.{variable}"))
+            || text.contains(&format!("\"{variable}\""))
+            || text.contains(&format!("'{variable}'"))
+    };
     f.reads_port =
-        files.is_empty() || text.contains("env.PORT") || f.start.as_ref().is_some_and(|s| s.contains("PORT"));
+        mentions("PORT") || f.start.as_ref().is_some_and(|s| s.contains("PORT") || s.contains("{port}"));
     let literals: Vec<&str> =
         text.split(['"', '\'', '`']).filter(|s| !s.contains(char::is_whitespace)).collect();
     let health = ["/health", "/healthz", "/api/health", "/_health", "/-/ping"];
@@ -199,11 +218,26 @@ fn read_sources(dir: &Path, f: &mut Found) {
     f.database_variable =
         ["DATABASE_URL", "DATABASE_PATH", "DATABASE_FILE", "DB_PATH", "DB_FILE", "SQLITE_PATH"]
             .iter()
-            .find(|v| text.contains(&format!("env.{v}")))
+            .find(|v| mentions(v))
             .map(|v| (*v).to_owned());
     let inside = |s: &str| !s.starts_with(['/', '.']) && !s.contains("..") && s.len() > 3;
-    if f.database.is_none() && f.database_variable.is_some() {
-        f.database = literals.iter().find(|s| is_database(s) && inside(s)).map(|s| (*s).to_owned());
+    let plain = |s: &&str| s.trim_start_matches("sqlite:").trim_start_matches('/').to_owned();
+    if f.database_variable.is_some() {
+        f.database_prefix = ["sqlite:///", "sqlite://", "sqlite:"]
+            .into_iter()
+            .find(|prefix| literals.iter().any(|s| s.starts_with(prefix) && is_database(s)))
+            .unwrap_or_default();
+        if f.database.is_none() {
+            let mut written = literals.iter().filter(|s| is_database(s)).filter(|s| {
+                inside(
+                    s.strip_prefix(f.database_prefix).filter(|_| !f.database_prefix.is_empty()).unwrap_or(s),
+                )
+            });
+            f.database = written.next().map(plain);
+        }
+    } else if f.node.is_none() {
+        // It would be told of its database by a variable that it does not read.
+        f.database = None;
     }
 }
 
@@ -228,14 +262,20 @@ fn write(f: &Found, url: &str) -> String {
     );
     let _ = write!(o, "[app]\nname = {}\n\n", quoted(&f.name));
     if !f.git {
-        o.push_str(
-            "[source]\ndir = \".\"\nexclude = [\"node_modules\", \".env*\", \"safelight-reports\"]\n\n",
-        );
+        let out: Vec<String> =
+            f.exclude.iter().copied().chain([".env*", "safelight-reports"]).map(quoted).collect();
+        let _ = write!(o, "[source]\ndir = \".\"\nexclude = [{}]\n\n", out.join(", "));
     }
     if f.install.is_some() || f.build.is_some() || f.database.is_some() {
         o.push_str("[build]\n");
-        if let Some(i) = f.install {
+        if let Some(i) = &f.install {
             let _ = writeln!(o, "install = {}", quoted(i));
+        }
+        if let Some(l) = f.lock_file {
+            let _ = writeln!(o, "lock-files = [{}]", quoted(l));
+        }
+        if let Some(d) = f.dependencies {
+            let _ = writeln!(o, "dependency-dirs = [{}]", quoted(d));
         }
         if let Some(b) = &f.build {
             let _ = writeln!(o, "build = {}", quoted(b));
@@ -246,7 +286,10 @@ fn write(f: &Found, url: &str) -> String {
         let _ = write!(o, "[runtime]\nnode = {}\n\n", quoted(n));
     }
     o.push_str("# Processes, in the order in which users are moved: backend before frontend.\n[[service]]\nname = \"web\"\n");
-    let start = f.start.as_deref().unwrap_or("node server.js");
+    if let Some(note) = f.note {
+        let _ = writeln!(o, "# {note}");
+    }
+    let start = f.start.as_deref().unwrap_or(UNKNOWN_COMMAND);
     let _ = write!(
         o,
         "# It must listen on 127.0.0.1 at the port in the variable PORT.\ncommand = {}\nhealth = {}\npath = \"/\"\n\n",
@@ -260,11 +303,14 @@ fn write(f: &Found, url: &str) -> String {
             quoted(db),
             quoted(f.database_variable.as_deref().unwrap_or("DATABASE_URL"))
         );
+        if !f.database_prefix.is_empty() {
+            let _ = writeln!(o, "url = {}", quoted(&format!("{}{{path}}", f.database_prefix)));
+        }
         match &f.migrate {
             Some(m) => {
                 let _ = writeln!(o, "migrate = {}", quoted(m));
             }
-            None => o.push_str("# migrate = \"npm run migrate\"\n"),
+            None => o.push_str("# migrate = \"what brings the schema up to date\"\n"),
         }
         o.push_str("# schema-query = \"PRAGMA user_version\"\n\n");
     }
@@ -290,62 +336,4 @@ fn write(f: &Found, url: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{look, write};
-    use safelight_engine::config::{ProcessKind, load};
-
-    fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        for (name, text) in files {
-            let path = dir.path().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-        dir
-    }
-
-    #[test]
-    fn what_the_sources_give_away_is_written() {
-        let dir = project(&[
-            (
-                "package.json",
-                r#"{"name": "@me/Notes", "scripts": {"start": "node server.js", "migrate": "node m.js", "build": "tsc"}, "engines": {"node": ">=20"}}"#,
-            ),
-            ("package-lock.json", "{}"),
-            (
-                "server.js",
-                r#"open(process.env.DB_PATH || "data/notes.db"); at("/healthz"); listen(process.env.PORT)"#,
-            ),
-            (".env.production", "TITLE=x\nPORT=1\n"),
-            (".env.production.example", "TITLE=\nTOKEN=\n"),
-            ("ecosystem.config.js", ""),
-        ]);
-        let found = look(dir.path());
-        assert!(found.reads_port);
-        let c = load::parse("safelight.toml", &write(&found, "http://notes.localhost:8080")).unwrap();
-        let (web, db, env) = (&c.services[0], c.database.as_ref().unwrap(), &c.environments["production"]);
-        assert_eq!((c.app.name.as_str(), web.health.as_str()), ("notes", "/healthz"));
-        assert_eq!(web.command.display(), "node server.js");
-        assert_eq!(c.build.install.as_ref().unwrap().display(), "npm ci");
-        assert_eq!((db.path.to_str(), db.url_variable.as_str()), (Some("data/notes.db"), "DB_PATH"));
-        assert_eq!(db.migrate.as_ref().unwrap().display(), "node m.js");
-        assert_eq!(env.required, ["TITLE", "TOKEN"]);
-        assert_eq!((env.process, env.test_host.as_deref()), (ProcessKind::Pm2, Some("test.notes.localhost")));
-    }
-
-    #[test]
-    fn an_app_that_shows_nothing_gets_a_file_that_loads_and_is_told_what_is_missing() {
-        let dir = project(&[("main.js", "listen(3000)")]);
-        let found = look(dir.path());
-        assert!(found.start.is_none() && !found.reads_port && found.database.is_none());
-        let c = load::parse("safelight.toml", &write(&found, "https://example.com")).unwrap();
-        assert!(c.database.is_none() && c.source.dir.is_some());
-        assert_eq!(c.services[0].health, "/");
-    }
-
-    #[test]
-    fn a_database_outside_of_the_project_is_not_taken_for_its_own() {
-        let dir = project(&[("server.js", r#"process.env.DATABASE_URL || "/var/lib/x.db" || "../x.db""#)]);
-        assert_eq!(look(dir.path()).database, None);
-    }
-}
+mod tests;

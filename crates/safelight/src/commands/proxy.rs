@@ -2,7 +2,7 @@
 
 use crate::{Global, error::CommandError, local, output::Output};
 use safelight_engine::text::{Lang, Text};
-use safelight_host::{paths::Home, supervise::Listen};
+use safelight_host::{paths::Home, supervise::Listen, trouble};
 use safelight_proxy::{ControlClient, ListenSpec, Network, ProxyOptions};
 use std::{net::SocketAddr, process::ExitCode};
 
@@ -56,7 +56,9 @@ pub(crate) fn run_blocking(args: &Args, out: &Output) -> Option<ExitCode> {
     Some(match safelight_proxy::run(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            out.error(&CommandError::refused(Text::same(e.to_string())));
+            let why = trouble::of_proxy(&e);
+            trouble::leave(&home.proxy_trouble(), &why);
+            out.error(&why.into());
             ExitCode::from(1)
         }
     })
@@ -81,8 +83,8 @@ pub(crate) async fn run(args: &Args, _: &Global, out: &Output) -> Result<u8, Com
         ProxyCommand::Upgrade => upgrade(&home, &client, out).await,
         ProxyCommand::Repair => {
             let done = safelight_proxy::repair(&home.routes())
-                .map_err(|e| CommandError::refused(Text::same(e.to_string())))?;
-            out.say(&format!("{done:?}"));
+                .map_err(|e| CommandError::from(trouble::of_table(&e)))?;
+            out.say(out.t(&trouble::of_repair(&done)));
             Ok(0)
         }
     }

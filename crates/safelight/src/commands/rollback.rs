@@ -3,7 +3,7 @@
 use crate::{
     Global,
     error::CommandError,
-    follow::{Follow, follow},
+    follow::{Follow, Interrupts, begin, follow},
     local,
     output::{Output, ago},
 };
@@ -48,17 +48,19 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
         let plan = client.plan(&request).await?;
         request.backup = Some(agree_to_loss(&plan, g, out)?);
     }
-    let started = client.begin(&request).await?;
+    // Not before: at the question Ctrl-C just ends the command.
+    let mut interrupts = Interrupts::listen()?;
+    let Some(run) = begin(&client, &request, &mut interrupts, out).await? else { return Ok(130) };
     let follow_run = Follow {
         client: &client,
-        run: &started.run,
+        run: &run,
         who,
         leave_at_commit: false,
         verbose: false,
         late: None,
         report_dir: Some(local::project(&g.dir)?.join("safelight-reports")),
     };
-    follow(follow_run, out).await
+    follow(follow_run, interrupts, out).await
 }
 
 /// Prints what of the data would be lost by this plan, and asks. Returns the run whose backup was agreed to.

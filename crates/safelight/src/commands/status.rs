@@ -38,12 +38,12 @@ fn show(s: &Status, out: &Output) {
         s.pid
     ));
     let listen = super::host::shown(&s.proxy);
-    let proxy = match (s.proxy.pid, &s.proxy.trouble) {
-        (Some(pid), _) => format!("{listen} · pid {pid}{}", trust(&s.proxy, zh)),
-        (None, trouble) => style.paint(
-            "31",
-            &format!("{}: {}", if zh { "未运行" } else { "not running" }, trouble.as_deref().unwrap_or("?")),
-        ),
+    let proxy = match s.proxy.pid {
+        Some(pid) => format!("{listen} · pid {pid}{}", trust(&s.proxy, zh)),
+        None => {
+            let word = if zh { "未运行：" } else { "not running: " };
+            style.paint("31", &format!("{word}{}", out.t(&s.proxy.words())))
+        }
     };
     out.line(&format!("{} {proxy}", style.paint("1", if zh { "代理" } else { "proxy" })));
     for c in &s.proxy.certificates {

@@ -2,6 +2,7 @@
 
 use crate::{
     Global,
+    busy::Busy,
     error::CommandError,
     local,
     output::{Format, Output},
@@ -35,7 +36,9 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
         Some(u) => (u.clone(), None),
         None => world.public_address().await.map_err(refused)?,
     };
+    let asking = Busy::with(out, &safelight_engine::text!("asking {url}", "正在访问 {url}"));
     let front = world.ctx.net.get(&url, connect, Duration::from_secs(10)).await;
+    drop(asking);
     let mut ok = matches!(&front, Ok(a) if a.status < 400);
     let shown: String = match front {
         Ok(a) => format!("HTTP {} ({})", a.status, duration(a.millis)),
@@ -46,6 +49,9 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
     }
     let mut results: Vec<JourneyResult> = Vec::new();
     for file in world.journey_files() {
+        let shown = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let doing = safelight_engine::text!("journey {shown}", "用户路径 {shown}");
+        let walking = Busy::with(out, &doing);
         let run = world.journey_run(vec![file], &url, connect).await.map_err(refused)?;
         let list = world
             .ctx
@@ -53,6 +59,7 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
             .run(&run)
             .await
             .map_err(|e| CommandError::refused(Text::same(e.to_string())))?;
+        drop(walking);
         for r in list {
             ok &= r.ok;
             if out.format == Format::Human {

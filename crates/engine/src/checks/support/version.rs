@@ -23,15 +23,61 @@ fn version_in(output: &str) -> Option<Version> {
     output.split_whitespace().find_map(|w| Version::parse(w.trim_start_matches(['v', 'V'])).ok())
 }
 
+/// The first thing that looks like a version: `Python 3.13.0rc1`, `go version go1.23 linux/amd64`, `openjdk "21.0.1"`.
+/// What is missing of three numbers is 0; what follows them without a space makes a pre-release.
+fn version_anywhere(output: &str) -> Option<Version> {
+    let parts =
+        regex::Regex::new(r"(\d+)\.(\d+)(?:\.(\d+))?(?:[-.]?((?:rc|alpha|beta|pre|dev|ea|a|b)[.\-]?\d*)\b)?")
+            .ok()?
+            .captures(output)?;
+    let number = |i: usize| parts.get(i).map_or(Ok(0), |m| m.as_str().parse::<u64>());
+    let (major, minor, patch) = (number(1).ok()?, number(2).ok()?, number(3).ok()?);
+    let pre = parts.get(4).map(|m| format!("-{}", m.as_str())).unwrap_or_default();
+    Version::parse(format!("{major}.{minor}.{patch}{pre}")).ok()
+}
+
+/// How a program is asked for its version, and how its answer is read.
+pub(in crate::checks) struct Ask<'a> {
+    /// Arguments.
+    pub(in crate::checks) arguments: &'a [String],
+    /// The range, and the configuration's key that it stands in.
+    pub(in crate::checks) range: &'a str,
+    /// See above.
+    pub(in crate::checks) key: &'a str,
+    /// Any program's words, rather than those of Node.js and npm.
+    pub(in crate::checks) any: bool,
+}
+
 /// Runs `<program> --version` and judges the answer against `range`, which is the configuration's key `key`.
 pub(in crate::checks) async fn judge(
     ctx: &CheckContext,
     spec: &CheckSpec,
     program: &Path,
-    range_text: &str,
+    range: &str,
     key: &str,
 ) -> Finding {
+    let arguments = ["--version".to_owned()];
+    ask(ctx, spec, program, &Ask { arguments: &arguments, range, key, any: false }).await
+}
+
+/// Adds whose PATH led to the program, when that is worth knowing.
+pub(in crate::checks) fn found_on(ctx: &CheckContext, finding: Finding) -> Finding {
+    match ctx.host.whose_path() {
+        Some(whose) => finding.with_note(Text::same("PATH"), whose),
+        None => finding,
+    }
+}
+
+/// The same for any program.
+pub(in crate::checks) async fn ask(
+    ctx: &CheckContext,
+    spec: &CheckSpec,
+    program: &Path,
+    ask: &Ask<'_>,
+) -> Finding {
     let shown = program.display().to_string();
+    let (range_text, key) = (ask.range, ask.key);
+    let arguments = ask.arguments.join(" ");
     let range = match Range::parse(range_text) {
         Ok(r) => r,
         Err(e) => {
@@ -49,7 +95,8 @@ pub(in crate::checks) async fn judge(
             );
         }
     };
-    let mut cmd = Cmd::new([shown.clone(), "--version".to_owned()]).timeout(Duration::from_secs(8));
+    let line = std::iter::once(shown.clone()).chain(ask.arguments.iter().cloned());
+    let mut cmd = Cmd::new(line).timeout(Duration::from_secs(8));
     if let Some(dir) = node_dir(ctx) {
         // npm is a script that looks `node` up on the PATH: it has to meet the same one as the services.
         cmd = cmd.env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", dir.display()));
@@ -68,19 +115,26 @@ pub(in crate::checks) async fn judge(
             crate::text!("{shown} does not run: {said}", "{shown} 无法运行：{said}"),
         )
         .with_help(crate::text!(
-            "run `{shown} --version` on the host and repair the installation; a missing library or another CPU architecture shows there",
-            "在主机上执行 `{shown} --version` 并修复安装；缺少动态库或架构不符会在此暴露"
+            "run `{shown} {arguments}` on the host and repair the installation; a missing library or another CPU architecture shows there",
+            "在主机上执行 `{shown} {arguments}` 并修复安装；缺少动态库或架构不符会在此暴露"
         ));
     }
     let text = output.text();
-    let Some(version) = version_in(&text) else {
+    // Some print it as an error: `java -version`.
+    let text = if ask.any && text.trim().is_empty() {
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    } else {
+        text
+    };
+    let found = if ask.any { version_anywhere(&text) } else { version_in(&text) };
+    let Some(version) = found else {
         let said: String = text.trim().chars().take(80).collect();
         return unknown(
             spec,
             &shown,
             crate::text!(
-                "{shown} --version printed `{said}`, which is no version",
-                "{shown} --version 输出 `{said}`，不是版本号"
+                "{shown} {arguments} printed `{said}`, which is no version",
+                "{shown} {arguments} 输出 `{said}`，不是版本号"
             ),
             crate::text!(
                 "look at what {shown} is: `file {shown}`",
@@ -115,6 +169,12 @@ pub(in crate::checks) async fn judge(
         Text::same("")
     };
     let (en, zh) = (note.en, note.zh);
+    if ask.any {
+        return finding.with_help(crate::text!(
+            "install a version in `{range_text}`, or change `{key}` if the app really runs on {version}.{en}",
+            "安装符合 `{range_text}` 的版本；若应用确实支持 {version}，请修改 `{key}`。{zh}"
+        ));
+    }
     finding.with_help(crate::text!(
         "install a version in `{range_text}` (`nvm install`, or your distribution's package) and point `runtime.node-dir` at its bin directory, or change `{key}` if the app really runs on {version}.{en}",
         "安装符合 `{range_text}` 的版本（`nvm install` 或发行版软件包），并将 `runtime.node-dir` 指向其 bin 目录；若应用确实支持 {version}，请修改 `{key}`。{zh}"))
