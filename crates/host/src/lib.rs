@@ -1,6 +1,7 @@
 //! The host daemon: one per server. Owns releases, journal, backups and the watch, and answers on a unix socket.
 //! It carries no traffic: the proxy does, in a process of its own that outlives this one.
 
+mod active;
 pub mod adapters;
 pub mod api;
 pub mod backup;

@@ -3,6 +3,7 @@
 
 pub use crate::project::load_config;
 use crate::{
+    active::{Active, Attached, lease_watch, record},
     api::{ApiError, ErrorKind, RunRequest, RunStarted, RunSummary},
     context::{Context, Emit},
     fault, going_back, guard,
@@ -18,7 +19,7 @@ use safelight_engine::{
     plan::{Action, Plan, PlanInput, PlanKind, ReleaseRef},
     run::{
         RunEnd,
-        executor::{Executor, Stop},
+        executor::Executor,
         journal::{Entry, EntryKind, JournalError, RunState, StepState},
     },
     text::{Lang, Text},
@@ -26,33 +27,10 @@ use safelight_engine::{
 use std::{
     collections::HashMap,
     path::Path,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
-    time::{Duration, Instant},
+    sync::{Arc, Mutex, atomic::Ordering},
+    time::Duration,
 };
 use tokio::sync::broadcast;
-
-/// A run that is being worked on.
-pub struct Active {
-    stop: Stop,
-    events: broadcast::Sender<Event>,
-    seq: AtomicU64,
-    attached: AtomicUsize,
-    last_seen: Mutex<Instant>,
-    committed: std::sync::atomic::AtomicBool,
-}
-
-/// Counts one follower while it lives.
-pub struct Attached(Arc<Active>);
-
-impl Drop for Attached {
-    fn drop(&mut self) {
-        self.0.attached.fetch_sub(1, Ordering::SeqCst);
-        touch(&self.0);
-    }
-}
 
 /// Takes a run off the list of those that are worked on when it is dropped.
 struct Leaving(Arc<Runs>, String);
@@ -63,10 +41,6 @@ impl Drop for Leaving {
     }
 }
 
-fn touch(active: &Active) {
-    *active.last_seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
-}
-
 /// All runs of the host.
 pub struct Runs {
     home: Home,
@@ -74,10 +48,6 @@ pub struct Runs {
     shim: Vec<String>,
     active: Mutex<HashMap<String, Arc<Active>>>,
 }
-
-/// Events that a follower may be behind before it reads them from the store. All places are allocated when a run begins
-/// and hold what was last put there, so many of them are megabytes for each run.
-const LIVE_EVENTS: usize = 256;
 
 /// Without a follower for this long after an interruption before the commit, the host takes the run back.
 const ORPHAN_LEASE: Duration = Duration::from_secs(120);
@@ -335,9 +305,7 @@ impl Runs {
     /// Subscribes to a run's events; `None` when it is not being worked on.
     #[must_use]
     pub fn follow(&self, id: &str) -> Option<(broadcast::Receiver<Event>, Attached)> {
-        let active = self.get(id)?;
-        active.attached.fetch_add(1, Ordering::SeqCst);
-        Some((active.events.subscribe(), Attached(active)))
+        Some(self.get(id)?.follow())
     }
 
     fn tell(&self, id: &str, kind: EventKind) {
@@ -359,14 +327,7 @@ impl Runs {
         })?;
         let ctx = self.context(config, &row.plan.env, &row.project)?;
         let known = self.store.events(&row.id, 0).map_err(store_error)?;
-        let active = Arc::new(Active {
-            stop: Stop::default(),
-            events: broadcast::channel(LIVE_EVENTS).0,
-            seq: AtomicU64::new(known.last().map_or(0, |e| e.seq)),
-            attached: AtomicUsize::new(0),
-            last_seen: Mutex::new(Instant::now()),
-            committed: committed(&state).into(),
-        });
+        let active = Active::new(known.last().map_or(0, |e| e.seq), committed(&state));
         {
             let mut map = self.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             if map.contains_key(&row.id) {
@@ -414,6 +375,7 @@ impl Runs {
                 // Users have met the new release, or are on their way back: nobody else will watch or undo this.
                 let undo = abort.clone().or_else(|| active.stop.asked().then(|| active.stop.reason()));
                 if undo.is_none() && state.undoing.is_none() && !committed(&state) {
+                    runs.take_back_later(&row, &state);
                     break;
                 }
                 let s = pause.as_secs();
@@ -475,20 +437,25 @@ impl Runs {
                 }
                 continue;
             }
-            let (runs, id) = (self.clone(), row.id.clone());
-            let lease = row.lease_s.map_or(ORPHAN_LEASE, Duration::from_secs);
-            let lease = if state.exchanging_database() { lease.min(WAITING_LEASE) } else { lease };
-            tokio::spawn(async move {
-                tokio::time::sleep(lease).await;
-                let open = runs.store.run(&id).ok().flatten().is_some_and(|r| r.ended.is_none());
-                if open && !runs.is_active(&id) {
-                    tracing::warn!(run = id, "nobody came back for this run; taking it back");
-                    if let Err(e) = runs.abort(&id, "safelight host: nobody came back for the run", false) {
-                        tracing::error!(run = id, "{e}");
-                    }
-                }
-            });
+            self.take_back_later(&row, &state);
         }
+    }
+
+    /// A run that nobody works on and that users have not met is taken back when nobody comes for it.
+    fn take_back_later(self: &Arc<Self>, row: &RunRow, state: &RunState) {
+        let (runs, id) = (self.clone(), row.id.clone());
+        let lease = row.lease_s.map_or(ORPHAN_LEASE, Duration::from_secs);
+        let lease = if state.exchanging_database() { lease.min(WAITING_LEASE) } else { lease };
+        tokio::spawn(async move {
+            tokio::time::sleep(lease).await;
+            let open = runs.store.run(&id).ok().flatten().is_some_and(|r| r.ended.is_none());
+            if open && !runs.is_active(&id) {
+                tracing::warn!(run = id, "nobody came back for this run; taking it back");
+                if let Err(e) = runs.abort(&id, "safelight host: nobody came back for the run", false) {
+                    tracing::error!(run = id, "{e}");
+                }
+            }
+        });
     }
 
     /// Earlier versions wrote the last line and the end of the run one after the other: true, and mended, when only the
@@ -545,42 +512,6 @@ fn current_step(state: &RunState) -> Option<Text> {
         steps.find(|s| state.steps.get(&s.id).is_some_and(busy))
     };
     step.map(|s| s.title.clone())
-}
-
-fn record(store: &Store, active: &Active, run: &str, kind: EventKind) {
-    let seq = active.seq.fetch_add(1, Ordering::SeqCst) + 1;
-    let event = Event { seq, at: Timestamp::now(), run: run.to_owned(), kind };
-    if let Err(e) = store.add_event(&event) {
-        tracing::warn!(run, "an event was not stored: {e}");
-    }
-    // Nobody listening is fine.
-    let _ = active.events.send(event);
-}
-
-/// If the coordinator vanishes before the commit, its lease runs out and the run is taken back.
-async fn lease_watch(active: Arc<Active>, lease: Duration) {
-    loop {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        if active.committed.load(Ordering::SeqCst) || active.stop.asked() {
-            return;
-        }
-        if active.attached.load(Ordering::SeqCst) > 0 {
-            touch(&active);
-            continue;
-        }
-        let gone = active.last_seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner).elapsed();
-        if gone >= lease {
-            let s = lease.as_secs();
-            active.stop.ask(safelight_engine::text!(
-                "the coordinator has been gone for {s} s",
-                "协调端已断开 {s} 秒"
-            ));
-            return;
-        }
-        if Arc::strong_count(&active) == 1 {
-            return;
-        }
-    }
 }
 
 /// `20261123-021500-4f2a`: sorts by time, is easy to type, and differs between two runs of one second.

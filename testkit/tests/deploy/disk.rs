@@ -147,3 +147,31 @@ fn a_breach_on_a_full_disk_is_undone_with_the_room_that_was_kept_back() {
 fn a_breach_that_cannot_be_journaled_is_undone_as_soon_as_there_is_room() {
     full_while_watching(false);
 }
+
+/// Nobody restarts the daemon, and nobody comes back: a run that users have not met is taken back all the same.
+#[test]
+fn a_deploy_whose_journal_finds_no_room_is_taken_back_when_nobody_comes_for_it() {
+    let Some(disk) = Disk::mount(160) else { return };
+    let mut bed = bed_on(&disk.0);
+    let reserve = bed.home().join("reserve");
+    bed.wait_until("room is kept back", |_| reserve.exists());
+    bed.deploy(&Release::new("v1", 1)).ended(0);
+    bed.traffic_begins();
+    bed.prepare(&Release::new("v2", 2));
+    bed.write("app/film.bin", &"x".repeat(3_000_000));
+    bed.forget_points();
+    bed.order("intent:stage", "pause");
+    let mut cli = bed.background(&["deploy", "--lease", "5"]);
+    cli.comes_to(&bed, "intent:stage");
+    let ballast = disk.fill(0);
+    fs::remove_file(&reserve).unwrap();
+    disk.fill(0);
+    bed.release("intent:stage");
+    cli.end().ended(4).says(&["the journal could not be written"]);
+    assert_eq!(bed.get(HOST, "/").map(|(s, b)| (s, b.starts_with("v1 "))), Some((200, true)));
+    fs::remove_file(ballast).unwrap();
+    bed.wait_until("the run is taken back", |b| b.app()["run"].is_null());
+    bed.serves_exactly("v1");
+    assert!(!bed.app_dir().join("releases/r2").exists(), "a half-made release stays");
+    bed.nobody_was_failed();
+}
