@@ -1,8 +1,8 @@
 //! `cargo xtask test` and `cargo xtask check`.
 
-use crate::{Outcome, cargo, run, setup, target, web};
+use crate::{Outcome, cargo, demo, run, setup, target, web};
 
-/// Every test of the workspace. Programs that tests start are built first.
+/// Every test of the workspace, and the fast demo. Programs that tests start are built first.
 pub(crate) fn all(extra: &[String]) -> Outcome {
     setup::for_tests()?;
     web::test()?;
@@ -25,7 +25,9 @@ pub(crate) fn all(extra: &[String]) -> Outcome {
     nextest.env("SAFELIGHT_NOT_RUN", &list);
     let outcome = run(&mut nextest);
     tell_not_run(&std::fs::read_to_string(&list).unwrap_or_default());
-    outcome
+    outcome?;
+    // What the README shows first is part of what is tested; about a minute. A filter asks for something else.
+    if extra.is_empty() { demo::play_built() } else { Ok(()) }
 }
 
 /// Tests that this machine cannot run pass without having looked at anything: that is said, and counted.

@@ -20,7 +20,7 @@ use safelight_engine::{
 use std::{
     fs,
     io::{Read as _, Write as _},
-    net::{Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener},
     os::fd::OwnedFd,
     path::Path,
     process::Command,
@@ -212,6 +212,30 @@ async fn a_dual_stack_listener_blocks_ipv4_and_a_v6only_one_does_not() {
         w.service = format!("fixed-port = {port}\nenv = {{ HOST = \"127.0.0.1\" }}\n");
         let f = w.worst("P6").await;
         assert_eq!(f.outcome, expected, "v6only {only}: {f:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_listener_that_shares_its_port_and_a_socket_that_does_not_listen_yet_are_in_the_way() {
+    let mut w = World::good();
+    for listens in [true, false] {
+        let socket = net::socket(net::AddressFamily::INET, net::SocketType::STREAM, None).unwrap();
+        net::sockopt::set_socket_reuseport(&socket, true).unwrap();
+        net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+        if listens {
+            net::listen(&socket, 1).unwrap();
+        }
+        let port = SocketAddrV4::try_from(net::getsockname(&socket).unwrap()).unwrap().port();
+        // That another one that shares could bind proves the trap: a probe that shares would see a free port.
+        let shares = net::socket(net::AddressFamily::INET, net::SocketType::STREAM, None).unwrap();
+        net::sockopt::set_socket_reuseport(&shares, true).unwrap();
+        net::bind(&shares, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)).unwrap();
+        drop(shares);
+        w.service = format!("fixed-port = {port}\nenv = {{ HOST = \"127.0.0.1\" }}\n");
+        let f = w.worst("P6").await;
+        assert_eq!(f.outcome, Outcome::Fail, "listens {listens}: {f:#?}");
+        drop(socket);
+        assert_eq!(w.worst("P6").await.outcome, Outcome::Pass, "listened {listens}, and let go");
     }
 }
 

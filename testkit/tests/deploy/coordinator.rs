@@ -1,6 +1,7 @@
 //! The command that began a deploy goes away: killed, interrupted, or its terminal closed.
 
-use safelight_testkit::bed::{Bed, Release};
+use safelight_testkit::bed::{Bed, PATIENCE, Release};
+use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
 
 fn nothing_is_open(bed: &Bed) -> bool {
     bed.status().is_some_and(|s| s["apps"][0]["run"].is_null())
@@ -56,11 +57,23 @@ fn ctrl_c_while_the_host_is_asked_takes_back_what_it_begins_and_ends_with_130() 
     std::fs::remove_file(&site).unwrap();
     std::os::unix::fs::symlink(&pipe, &site).unwrap();
     let mut cli = bed.background(&["deploy"]);
+    // It can be opened without waiting once somebody reads: the host plans.
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let open = || std::fs::OpenOptions::new().write(true).custom_flags(nonblocking).open(&pipe);
+    let until = std::time::Instant::now() + PATIENCE;
+    let mut writer = loop {
+        match open() {
+            Ok(writer) => break writer,
+            Err(e) => assert!(std::time::Instant::now() < until, "the host does not plan: {e}"),
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    };
     cli.interrupt();
     bed.wait_until("it has heard", |_| cli.so_far().contains("interrupted: what the host begins"));
     std::fs::remove_file(&site).unwrap();
     std::fs::write(&site, &journey).unwrap();
-    std::fs::write(&pipe, &journey).unwrap();
+    writer.write_all(&journey).unwrap();
+    drop(writer);
     cli.end().ended(130);
     assert!(nothing_is_open(&bed));
     bed.serves_exactly("v2");

@@ -153,6 +153,35 @@ fn a_check_looks_for_programs_where_services_will_and_says_whose_path_that_is() 
 }
 
 #[test]
+fn kept_environments_are_for_their_owner_alone_from_staging_on() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let bed = Bed::new();
+    let kept = || -> Vec<(String, u32)> {
+        let dir = fs::read_dir(bed.app_dir().join("env")).unwrap().flatten();
+        let mode = |e: &fs::DirEntry| e.metadata().unwrap().permissions().mode() & 0o777;
+        dir.map(|e| (e.file_name().to_string_lossy().into_owned(), mode(&e))).collect()
+    };
+    bed.prepare(&Release::new("v1", 1).with_env(&["API_TOKEN=correct-horse"]));
+    // What is in the project may be open to all; what is kept of it is not.
+    fs::set_permissions(bed.project().join(".env.production"), fs::Permissions::from_mode(0o644)).unwrap();
+    bed.order("done:stage", "pause");
+    let mut cli = bed.background(&["deploy"]);
+    cli.comes_to(&bed, "done:stage");
+    let staged = kept();
+    bed.release("done:stage");
+    cli.end().ended(0);
+    let (name, mode) = &staged[0];
+    assert_eq!((staged.len(), *mode), (1, 0o600), "{staged:?}");
+    assert!(name.ends_with(".env") && name.len() > 60, "{name}");
+    let seen = fs::read_to_string(bed.app_dir().join("releases/r1/.env")).unwrap();
+    assert!(seen.contains("correct-horse"), "it is the release's own");
+    let open = fs::metadata(bed.app_dir().join("env")).unwrap().permissions().mode() & 0o077;
+    assert_eq!(open, 0, "nobody else looks into their directory");
+    bed.deploy(&Release::new("v2", 1).with_env(&["API_TOKEN=battery-staple"])).ended(0);
+    assert!(kept().len() == 2 && kept().iter().all(|(_, mode)| *mode == 0o600), "{:?}", kept());
+}
+
+#[test]
 fn a_backup_by_hand_is_proven_and_kept_and_nothing_else_stays() {
     let mut bed = Bed::new();
     bed.safelight(&["backup"]).ended(1).says(&["shop.db"]);

@@ -262,6 +262,23 @@ fn can_bind(addr: IpAddr, port: u16) -> Result<bool, HostError> {
 mod tests {
     use super::*;
 
+    /// A dead network mount holds the thread in the kernel; a probe that never comes back does the same.
+    #[tokio::test]
+    async fn a_file_system_that_hangs_is_given_up_on_after_the_limit_and_said() {
+        let (hold, held) = std::sync::mpsc::channel::<()>();
+        let began = tokio::time::Instant::now();
+        let probe = limited("stat the file system of /mnt/dead".to_owned(), move |_| {
+            // Ends when the test does.
+            let _ = held.recv();
+            Ok(())
+        });
+        let e = probe.await.unwrap_err();
+        assert_eq!(e.kind, HostErrorKind::Timeout);
+        assert!((FILE_LIMIT..FILE_LIMIT * 2).contains(&began.elapsed()), "{:?}", began.elapsed());
+        assert!(e.to_string().contains("/mnt/dead") && e.to_string().contains("hangs"), "{e}");
+        drop(hold);
+    }
+
     #[test]
     fn the_longest_mount_of_the_right_device_is_found() {
         let info = "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n\

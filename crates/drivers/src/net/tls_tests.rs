@@ -152,6 +152,30 @@ async fn each_thing_that_is_wrong_is_told_and_the_chain_is_fetched_all_the_same(
 }
 
 #[tokio::test]
+async fn an_address_is_verified_by_the_addresses_in_the_certificate_alone() {
+    // For `https://127.0.0.1`: an address in the SAN counts, and for that address only.
+    let s = site(&["127.0.0.1"], (2026, 2027), (2020, 2030));
+    let net = trusting(&s.root);
+    let addr = serve(vec![s.leaf, s.between.der], s.key).await;
+    let verified =
+        async |net: &SystemNet, name: &str, addr| net.certificate(name, addr, now()).await.unwrap().verified;
+    assert_eq!(verified(&net, "127.0.0.1", addr).await, Ok(()));
+    for other in ["127.0.0.2", "::1", HOST] {
+        assert_eq!(verified(&net, other, addr).await, Err(CertProblem::WrongName), "{other}");
+    }
+    // An address written as a DNS name is none: browsers refuse it.
+    let root = authority("Test Root", (2000, 2090), None);
+    let key = KeyPair::generate().unwrap();
+    let mut p = params(HOST, &[], (2026, 2027));
+    p.subject_alt_names = vec![rcgen::SanType::DnsName("127.0.0.1".try_into().unwrap())];
+    let leaf = p.signed_by(&key, &root.issuer).unwrap();
+    let net = trusting(&root);
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let addr = serve(vec![leaf.der().clone()], key).await;
+    assert_ne!(verified(&net, "127.0.0.1", addr).await, Ok(()));
+}
+
+#[tokio::test]
 async fn dates_are_judged_by_the_time_given_and_not_by_the_clock() {
     let s = site(&[HOST], (2001, 2002), (2000, 2010));
     let net = trusting(&s.root);

@@ -1,4 +1,4 @@
-//! An executor is stopped anywhere, and goes on.
+//! Runs that are cut off, fail, resist and are stopped, in a world of numbers.
 
 use super::*;
 use crate::plan::{Action, Plan, PlanKind, ReleaseRef, UndoPlan};
