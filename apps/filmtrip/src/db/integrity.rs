@@ -2,12 +2,13 @@
 
 use super::rfc3339;
 use super::sql::{DbError, DbResult, Sql};
-use crate::model::{Integrity, IntegrityFault};
+use crate::model::{Coded, FAULTS, Integrity, IntegrityFault};
 use crate::params;
 
 const NOTE: &str = "integrity";
 
-/// Replaces the result: when (ms), how many photos, and what is wrong with which (row ids).
+/// Replaces the result: when (ms), how many photos, and what is wrong with which (row ids), one
+/// thing a line.
 ///
 /// # Errors
 /// Those of the database.
@@ -43,6 +44,10 @@ pub fn read(sql: &mut Sql) -> DbResult<Integrity> {
     let (at, photos) = numbers.ok_or_else(|| DbError::Other(format!("the note on integrity is `{note}`")))?;
     let query = "SELECT p.key, f.problem FROM integrity_faults f JOIN photos p ON p.id = f.photo_id ORDER BY p.id LIMIT 500";
     let rows = sql.query(query, &[])?;
-    let faults = rows.iter().map(|row| Ok(IntegrityFault { key: row.get(0)?, problem: row.get(1)? }));
+    let faults = rows.iter().map(|row| {
+        let problem: String = row.get(1)?;
+        let problems = problem.lines().map(|line| Coded::parse(line, &FAULTS)).collect();
+        Ok(IntegrityFault { key: row.get(0)?, problem, problems })
+    });
     Ok(Integrity { running, checked_at: Some(rfc3339(at)), photos, faults: faults.collect::<DbResult<_>>()? })
 }

@@ -2,7 +2,7 @@
 
 use super::sql::{DbResult, Row, Sql, Value};
 use super::{in_parts, now_ms, rfc3339};
-use crate::model::JobInfo;
+use crate::model::{Coded, JOB_ERRORS, JobInfo};
 use crate::params;
 
 /// A job that this worker holds.
@@ -196,13 +196,15 @@ pub fn list(sql: &mut Sql) -> DbResult<Vec<JobInfo>> {
             (None, Some(until)) if until >= now => "running",
             _ => "waiting",
         };
+        let error: Option<String> = row.get(4)?;
         Ok(JobInfo {
             id: row.get(0)?,
             kind: row.get(1)?,
             subject: row.get(2)?,
             state: state.to_owned(),
             attempts: row.get(3)?,
-            error: row.get(4)?,
+            why: error.as_deref().map(|line| Coded::parse(line, &JOB_ERRORS)),
+            error,
             run_at: rfc3339(row.get(5)?),
         })
     };

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Coded;
+
 /// What a person may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -179,9 +181,12 @@ pub struct JobInfo {
     pub state: String,
     /// Tries so far.
     pub attempts: u32,
-    /// Why the last try failed.
+    /// Why the last try failed, as it is stored.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error: Option<String>,
+    /// The same by its code.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub why: Option<Coded>,
     /// When it is due, RFC 3339 UTC.
     pub run_at: String,
 }
@@ -212,6 +217,9 @@ pub struct Integrity {
 pub struct IntegrityFault {
     /// Key of the photo.
     pub key: String,
-    /// What is wrong, for people.
+    /// What is wrong, as it is stored: one thing a line.
     pub problem: String,
+    /// The same by their codes.
+    #[serde(default)]
+    pub problems: Vec<Coded>,
 }

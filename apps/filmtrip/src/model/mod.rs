@@ -2,6 +2,7 @@
 
 mod account;
 mod catalogue;
+mod coded;
 pub mod limits;
 mod photo;
 mod upload;
@@ -14,6 +15,7 @@ pub use catalogue::{
     Album, AlbumBody, AlbumKind, AlbumList, Facet, FilmFormat, Gear, MapPoint, MapPoints, PhotoKeys, Roll,
     RollBody, RollList, TagList,
 };
+pub use coded::{Coded, FAULTS, JOB_ERRORS};
 pub use photo::{
     BulkAction, BulkBody, BulkDone, Exif, Features, FrameOrder, Image, Images, Location, Neighbours, Photo,
     PhotoChange, PhotoPage, ShortLink, Visibility,

@@ -60,7 +60,7 @@ fn storage(texts: &Texts, all: &Overview) -> Markup {
         div.wide tabindex="0" role="region" aria-label=(texts.storage) { table {
             thead { tr { th scope="col" { (texts.backend) } th.n scope="col" { (texts.home) } th.n scope="col" { (texts.originals) } } }
             tbody { @for one in &all.storage {
-                tr { th scope="row" { (one.backend) } td.n { (one.photos) } td.n { (bytes(one.bytes)) } }
+                tr { th scope="row" { (texts.backend_name(&one.backend)) } td.n { (one.photos) } td.n { (bytes(one.bytes)) } }
             } }
         } }
     }
@@ -76,7 +76,8 @@ fn integrity(texts: &Texts, view: &View<'_>) -> Markup {
                 p { (texts.checked_at) ": " time datetime=(at) { (texts.lang.moment(at)) } " · " (texts.photos(last.photos)) }
                 @if last.faults.is_empty() { p { (texts.integrity_good) } }
                 @else { ul.faults { @for fault in &last.faults {
-                    li { a href={ "/admin/photos/" (fault.key) } { code { (fault.key) } } " " (fault.problem) }
+                    li { a href={ "/admin/photos/" (fault.key) } { code { (fault.key) } }
+                        @for problem in &fault.problems { " " (said(texts, texts.fault(&problem.code), &problem.detail)) } }
                 } } }
             }
         }
@@ -87,6 +88,16 @@ fn integrity(texts: &Texts, view: &View<'_>) -> Markup {
                 button.quiet { (texts.integrity_run) }
             }
         }
+    }
+}
+
+/// What went wrong in the reader's language. What only a program has said is English, and folded away.
+fn said(texts: &Texts, words: &str, detail: &str) -> Markup {
+    let sentence = detail.contains(char::is_whitespace);
+    html! {
+        (words)
+        @if sentence { " " details.raw { summary { (texts.details) } code lang="en" { (detail) } } }
+        @else if !detail.is_empty() { " " code { (detail) } }
     }
 }
 
@@ -106,12 +117,12 @@ fn jobs(texts: &Texts, view: &View<'_>) -> Markup {
                 th { span.sr { (texts.retry) } }
             } }
             tbody { @for job in view.jobs { tr {
-                th scope="row" { (job.kind) }
+                th scope="row" { (texts.job_kind(&job.kind)) }
                 td { code { (job.subject) } }
                 td { (state(&job.state)) }
                 td.n { (job.attempts) }
                 td { time datetime=(job.run_at) { (texts.lang.moment(&job.run_at)) } }
-                td.long { (job.error.as_deref().unwrap_or_default()) }
+                td.long { @if let Some(why) = &job.why { (said(texts, texts.job_error(&why.code), &why.detail)) } }
                 td { @if job.state == "failed" {
                     form method="post" action={ "/admin/site/jobs/" (job.id) "/retry" } {
                         (csrf(view.session))

@@ -2,6 +2,7 @@
 //! same ones on PostgreSQL.
 
 mod access;
+mod admin;
 mod catalogue;
 mod direct;
 mod direct_faults;

@@ -2,6 +2,8 @@
 
 #[path = "../it/access.rs"]
 mod access;
+#[path = "../it/admin.rs"]
+mod admin;
 #[path = "../it/catalogue.rs"]
 mod catalogue;
 #[path = "../it/direct.rs"]
