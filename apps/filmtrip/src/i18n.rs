@@ -193,6 +193,7 @@ impl Texts {
             "setup" => Some(self.setup_done),
             "password" => Some(self.password_changed),
             "retried" => Some(self.retried),
+            "retried_all" => Some(self.retried_all),
             "integrity" => Some(self.integrity_started),
             "unsure" => Some(self.unsure),
             "nothing" => Some(self.nothing_selected),

@@ -39,6 +39,12 @@ catalogue! {
     empty: "No photos yet. The first roll is still in the camera.", "还没有照片，第一卷还在相机里。";
     older: "Older photos", "更早的照片";
     more: "More photos", "更多照片";
+    next_page: "Next page", "下一页";
+    page_gone: "Nothing is left after this place in the list. What was here may have been deleted meanwhile.", "列表到这里已经没有内容，原来在这里的可能已被删除。";
+    names_more: "{n} more are not listed here.", "另有 {n} 个未在此列出。";
+    names_search: "Find them by the search", "可通过搜索查找";
+    map_more: "This map has the newest {m} photos. {n} older ones are on the next one.", "这张地图显示较新的 {m} 张照片，另有 {n} 张更早的在下一张地图上。";
+    map_older: "Map of the older photos", "更早照片的地图";
     newest: "Back to the first page", "回到第一页";
     pages: "Pages", "分页";
     untitled: "Untitled", "无题";
@@ -279,6 +285,10 @@ catalogue! {
     attempts: "Tries", "次数";
     job_error: "Why", "原因";
     due: "Due", "计划时间";
+    retry_failed: "Try all that were given up again", "重试全部失败任务";
+    retried_all: "All that were given up are tried again.", "全部失败任务已重新排队。";
+    faults_total: "Photos with faults: {n}", "有问题的照片：{n} 张";
+    faults_next: "More photos with faults", "更多有问题的照片";
     retried: "It is tried again.", "已重新排队。";
     kind_ingest: "Make a photo of an upload", "将上传的文件制成照片";
     kind_recheck: "Look at an upload once more", "复查直传文件";

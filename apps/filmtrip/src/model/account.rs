@@ -194,8 +194,18 @@ pub struct JobInfo {
 /// The queue.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct JobList {
-    /// Failed ones first, then by time; at most 200.
+    /// Failed ones first, then by time.
     pub jobs: Vec<JobInfo>,
+    /// What to send as `before` for the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next: Option<String>,
+}
+
+/// What came of trying all failed jobs again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Retried {
+    /// How many begin anew.
+    pub jobs: u64,
 }
 
 /// The result of the last look through all files.
@@ -208,8 +218,14 @@ pub struct Integrity {
     pub checked_at: Option<String>,
     /// Photos looked at.
     pub photos: u64,
-    /// What is not as it should be.
+    /// Photos with faults.
+    #[serde(default)]
+    pub total: u64,
+    /// What is not as it should be, by age of the photos.
     pub faults: Vec<IntegrityFault>,
+    /// What to send as `after` for the next page of faults; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next: Option<String>,
 }
 
 /// A photo whose files are not as they should be.

@@ -14,6 +14,7 @@ mod images;
 mod kills;
 mod kills_upyun;
 mod lists;
+mod long_lists;
 mod names;
 mod pages;
 mod postgres;

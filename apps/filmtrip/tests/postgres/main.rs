@@ -24,6 +24,8 @@ mod kills;
 mod kills_upyun;
 #[path = "../it/lists.rs"]
 mod lists;
+#[path = "../it/long_lists.rs"]
+mod long_lists;
 #[path = "../it/names.rs"]
 mod names;
 #[path = "../it/pages.rs"]
