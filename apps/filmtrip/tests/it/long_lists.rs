@@ -120,7 +120,7 @@ fn rolls_have_pages_in_order_of_their_days_and_menus_have_them_all() {
     // Half of them are sorted by the day they were loaded on, half by that of their row; many share a day.
     let day_ms = 86_400_000_i64;
     let row = |n: usize| -> Vec<Db> {
-        let loaded = (n % 2 == 0).then(|| format!("2026-01-{:02}", n % 28 + 1));
+        let loaded = n.is_multiple_of(2).then(|| format!("2026-01-{:02}", n % 28 + 1));
         let made = 1_767_225_600_000 + i64::try_from(n % 28).expect("small") * day_ms + 5;
         vec![format!("{n:026}").into(), 1_i64.into(), format!("Roll {n}").into(), loaded.into(), made.into()]
     };
@@ -157,7 +157,7 @@ fn the_queue_has_pages_and_all_that_was_given_up_is_tried_again() {
     let mut sql = site.sql();
     // Far in the future, so that no worker takes one while it is counted.
     let row = |n: usize| -> Vec<Db> {
-        let failed = (n % 2 == 0).then_some(1_i64);
+        let failed = n.is_multiple_of(2).then_some(1_i64);
         let due = 4_000_000_000_000 + i64::try_from(n / 4).expect("small");
         vec![
             "newer".into(),
@@ -247,4 +247,58 @@ fn tags_and_gear_say_how_many_are_not_listed() {
     let page = visitor.get("/gear").text();
     assert_eq!(page.matches("3 more are not listed here.").count(), 1, "{page}");
     assert!(page.contains("<a href=\"/search\">Find them by the search</a>"), "{page}");
+}
+
+#[test]
+fn a_page_whose_place_is_gone_does_not_say_that_there_are_no_photos() {
+    let site = Site::new();
+    let app = site.serve();
+    let admin = app.login(ADMIN);
+    let keys = photos(&mut site.sql(), 60);
+    let visitor = app.client();
+    let first = visitor.get("/api/photos").body_json();
+    let place = first["next"].as_str().expect("next").to_owned();
+    assert_eq!(place, keys[36]);
+    // In the trash it still has its place.
+    let away = |how: &str| admin.json("DELETE", &format!("/api/photos/{place}{how}"), "").status;
+    assert_eq!(away(""), 204);
+    let second = visitor.get(&format!("/api/photos?before={place}")).body_json();
+    assert_eq!((&second["photos"][0]["key"], second.get("gone")), (&Value::from(keys[35].as_str()), None));
+    assert_eq!(away("?forever=true"), 204);
+    let second = visitor.get(&format!("/api/photos?before={place}")).body_json();
+    assert_eq!((second["photos"].as_array().map(Vec::len), &second["gone"]), (Some(0), &Value::Bool(true)));
+    for (client, path, first) in [
+        (&visitor, "/?before=KEY", "/"),
+        (&visitor, "/map?before=KEY", "/map"),
+        (&visitor, "/rolls?before=KEY", "/rolls"),
+        (&admin, "/admin?before=KEY", "/admin"),
+        (&admin, "/admin/trash?before=KEY", "/admin/trash"),
+    ] {
+        let page = client.get(&path.replace("KEY", &place)).text();
+        assert!(page.contains("Nothing is left after this place"), "{path}: {page}");
+        assert!(
+            page.contains(&format!("<a href=\"{first}\"><span aria-hidden=\"true\">← </span>")),
+            "{path}: {page}"
+        );
+        assert!(!page.contains("No photos yet") && !page.contains("trash is empty"), "{path}: {page}");
+    }
+    // Also of an album, when the photo was taken out of it.
+    let album = key(&admin.json("POST", "/api/albums", r#"{"title":"A","visibility":"public"}"#).body_json());
+    let keys: Vec<String> = keys.into_iter().filter(|key| *key != place).collect();
+    let put = |keys: &[String]| {
+        let body = serde_json::json!({ "keys": keys }).to_string();
+        assert_eq!(admin.json("PUT", &format!("/api/albums/{album}/photos"), &body).status, 200);
+    };
+    put(&keys);
+    let next = visitor.get(&format!("/api/photos?album={album}")).body_json();
+    let next = next["next"].as_str().expect("next").to_owned();
+    put(&keys.iter().filter(|key| **key != next).cloned().collect::<Vec<_>>());
+    let page = visitor.get(&format!("/api/photos?album={album}&before={next}")).body_json();
+    assert_eq!(page["gone"], true, "{page}");
+    assert!(
+        visitor.get(&format!("/a/{album}?before={next}")).text().contains("Nothing is left after this place")
+    );
+    // A search that finds nothing says that, and not that there are no photos.
+    let none = admin.get("/admin?q=nothing-like-this").text();
+    assert!(none.contains("Nothing found for this.") && !none.contains("No photos yet"), "{none}");
 }
