@@ -193,10 +193,69 @@ impl Texts {
             "setup" => Some(self.setup_done),
             "password" => Some(self.password_changed),
             "retried" => Some(self.retried),
+            "retried_all" => Some(self.retried_all),
             "integrity" => Some(self.integrity_started),
             "unsure" => Some(self.unsure),
             "nothing" => Some(self.nothing_selected),
             _ => None,
+        }
+    }
+
+    /// What is wrong with the files of a photo, by the code of the last look.
+    #[must_use]
+    pub fn fault(&self, code: &str) -> &'static str {
+        match code {
+            "original_missing" => self.fault_original_missing,
+            "original_size" => self.fault_original_size,
+            "original_replaced" => self.fault_original_replaced,
+            "original_damaged" => self.fault_original_damaged,
+            "file_missing" => self.fault_file_missing,
+            "file_empty" => self.fault_file_empty,
+            "not_shown" => self.fault_not_shown,
+            "unreadable" => self.fault_unreadable,
+            _ => self.fault_other,
+        }
+    }
+
+    /// Why a job failed, by its code.
+    #[must_use]
+    pub fn job_error(&self, code: &str) -> &'static str {
+        match code {
+            "killed" => self.why_killed,
+            "panicked" => self.why_panicked,
+            "internal" => self.why_internal,
+            "database" => self.why_database,
+            "store" => self.why_store,
+            "not_there" => self.why_not_there,
+            "given_up" => self.why_given_up,
+            "busy" => self.why_busy,
+            "other" => self.why_other,
+            _ => self.error(code),
+        }
+    }
+
+    /// What a job does; that of a newer release by its own name.
+    #[must_use]
+    pub fn job_kind<'a>(&self, kind: &'a str) -> &'a str {
+        match kind {
+            "ingest" => self.kind_ingest,
+            "recheck" => self.kind_recheck,
+            "relocate" => self.kind_relocate,
+            "discard" => self.kind_discard,
+            "integrity" => self.kind_integrity,
+            "sweep" => self.kind_sweep,
+            other => other,
+        }
+    }
+
+    /// Where originals are.
+    #[must_use]
+    pub fn backend_name<'a>(&self, backend: &'a str) -> &'a str {
+        match backend {
+            "local" => self.backend_local,
+            "upyun" => self.backend_upyun,
+            "s3" => self.backend_s3,
+            other => other,
         }
     }
 
@@ -269,6 +328,7 @@ impl Texts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{FAULTS, JOB_ERRORS};
 
     #[test]
     fn every_text_is_there_in_both_languages_and_translated() {
@@ -303,6 +363,18 @@ mod tests {
         assert!(zh.refusal("bad_request", Some("unloaded_on")).contains("“取片”早于“装片”"));
         assert_eq!(en.refusal("bad_request", None), en.bad_request);
         assert_eq!(en.refusal("no_roll", Some("roll")), en.no_such_roll);
+    }
+
+    #[test]
+    fn every_fault_and_every_error_of_a_job_has_words_of_its_own() {
+        let zh = Lang::Zh.texts();
+        let own = |words: Vec<&str>| words.iter().collect::<std::collections::BTreeSet<_>>().len();
+        let faults: Vec<&str> = FAULTS.iter().map(|code| zh.fault(code)).collect();
+        assert!(!faults.contains(&zh.fault_other), "{faults:?}");
+        assert_eq!(own(faults), FAULTS.len());
+        let errors: Vec<&str> = JOB_ERRORS.iter().map(|code| zh.job_error(code)).collect();
+        assert!(!errors.contains(&zh.why_other) && !errors.contains(&zh.unavailable), "{errors:?}");
+        assert_eq!(own(errors), JOB_ERRORS.len());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::migrations::{self, ALBUMS};
 use super::photos::{self, PhotoRow};
 use super::sql::{DbResult, Row, Sql, Value};
-use super::visibility::{Scope, Viewer};
+use super::visibility::{Scope, Viewer, Wheres};
 use super::{in_parts, now_ms};
 use crate::model::{AlbumBody, AlbumKind, Visibility};
 use crate::params;
@@ -76,21 +76,37 @@ pub fn by_key(sql: &mut Sql, key: &str) -> DbResult<Option<AlbumRow>> {
     sql.first(&format!("SELECT {COLUMNS} WHERE a.key = ?1"), params![key])?.as_ref().map(album).transpose()
 }
 
-/// Public albums, or what a viewer may edit; newest first, at most 500.
+/// A page of public albums, or of those that a viewer may edit, after the one with the key `before`; newest first. And
+/// whether there are more.
 ///
 /// # Errors
 /// Those of the database.
-pub fn list(sql: &mut Sql, viewer: Viewer, mine: bool) -> DbResult<Vec<AlbumRow>> {
+pub fn page(
+    sql: &mut Sql,
+    viewer: Viewer,
+    mine: bool,
+    before: Option<&str>,
+    limit: u32,
+) -> DbResult<(Vec<AlbumRow>, bool)> {
     if !available(sql)? {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), false));
     }
-    let (condition, values): (&str, Vec<Value>) = match (mine, viewer) {
-        (true, Viewer::Admin) => ("", Vec::new()),
-        (true, Viewer::User(id)) => ("WHERE a.owner_id = ?1", vec![id.into()]),
-        _ => ("WHERE a.visibility = 'public'", Vec::new()),
-    };
-    let query = format!("SELECT {COLUMNS} {condition} ORDER BY a.id DESC LIMIT 500");
-    sql.query(&query, &values)?.iter().map(album).collect()
+    let mut wheres = Wheres::default();
+    match (mine, viewer) {
+        (true, Viewer::Admin) => {}
+        (true, Viewer::User(id)) => wheres.add("a.owner_id = ?", &[id.into()]),
+        _ => wheres.add("a.visibility = 'public'", &[]),
+    }
+    if let Some(before) = before {
+        // An album that is gone has no place any more: the page is then empty, not the first one again.
+        wheres.add("a.id < (SELECT b.id FROM albums b WHERE b.key = ?)", &[before.into()]);
+    }
+    let query = format!("SELECT {COLUMNS}{} ORDER BY a.id DESC LIMIT {}", wheres.sql(), limit + 1);
+    let rows = sql.query(&query, &wheres.values)?;
+    let mut rows = rows.iter().map(album).collect::<DbResult<Vec<_>>>()?;
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    Ok((rows, more))
 }
 
 /// How many photos of each album a viewer may list, and the first of them, by the album's row id; albums without any are
@@ -109,7 +125,7 @@ pub fn contents(
         if ids.is_empty() {
             continue;
         }
-        let mut wheres = super::visibility::Wheres::default();
+        let mut wheres = Wheres::default();
         viewer.listed(scope, &mut wheres);
         wheres.add(&format!("ap.album_id IN ({})", vec!["?"; ids.len()].join(", ")), &ids);
         let query = format!(

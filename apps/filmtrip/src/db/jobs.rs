@@ -2,7 +2,7 @@
 
 use super::sql::{DbResult, Row, Sql, Value};
 use super::{in_parts, now_ms, rfc3339};
-use crate::model::JobInfo;
+use crate::model::{Coded, JOB_ERRORS, JobInfo, JobList};
 use crate::params;
 
 /// A job that this worker holds.
@@ -181,14 +181,52 @@ pub fn depth(sql: &mut Sql) -> DbResult<(u64, u64)> {
     Ok((sql.value(due, params![now_ms()])?, sql.value(failed, &[])?))
 }
 
-/// The queue for the back office.
+/// Lets every job that was given up begin anew; how many.
 ///
 /// # Errors
 /// Those of the database.
-pub fn list(sql: &mut Sql) -> DbResult<Vec<JobInfo>> {
+pub fn retry_all(sql: &mut Sql) -> DbResult<u64> {
+    let query = "UPDATE jobs SET failed_at = NULL, attempts = 0, run_at = ?1 WHERE failed_at IS NOT NULL";
+    sql.execute(query, params![now_ms()])
+}
+
+/// Where a page of the queue begins: behind the job of this rank (0 when it was given up), time and row id. It holds the
+/// values and not only the row: a job that was done meanwhile still has its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place(i64, i64, i64);
+
+impl Place {
+    /// Reads a place as [`Place::text`] writes it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('.').map(|part| part.parse().ok());
+        let place = Self(parts.next()??, parts.next()??, parts.next()??);
+        parts.next().is_none().then_some(place)
+    }
+
+    fn text(self) -> String {
+        format!("{}.{}.{}", self.0, self.1, self.2)
+    }
+}
+
+/// A page of the queue for the back office: what was given up first, then by time.
+///
+/// # Errors
+/// Those of the database.
+pub fn page(sql: &mut Sql, after: Option<Place>, limit: u32) -> DbResult<JobList> {
     let now = now_ms();
-    let query = "SELECT id, kind, subject, attempts, error, run_at, leased_until, failed_at FROM jobs
-                 ORDER BY (CASE WHEN failed_at IS NULL THEN 1 ELSE 0 END), run_at, id LIMIT 200";
+    let rank = "(CASE WHEN failed_at IS NULL THEN 1 ELSE 0 END)";
+    let (behind, values) = match after {
+        Some(Place(first, run_at, id)) => {
+            (format!("WHERE ({rank}, run_at, id) > (?1, ?2, ?3)"), params![first, run_at, id].to_vec())
+        }
+        None => (String::new(), Vec::new()),
+    };
+    let query = format!(
+        "SELECT id, kind, subject, attempts, error, run_at, leased_until, failed_at FROM jobs {behind}
+         ORDER BY {rank}, run_at, id LIMIT {}",
+        limit + 1
+    );
     let info = |row: &Row| {
         let (leased, failed): (Option<i64>, Option<i64>) = (row.get(6)?, row.get(7)?);
         let state = match (failed, leased) {
@@ -196,17 +234,27 @@ pub fn list(sql: &mut Sql) -> DbResult<Vec<JobInfo>> {
             (None, Some(until)) if until >= now => "running",
             _ => "waiting",
         };
+        let error: Option<String> = row.get(4)?;
         Ok(JobInfo {
             id: row.get(0)?,
             kind: row.get(1)?,
             subject: row.get(2)?,
             state: state.to_owned(),
             attempts: row.get(3)?,
-            error: row.get(4)?,
+            why: error.as_deref().map(|line| Coded::parse(line, &JOB_ERRORS)),
+            error,
             run_at: rfc3339(row.get(5)?),
         })
     };
-    sql.query(query, &[])?.iter().map(info).collect()
+    let mut rows = sql.query(&query, &values)?;
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    let place = |row: &Row| {
+        let failed: Option<i64> = row.get(7)?;
+        Ok::<_, super::sql::DbError>(Place(i64::from(failed.is_none()), row.get(5)?, row.get(0)?).text())
+    };
+    let next = rows.last().filter(|_| more).map(place).transpose()?;
+    Ok(JobList { jobs: rows.iter().map(info).collect::<DbResult<_>>()?, next })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::sql::{DbResult, Row, Sql, Value};
 use super::visibility::{Scope, Viewer, Wheres};
-use super::{now_ms, photos, rfc3339};
+use super::{now_ms, photos};
 use crate::model::{FilmFormat, Roll, RollBody};
 use crate::params;
 
@@ -42,8 +42,6 @@ pub struct RollRow {
     pub id: i64,
     /// Whose it is.
     pub owner_id: i64,
-    /// The day it is sorted by: when it was loaded, else when its row was made.
-    pub day: String,
     /// What everybody sees, with the number of public photos on it; `editable` is not filled in.
     pub roll: Roll,
 }
@@ -52,15 +50,7 @@ const COUNT: &str = "(SELECT count(*) FROM photos p WHERE p.roll_id = r.id AND p
 
 fn with_count(row: &Row) -> DbResult<RollRow> {
     let roll = Roll { photos: Some(row.get(2)?), ..roll(row, 3)? };
-    let made = rfc3339(row.get(17)?).get(..10).unwrap_or_default().to_owned();
-    let day = roll.loaded_on.clone().unwrap_or(made);
-    Ok(RollRow { id: row.get(0)?, owner_id: row.get(1)?, day, roll })
-}
-
-/// Last loaded first.
-fn sorted(mut rows: Vec<RollRow>) -> Vec<RollRow> {
-    rows.sort_by(|a, b| (&b.day, b.id).cmp(&(&a.day, a.id)));
-    rows
+    Ok(RollRow { id: row.get(0)?, owner_id: row.get(1)?, roll })
 }
 
 /// A roll by its key. Its photos are counted as the viewer may see them.
@@ -73,9 +63,7 @@ pub fn by_key(sql: &mut Sql, viewer: Viewer, key: &str) -> DbResult<Option<RollR
         Viewer::User(id) => (" AND (p.visibility = 'public' OR p.owner_id = ?2)", id),
         Viewer::Anonymous => (" AND (p.visibility = 'public' OR p.owner_id = ?2)", -1),
     };
-    let query = format!(
-        "SELECT r.id, r.owner_id, {COUNT}{open}), {COLUMNS}, r.created_at FROM rolls r WHERE r.key = ?1"
-    );
+    let query = format!("SELECT r.id, r.owner_id, {COUNT}{open}), {COLUMNS} FROM rolls r WHERE r.key = ?1");
     let values: &[Value] = &[key.into(), owner.into()];
     let values = if open.is_empty() { &values[..1] } else { values };
     sql.first(&query, values)?.as_ref().map(with_count).transpose()
@@ -89,34 +77,61 @@ pub fn is_of(sql: &mut Sql, key: &str, owner_id: i64) -> DbResult<bool> {
     Ok(sql.first("SELECT 1 FROM rolls WHERE key = ?1 AND owner_id = ?2", params![key, owner_id])?.is_some())
 }
 
-/// Rolls with photos that everybody may list, with their number; last loaded first, at most 1,000.
-///
-/// # Errors
-/// Those of the database.
-pub fn public(sql: &mut Sql) -> DbResult<Vec<RollRow>> {
-    let mut wheres = Wheres::default();
-    Viewer::Anonymous.listed(Scope::Public, &mut wheres);
-    let query = format!(
-        "SELECT r.id, r.owner_id, count(p.id), {COLUMNS}, r.created_at FROM rolls r JOIN photos p ON p.roll_id = r.id{}
-         GROUP BY r.id ORDER BY r.id DESC LIMIT 1000",
-        wheres.sql()
-    );
-    let rows = sql.query(&query, &wheres.values)?;
-    Ok(sorted(rows.iter().map(with_count).collect::<DbResult<_>>()?))
+/// Which rolls a list has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// Those with photos that everybody may list, with their number.
+    Public,
+    /// Those of an account.
+    Of(i64),
+    /// All.
+    All,
 }
 
-/// The rolls of an account, or of all; last loaded first, at most 1,000.
+/// The day that a roll is sorted by: when it was loaded, else when its row was made.
+fn day(sql: &Sql, table: &str) -> String {
+    let made = if sql.is_postgres() {
+        format!("to_char(to_timestamp({table}.created_at / 1000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')")
+    } else {
+        format!("strftime('%Y-%m-%d', {table}.created_at / 1000, 'unixepoch')")
+    };
+    format!("coalesce({table}.loaded_on, {made})")
+}
+
+/// A page of rolls after the one with the key `before`, last loaded first, and whether there are more.
 ///
 /// # Errors
 /// Those of the database.
-pub fn list(sql: &mut Sql, owner_id: Option<i64>) -> DbResult<Vec<RollRow>> {
-    let own = if owner_id.is_some() { "WHERE r.owner_id = ?1" } else { "" };
+pub fn page(sql: &mut Sql, which: Which, before: Option<&str>, limit: u32) -> DbResult<(Vec<RollRow>, bool)> {
+    let mut wheres = Wheres::default();
+    let (count, join, group) = match which {
+        Which::Public => {
+            Viewer::Anonymous.listed(Scope::Public, &mut wheres);
+            ("count(p.id)".to_owned(), "JOIN photos p ON p.roll_id = r.id", "GROUP BY r.id")
+        }
+        Which::Of(id) => {
+            wheres.add("r.owner_id = ?", &[id.into()]);
+            (format!("{COUNT})"), "", "")
+        }
+        Which::All => (format!("{COUNT})"), "", ""),
+    };
+    let here = day(sql, "r");
+    if let Some(before) = before {
+        // A roll that is gone has no place any more: the page is then empty, not the first one again.
+        let there = day(sql, "b");
+        let after = format!("({here}, r.id) < (SELECT {there}, b.id FROM rolls b WHERE b.key = ?)");
+        wheres.add(&after, &[before.into()]);
+    }
     let query = format!(
-        "SELECT r.id, r.owner_id, {COUNT}), {COLUMNS}, r.created_at FROM rolls r {own} ORDER BY r.id DESC LIMIT 1000"
+        "SELECT r.id, r.owner_id, {count}, {COLUMNS} FROM rolls r {join}{} {group} ORDER BY {here} DESC, r.id DESC LIMIT {}",
+        wheres.sql(),
+        limit + 1
     );
-    let values: Vec<Value> = owner_id.map(Value::from).into_iter().collect();
-    let rows = sql.query(&query, &values)?;
-    Ok(sorted(rows.iter().map(with_count).collect::<DbResult<_>>()?))
+    let rows = sql.query(&query, &wheres.values)?;
+    let mut rows = rows.iter().map(with_count).collect::<DbResult<Vec<_>>>()?;
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    Ok((rows, more))
 }
 
 fn values(body: &RollBody) -> Vec<Value> {

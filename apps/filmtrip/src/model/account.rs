@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Coded;
+
 /// What a person may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -179,9 +181,12 @@ pub struct JobInfo {
     pub state: String,
     /// Tries so far.
     pub attempts: u32,
-    /// Why the last try failed.
+    /// Why the last try failed, as it is stored.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error: Option<String>,
+    /// The same by its code.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub why: Option<Coded>,
     /// When it is due, RFC 3339 UTC.
     pub run_at: String,
 }
@@ -189,8 +194,18 @@ pub struct JobInfo {
 /// The queue.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct JobList {
-    /// Failed ones first, then by time; at most 200.
+    /// Failed ones first, then by time.
     pub jobs: Vec<JobInfo>,
+    /// What to send as `before` for the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next: Option<String>,
+}
+
+/// What came of trying all failed jobs again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Retried {
+    /// How many begin anew.
+    pub jobs: u64,
 }
 
 /// The result of the last look through all files.
@@ -203,8 +218,14 @@ pub struct Integrity {
     pub checked_at: Option<String>,
     /// Photos looked at.
     pub photos: u64,
-    /// What is not as it should be.
+    /// Photos with faults.
+    #[serde(default)]
+    pub total: u64,
+    /// What is not as it should be, by age of the photos.
     pub faults: Vec<IntegrityFault>,
+    /// What to send as `after` for the next page of faults; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next: Option<String>,
 }
 
 /// A photo whose files are not as they should be.
@@ -212,6 +233,9 @@ pub struct Integrity {
 pub struct IntegrityFault {
     /// Key of the photo.
     pub key: String,
-    /// What is wrong, for people.
+    /// What is wrong, as it is stored: one thing a line.
     pub problem: String,
+    /// The same by their codes.
+    #[serde(default)]
+    pub problems: Vec<Coded>,
 }

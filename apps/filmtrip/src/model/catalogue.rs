@@ -148,7 +148,7 @@ pub struct RollBody {
 pub struct RollList {
     /// Last loaded first; without that day, last created.
     pub rolls: Vec<Roll>,
-    /// What to send as `before` for the next page; absent on the last, and where there are no pages.
+    /// What to send as `before` for the next page; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub next: Option<String>,
 }
@@ -173,6 +173,23 @@ pub struct Gear {
     pub lenses: Vec<Facet>,
     /// Scanners.
     pub scanners: Vec<Facet>,
+    /// How many names of each kind are not in these lists.
+    #[serde(default)]
+    pub more: MoreGear,
+}
+
+/// How many names are not listed.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MoreGear {
+    /// Film stocks.
+    pub film_stocks: u64,
+    /// Cameras.
+    pub cameras: u64,
+    /// Lenses.
+    pub lenses: u64,
+    /// Scanners.
+    pub scanners: u64,
 }
 
 /// Tags, most used first.
@@ -180,6 +197,9 @@ pub struct Gear {
 pub struct TagList {
     /// Tags.
     pub tags: Vec<Facet>,
+    /// How many are not in this list.
+    #[serde(default)]
+    pub more: u64,
 }
 
 /// What an album is.
@@ -260,6 +280,9 @@ pub struct AlbumBody {
 pub struct AlbumList {
     /// Newest first.
     pub albums: Vec<Album>,
+    /// What to send as `before` for the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next: Option<String>,
 }
 
 /// Body that names photos: the whole content of an album, in order.
@@ -290,4 +313,10 @@ pub struct MapPoint {
 pub struct MapPoints {
     /// The photos.
     pub points: Vec<MapPoint>,
+    /// How many older ones are not among them.
+    #[serde(default)]
+    pub more: u64,
+    /// What to send as `before` for these.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next: Option<String>,
 }

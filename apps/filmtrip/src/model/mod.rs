@@ -2,18 +2,21 @@
 
 mod account;
 mod catalogue;
+mod coded;
 pub mod limits;
 mod photo;
 mod upload;
 
 pub use account::{
     AccountChange, AccountInfo, AccountList, Integrity, IntegrityFault, JobInfo, JobList, LoginBody,
-    NewAccount, Overview, PasswordBody, SessionInfo, SetupBody, SetupLink, StorageUse, UserInfo, UserRole,
+    NewAccount, Overview, PasswordBody, Retried, SessionInfo, SetupBody, SetupLink, StorageUse, UserInfo,
+    UserRole,
 };
 pub use catalogue::{
-    Album, AlbumBody, AlbumKind, AlbumList, Facet, FilmFormat, Gear, MapPoint, MapPoints, PhotoKeys, Roll,
-    RollBody, RollList, TagList,
+    Album, AlbumBody, AlbumKind, AlbumList, Facet, FilmFormat, Gear, MapPoint, MapPoints, MoreGear,
+    PhotoKeys, Roll, RollBody, RollList, TagList,
 };
+pub use coded::{Coded, FAULTS, JOB_ERRORS};
 pub use photo::{
     BulkAction, BulkBody, BulkDone, Exif, Features, FrameOrder, Image, Images, Location, Neighbours, Photo,
     PhotoChange, PhotoPage, ShortLink, Visibility,

@@ -188,6 +188,10 @@ pub struct PhotoPage {
     /// What to send as `before` for the next page; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub next: Option<String>,
+    /// The photo named by `before` has no place in this list any more: that there are no photos here does not mean that
+    /// the list is over.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub gone: bool,
     /// What the schema behind this answer can do.
     pub features: Features,
 }

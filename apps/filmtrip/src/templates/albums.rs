@@ -3,19 +3,27 @@
 use maud::{Markup, html};
 
 use super::csrf;
-use super::parts::{alt, blank, day, deletion, grid, messages, pager, photo_path, picture, visibility};
+use super::parts::{
+    alt, blank, day, deletion, grid, messages, pager, pages, photo_path, picture, visibility,
+};
 use super::public::List;
 use crate::i18n::Texts;
 use crate::model::limits::{CAPTION, TITLE};
-use crate::model::{Album, AlbumKind, Photo, SessionInfo};
+use crate::model::{Album, AlbumKind, AlbumList, Photo, SessionInfo};
 
 /// All albums that the visitor may list.
 #[must_use]
-pub fn index(texts: &Texts, albums: &[Album]) -> Markup {
+pub fn index(texts: &Texts, list: &AlbumList, paged: bool) -> Markup {
     html! {
         header.head { h1 { (texts.albums) } }
-        (shelf(texts, albums, "/a/", texts.albums_none))
+        (shelf(texts, &list.albums, "/a/", none(texts, paged)))
+        (pages(texts, "/albums", list.next.as_deref().map(|next| ("before", next)), paged, texts.next_page))
     }
+}
+
+/// What is said where there are no albums.
+fn none(texts: &Texts, paged: bool) -> &'static str {
+    if paged { texts.page_gone } else { texts.albums_none }
 }
 
 fn shelf(texts: &Texts, albums: &[Album], base: &str, none: &str) -> Markup {
@@ -84,7 +92,9 @@ pub struct Shelf<'a> {
     /// Who is logged in.
     pub session: &'a SessionInfo,
     /// The albums.
-    pub albums: &'a [Album],
+    pub list: &'a AlbumList,
+    /// Whether this is not the first page.
+    pub paged: bool,
     /// What the form of a new album begins with.
     pub new: Option<&'a Album>,
     /// What was just done.
@@ -100,7 +110,7 @@ pub fn studio(texts: &Texts, view: &Shelf<'_>) -> Markup {
     html! {
         h1 { (texts.albums) }
         (messages(view.notice, view.problem))
-        details.card open[view.albums.is_empty() || view.new.is_some()] {
+        details.card open[(view.list.albums.is_empty() && !view.paged) || view.new.is_some()] {
             summary { (texts.new_album) }
             form.fields method="post" action="/admin/albums" {
                 (csrf(view.session))
@@ -108,7 +118,8 @@ pub fn studio(texts: &Texts, view: &Shelf<'_>) -> Markup {
                 button { (texts.create) }
             }
         }
-        (shelf(texts, view.albums, "/admin/albums/", texts.albums_none))
+        (shelf(texts, &view.list.albums, "/admin/albums/", none(texts, view.paged)))
+        (pages(texts, "/admin/albums", view.list.next.as_deref().map(|next| ("before", next)), view.paged, texts.next_page))
     }
 }
 

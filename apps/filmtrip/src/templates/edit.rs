@@ -60,7 +60,7 @@ pub fn page(texts: &Texts, view: &View<'_>) -> Markup {
                 }
                 @if let Some(owner) = &photo.owner { p.hint { (texts.owner) ": " (owner) } }
                 p.hint { @if let Some(name) = &photo.file_name { (name) " · " } (photo.width) " × " (photo.height)
-                    @if let Some(backend) = &photo.backend { " · " (texts.stored_in) " " (backend) } }
+                    @if let Some(backend) = &photo.backend { " · " (texts.stored_in) " " (texts.backend_name(backend)) } }
             }
             section.card {
                 (proposals(view.gear))

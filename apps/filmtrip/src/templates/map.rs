@@ -2,9 +2,9 @@
 
 use maud::{Markup, PreEscaped, html};
 
-use super::parts::{json, photo_path, picture};
+use super::parts::{json, pages, photo_path, picture};
 use crate::i18n::Texts;
-use crate::model::MapPoint;
+use crate::model::{MapPoint, MapPoints};
 
 /// Natural Earth's land, see `web/tools/land.mjs`. Units are degrees; x from -180 and y from 90 down.
 const LAND: &str = include_str!("land.path");
@@ -47,8 +47,10 @@ pub fn cluster(points: &[MapPoint], near: f64) -> Vec<Cluster<'_>> {
 
 /// The map and its list of places.
 #[must_use]
-pub fn page(texts: &Texts, points: &[MapPoint]) -> Markup {
+pub fn page(texts: &Texts, map: &MapPoints, paged: bool) -> Markup {
+    let points = map.points.as_slice();
     let clusters = cluster(points, NEAR);
+    let rest = texts.map_more.replace("{m}", &points.len().to_string()).replace("{n}", &map.more.to_string());
     let words = json(&[
         ("in", texts.zoom_in),
         ("out", texts.zoom_out),
@@ -57,7 +59,8 @@ pub fn page(texts: &Texts, points: &[MapPoint]) -> Markup {
         ("many", texts.photos_many),
     ]);
     html! {
-        header.head { h1 { (texts.map) } p.hint { (texts.map_hint) } }
+        header.head { h1 { (texts.map) } p.hint { (texts.map_hint) @if map.more > 0 { " " (rest) } } }
+        (pages(texts, "/map", map.next.as_deref().map(|next| ("before", next)), paged, texts.map_older))
         div.map data-map=(words) {
             svg viewBox="0 5 360 140" role="group" aria-label=(texts.map) {
                 path.land d=(PreEscaped(LAND)) aria-hidden="true" {}
@@ -66,7 +69,7 @@ pub fn page(texts: &Texts, points: &[MapPoint]) -> Markup {
                 }
             }
         }
-        @if points.is_empty() { p.hint { (texts.map_none) } }
+        @if points.is_empty() { p.hint { @if paged { (texts.page_gone) } @else { (texts.map_none) } } }
         @else {
             h2 { (texts.map_list) }
             div.places {

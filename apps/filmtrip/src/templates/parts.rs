@@ -180,7 +180,7 @@ fn frame(texts: &Texts, photo: &Photo, context: &str, index: usize, frames: bool
 pub fn listing(texts: &Texts, view: &super::public::List<'_>) -> Markup {
     html! {
         @if view.page.photos.is_empty() {
-            section.problem { (blank()) p { (view.none) } }
+            section.problem { (blank()) p { @if view.paged { (texts.page_gone) } @else { (view.none) } } }
         } @else {
             (grid(texts, &view.page.photos, view.context, view.frames))
         }
@@ -191,14 +191,20 @@ pub fn listing(texts: &Texts, view: &super::public::List<'_>) -> Markup {
 /// Links to the next page and back to the first. `path` may have a query already.
 #[must_use]
 pub fn pager(texts: &Texts, path: &str, next: Option<&str>, paged: bool) -> Markup {
+    pages(texts, path, next.map(|next| ("before", next)), paged, texts.more)
+}
+
+/// The same of a list of something else: `next` is the parameter that leads to the next page, `more` what is told of it.
+#[must_use]
+pub fn pages(texts: &Texts, path: &str, next: Option<(&str, &str)>, paged: bool, more: &str) -> Markup {
     let join = if path.contains('?') { '&' } else { '?' };
     html! {
         @if paged || next.is_some() {
             nav.pager aria-label=(texts.pages) {
                 @if paged { a href=(path) { span aria-hidden="true" { "← " } (texts.newest) } }
-                @if let Some(next) = next {
-                    a.next rel="next" href={ (path) (join) "before=" (enc(next)) } {
-                        (texts.more) span aria-hidden="true" { " →" }
+                @if let Some((name, next)) = next {
+                    a.next rel="next" href={ (path) (join) (name) "=" (enc(next)) } {
+                        (more) span aria-hidden="true" { " →" }
                     }
                 }
             }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::parts::{blank, enc, listing, pager, picture};
+use super::parts::{blank, enc, listing, pages, picture};
 use crate::i18n::{Lang, Texts};
 use crate::model::{Facet, Gear, PhotoPage, Roll, RollList, TagList};
 
@@ -45,7 +45,9 @@ pub fn shared(texts: &Texts, kind: &str, name: &str, view: &List<'_>) -> Markup 
 pub fn rolls(texts: &Texts, list: &RollList, paged: bool) -> Markup {
     html! {
         header.head { h1 { (texts.rolls) } }
-        @if list.rolls.is_empty() { section.problem { (blank()) p { (texts.rolls_empty) } } }
+        @if list.rolls.is_empty() { section.problem { (blank()) p {
+            @if paged { (texts.page_gone) } @else { (texts.rolls_empty) }
+        } } }
         ul.films {
             @for roll in &list.rolls {
                 li { a href={ "/r/" (roll.key) } {
@@ -57,7 +59,7 @@ pub fn rolls(texts: &Texts, list: &RollList, paged: bool) -> Markup {
                 } }
             }
         }
-        (pager(texts, "/rolls", list.next.as_deref(), paged))
+        (pages(texts, "/rolls", list.next.as_deref().map(|next| ("before", next)), paged, texts.next_page))
     }
 }
 
@@ -157,6 +159,7 @@ pub fn search(texts: &Texts, query: &str, tags: &TagList, view: Option<&List<'_>
         @if view.is_none_or(|v| v.page.photos.is_empty()) && !tags.tags.is_empty() {
             h2 { (texts.tags) }
             (cloud("t", &tags.tags, texts))
+            @if tags.more > 0 { p.hint { (texts.names_more.replace("{n}", &tags.more.to_string())) } }
         }
     }
 }
@@ -165,18 +168,28 @@ pub fn search(texts: &Texts, query: &str, tags: &TagList, view: Option<&List<'_>
 #[must_use]
 pub fn gear(texts: &Texts, gear: &Gear) -> Markup {
     let kinds = [
-        (texts.films, "film", &gear.film_stocks),
-        (texts.cameras, "camera", &gear.cameras),
-        (texts.lenses, "lens", &gear.lenses),
-        (texts.scanners, "scanner", &gear.scanners),
+        (texts.films, "film", &gear.film_stocks, gear.more.film_stocks),
+        (texts.cameras, "camera", &gear.cameras, gear.more.cameras),
+        (texts.lenses, "lens", &gear.lenses, gear.more.lenses),
+        (texts.scanners, "scanner", &gear.scanners, gear.more.scanners),
     ];
     html! {
         header.head { h1 { (texts.gear) } }
-        @if kinds.iter().all(|(_, _, list)| list.is_empty()) { p.hint { (texts.gear_none) } }
+        @if kinds.iter().all(|(_, _, list, _)| list.is_empty()) { p.hint { (texts.gear_none) } }
         div.gear {
-            @for (title, kind, list) in kinds {
-                @if !list.is_empty() { section { h2 { (title) } (cloud(kind, list, texts)) } }
+            @for (title, kind, list, more) in kinds {
+                @if !list.is_empty() { section { h2 { (title) } (cloud(kind, list, texts)) (unlisted(texts, more)) } }
             }
+        }
+    }
+}
+
+/// How many names are not listed, and the way to them.
+fn unlisted(texts: &Texts, more: u64) -> Markup {
+    html! {
+        @if more > 0 {
+            p.hint { (texts.names_more.replace("{n}", &more.to_string())) " "
+                a href="/search" { (texts.names_search) } }
         }
     }
 }

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use maud::{Markup, html};
 
 use super::csrf;
-use super::parts::{day, deletion, messages, number, proposed};
+use super::parts::{day, deletion, messages, number, pages, proposed};
 use super::stocks::STOCKS;
 use crate::i18n::Texts;
 use crate::model::limits::{CAPTION, ISO, TITLE};
-use crate::model::{Facet, FilmFormat, Gear, Roll, SessionInfo};
+use crate::model::{Facet, FilmFormat, Gear, Roll, RollList, SessionInfo};
 
 /// Proposals for film, camera, lens and scanner: one's own first, then well-known films.
 #[must_use]
@@ -36,7 +36,9 @@ pub struct Shelf<'a> {
     /// Who is logged in.
     pub session: &'a SessionInfo,
     /// The rolls.
-    pub rolls: &'a [Roll],
+    pub list: &'a RollList,
+    /// Whether this is not the first page.
+    pub paged: bool,
     /// Proposals.
     pub gear: &'a Gear,
     /// What the form of a new roll begins with.
@@ -50,12 +52,12 @@ pub struct Shelf<'a> {
 /// The rolls of the studio.
 #[must_use]
 pub fn index(texts: &Texts, view: &Shelf<'_>) -> Markup {
-    let (session, rolls) = (view.session, view.rolls);
+    let (session, rolls) = (view.session, &view.list.rolls);
     let empty = Roll::default();
     html! {
         h1 { (texts.rolls) }
         (messages(view.notice, view.problem))
-        details.card open[rolls.is_empty() || view.new.is_some()] {
+        details.card open[(rolls.is_empty() && !view.paged) || view.new.is_some()] {
             summary { (texts.new_roll) }
             form.fields method="post" action="/admin/rolls" {
                 (csrf(session))
@@ -63,7 +65,7 @@ pub fn index(texts: &Texts, view: &Shelf<'_>) -> Markup {
                 button { (texts.create) }
             }
         }
-        @if rolls.is_empty() { p.hint { (texts.rolls_none) } }
+        @if rolls.is_empty() { p.hint { @if view.paged { (texts.page_gone) } @else { (texts.rolls_none) } } }
         ul.rolls {
             @for roll in rolls {
                 li {
@@ -83,6 +85,7 @@ pub fn index(texts: &Texts, view: &Shelf<'_>) -> Markup {
                 }
             }
         }
+        (pages(texts, "/admin/rolls", view.list.next.as_deref().map(|next| ("before", next)), view.paged, texts.next_page))
     }
 }
 

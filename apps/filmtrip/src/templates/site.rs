@@ -3,10 +3,10 @@
 use maud::{Markup, html};
 
 use super::csrf;
-use super::parts::{bytes, messages};
+use super::parts::{bytes, messages, pages};
 use crate::i18n::Texts;
 use crate::model::limits::EMAIL;
-use crate::model::{AccountInfo, Integrity, JobInfo, Overview, SessionInfo, SetupLink, UserRole};
+use crate::model::{AccountInfo, Integrity, JobList, Overview, SessionInfo, SetupLink, UserRole};
 
 /// What the page shows.
 pub struct View<'a> {
@@ -15,9 +15,11 @@ pub struct View<'a> {
     /// Figures.
     pub overview: &'a Overview,
     /// The queue.
-    pub jobs: &'a [JobInfo],
+    pub queue: &'a JobList,
     /// The last look through all files.
     pub integrity: &'a Integrity,
+    /// Whether these are not the first pages of jobs and of faults.
+    pub paged: (bool, bool),
     /// What was just done.
     pub notice: Option<&'a str>,
 }
@@ -60,7 +62,7 @@ fn storage(texts: &Texts, all: &Overview) -> Markup {
         div.wide tabindex="0" role="region" aria-label=(texts.storage) { table {
             thead { tr { th scope="col" { (texts.backend) } th.n scope="col" { (texts.home) } th.n scope="col" { (texts.originals) } } }
             tbody { @for one in &all.storage {
-                tr { th scope="row" { (one.backend) } td.n { (one.photos) } td.n { (bytes(one.bytes)) } }
+                tr { th scope="row" { (texts.backend_name(&one.backend)) } td.n { (one.photos) } td.n { (bytes(one.bytes)) } }
             } }
         } }
     }
@@ -74,10 +76,15 @@ fn integrity(texts: &Texts, view: &View<'_>) -> Markup {
             None => p { (texts.integrity_never) },
             Some(at) => {
                 p { (texts.checked_at) ": " time datetime=(at) { (texts.lang.moment(at)) } " · " (texts.photos(last.photos)) }
-                @if last.faults.is_empty() { p { (texts.integrity_good) } }
-                @else { ul.faults { @for fault in &last.faults {
-                    li { a href={ "/admin/photos/" (fault.key) } { code { (fault.key) } } " " (fault.problem) }
-                } } }
+                @if last.total == 0 && last.faults.is_empty() { p { (texts.integrity_good) } }
+                @else {
+                    p { (texts.faults_total.replace("{n}", &last.total.to_string())) }
+                    ul.faults { @for fault in &last.faults {
+                    li { a href={ "/admin/photos/" (fault.key) } { code { (fault.key) } }
+                        @for problem in &fault.problems { " " (said(texts, texts.fault(&problem.code), &problem.detail)) } }
+                    } }
+                    (pages(texts, "/admin/site", last.next.as_deref().map(|next| ("after", next)), view.paged.1, texts.faults_next))
+                }
             }
         }
         @if last.running { p role="status" { (texts.integrity_running) } }
@@ -90,6 +97,16 @@ fn integrity(texts: &Texts, view: &View<'_>) -> Markup {
     }
 }
 
+/// What went wrong in the reader's language. What only a program has said is English, and folded away.
+fn said(texts: &Texts, words: &str, detail: &str) -> Markup {
+    let sentence = detail.contains(char::is_whitespace);
+    html! {
+        (words)
+        @if sentence { " " details.raw { summary { (texts.details) } code lang="en" { (detail) } } }
+        @else if !detail.is_empty() { " " code { (detail) } }
+    }
+}
+
 fn jobs(texts: &Texts, view: &View<'_>) -> Markup {
     let state = |name: &str| match name {
         "waiting" => texts.state_waiting,
@@ -97,7 +114,13 @@ fn jobs(texts: &Texts, view: &View<'_>) -> Markup {
         _ => texts.state_failed,
     };
     html! {
-        @if view.jobs.is_empty() { p.hint { (texts.jobs_none) } }
+        @if view.overview.failed_jobs > 0 {
+            form method="post" action="/admin/site/jobs/retry" {
+                (csrf(view.session))
+                button.quiet { (texts.retry_failed) " (" (view.overview.failed_jobs) ")" }
+            }
+        }
+        @if view.queue.jobs.is_empty() { p.hint { @if view.paged.0 { (texts.page_gone) } @else { (texts.jobs_none) } } }
         @else { div.wide tabindex="0" role="region" aria-label=(texts.jobs) { table {
             thead { tr {
                 @for head in [texts.job_kind, texts.subject, texts.state, texts.attempts, texts.due, texts.job_error] {
@@ -105,13 +128,13 @@ fn jobs(texts: &Texts, view: &View<'_>) -> Markup {
                 }
                 th { span.sr { (texts.retry) } }
             } }
-            tbody { @for job in view.jobs { tr {
-                th scope="row" { (job.kind) }
+            tbody { @for job in &view.queue.jobs { tr {
+                th scope="row" { (texts.job_kind(&job.kind)) }
                 td { code { (job.subject) } }
                 td { (state(&job.state)) }
                 td.n { (job.attempts) }
                 td { time datetime=(job.run_at) { (texts.lang.moment(&job.run_at)) } }
-                td.long { (job.error.as_deref().unwrap_or_default()) }
+                td.long { @if let Some(why) = &job.why { (said(texts, texts.job_error(&why.code), &why.detail)) } }
                 td { @if job.state == "failed" {
                     form method="post" action={ "/admin/site/jobs/" (job.id) "/retry" } {
                         (csrf(view.session))
@@ -120,6 +143,7 @@ fn jobs(texts: &Texts, view: &View<'_>) -> Markup {
                 } }
             } } }
         } } }
+        (pages(texts, "/admin/site", view.queue.next.as_deref().map(|next| ("before", next)), view.paged.0, texts.next_page))
     }
 }
 

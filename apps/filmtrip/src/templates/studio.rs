@@ -102,7 +102,13 @@ pub fn page(texts: &Texts, view: &Studio<'_>) -> Markup {
                 @if view.roll.is_some() || !view.words.is_empty() { a href="/admin" { (texts.show_all) } }
             }
         }
-        @if view.page.photos.is_empty() { p.hint { (texts.empty) } }
+        @if view.page.photos.is_empty() {
+            p.hint {
+                @if view.paged { (texts.page_gone) }
+                @else if !view.words.is_empty() { (texts.search_none) }
+                @else { (texts.empty) }
+            }
+        }
         @else { (sheet(texts, view)) }
         (pager(texts, view.path, view.page.next.as_deref(), view.paged))
     }
@@ -306,7 +312,9 @@ pub fn trash(
         h1 { (texts.trash) }
         (messages(notice, None))
         p.hint { (texts.trash_hint) }
-        @if page.photos.is_empty() { section.problem { (super::parts::blank()) p { (texts.trash_empty) } } }
+        @if page.photos.is_empty() { section.problem { (super::parts::blank()) p {
+            @if paged { (texts.page_gone) } @else { (texts.trash_empty) }
+        } } }
         @else {
             form method="post" action="/admin/bulk" data-select=(select_texts(texts)) {
                 (csrf(session))

@@ -13,6 +13,7 @@ use crate::db::sql::Sql;
 use crate::db::{integrity as db, now_ms};
 use crate::error::ApiError;
 use crate::images::VARIANTS;
+use crate::model::Coded;
 use crate::routes::api::Api;
 use crate::storage::{Backend, names};
 
@@ -33,10 +34,12 @@ pub(super) async fn integrity(api: &Arc<Api>) -> Result<Done, ApiError> {
             }
             looked_at += 1;
             // A file that cannot be asked for is a fault of its photo, not the end of the look.
-            let problem = look(api, row)
-                .await
-                .unwrap_or_else(|e| Some(format!("could not be looked at: {}", e.detail())));
-            faults.extend(problem.map(|problem| (row.id, problem)));
+            let problems =
+                look(api, row).await.unwrap_or_else(|e| vec![Coded::new("unreadable", e.detail())]);
+            if !problems.is_empty() {
+                let lines: Vec<String> = problems.iter().map(Coded::line).collect();
+                faults.push((row.id, lines.join("\n")));
+            }
         }
     }
     // The last photo was not looked at to its end.
@@ -83,23 +86,22 @@ async fn same_bytes(api: &Api, row: &PhotoRow) -> Result<bool, ApiError> {
 }
 
 /// What is wrong with the files of a photo.
-async fn look(api: &Api, row: &PhotoRow) -> Result<Option<String>, ApiError> {
+async fn look(api: &Api, row: &PhotoRow) -> Result<Vec<Coded>, ApiError> {
     let mut problems = Vec::new();
+    let mut found = |code: &str, detail: String| problems.push(Coded::new(code, detail));
     match api.storage.head(row.backend, &row.object).await? {
-        None => problems.push("the original is missing".to_owned()),
+        None => found("original_missing", String::new()),
         Some(meta) if meta.bytes != row.bytes => {
-            problems.push(format!("the original has {} bytes instead of {}", meta.bytes, row.bytes));
+            found("original_size", format!("{}/{}", meta.bytes, row.bytes));
         }
         Some(meta) if meta.md5.is_some() && row.md5.is_some() && meta.md5 != row.md5 => {
-            problems.push("the original is another file".to_owned());
+            found("original_replaced", String::new());
         }
         Some(_) if !same_bytes(api, row).await? => {
             // Not of a photo that was deleted for ever meanwhile.
             let id = row.id;
             if api.db.call(move |sql| Ok(photos::by_id(sql, id)?)).await?.is_some() {
-                problems.push(
-                    "the original does not have the bytes that were stored: its SHA-256 differs".to_owned(),
-                );
+                found("original_damaged", "SHA-256".to_owned());
             }
         }
         Some(_) => {}
@@ -110,8 +112,8 @@ async fn look(api: &Api, row: &PhotoRow) -> Result<Option<String>, ApiError> {
             for kind in kinds {
                 let file = format!("{name}.{kind}");
                 match api.storage.head(backend, &names::variant(&row.key, &file)).await? {
-                    None => problems.push(format!("{file} is missing")),
-                    Some(meta) if meta.bytes == 0 => problems.push(format!("{file} is empty")),
+                    None => found("file_missing", file),
+                    Some(meta) if meta.bytes == 0 => found("file_empty", file),
                     Some(_) => {}
                 }
             }
@@ -119,7 +121,7 @@ async fn look(api: &Api, row: &PhotoRow) -> Result<Option<String>, ApiError> {
     } else if let Some(upyun) = &api.storage.upyun
         && let Err(e) = upyun.read_style(&row.object, 0, false).await
     {
-        problems.push(format!("the CDN does not show it: {e}"));
+        found("not_shown", e.to_string());
     }
-    Ok((!problems.is_empty()).then(|| problems.join("; ")))
+    Ok(problems)
 }

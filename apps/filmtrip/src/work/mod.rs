@@ -17,6 +17,7 @@ use crate::db::jobs::{self, Job, Prefers};
 use crate::db::now_ms;
 use crate::db::sql::{DbResult, Sql};
 use crate::error::ApiError;
+use crate::model::Coded;
 use crate::routes::api::Api;
 use crate::storage::new_key;
 
@@ -163,13 +164,16 @@ async fn work(api: &Arc<Api>, prefers: Prefers) {
 async fn one(api: &Arc<Api>, worker: &str, lease_ms: i64, job: Job) {
     let result = if job.attempts > MAX_ATTEMPTS && job.kind != Kind::Sweep.as_str() {
         // Whoever took it before was killed by it.
-        Err(ApiError::Internal("the process ended each time while it was at work on this".to_owned()))
+        Err(Coded::new("killed", "the process ended each time while it was at work on this"))
     } else {
         let (state, task) = (Arc::clone(api), job.clone());
         // A task of its own: a panic costs this job, not this worker.
         let mut at_work = tokio::spawn(async move { run(&state, &task).await });
         tokio::select! {
-            result = &mut at_work => result.unwrap_or_else(|e| Err(ApiError::Internal(format!("job: {e}")))),
+            result = &mut at_work => match result {
+                Ok(result) => result.map_err(|e| Coded::new(e.parts().1, e.detail())),
+                Err(e) => Err(Coded::new("panicked", e.to_string())),
+            },
             () = keep_lease(api, worker, lease_ms, job.id) => {
                 at_work.abort();
                 return;
@@ -187,7 +191,7 @@ async fn one(api: &Arc<Api>, worker: &str, lease_ms: i64, job: Job) {
                 let seconds = 2_i64.saturating_pow(job.attempts.min(11)).min(3600);
                 now_ms() + seconds * 1000
             });
-            let (kind, text) = (&job.kind, error.detail());
+            let (kind, text) = (&job.kind, error.line());
             match again {
                 Some(_) => tracing::warn!("{kind} of {} failed and is tried again: {text}", job.subject),
                 None => tracing::error!(

@@ -1,11 +1,13 @@
 //! Every route for every role, in one table; a route that is missing from it fails the test.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::support::{ADMIN, App, Client, MULTIPART, OTHER, OWNER, Site, jpeg, key, multipart};
 
-/// Route, method, path with `PUB` and `PRIV` for the owner's photos, `ROLL` and `ALBUM` for their roll and private album,
-/// and the status for anonymous, another user, the owner and an admin.
+/// Route, method, path, and the status for anonymous, another user, the owner and an admin; who is locked out is met like
+/// somebody anonymous, whatever cookie they have. In the paths stand, of the owner: `PUB`, `UNL`, `PRIV` and `TRASH` for a
+/// photo that is public, unlisted, private, and in the trash; `ROLL` and `ALBUM` for a roll and a private album; `SENT` for
+/// an upload; `OPENCODE` and `SHUTCODE` for the short links of an unlisted and a private photo.
 const TABLE: &[(&str, &str, &str, [u16; 4])] = &[
     ("/api/health", "GET", "/api/health", [200, 200, 200, 200]),
     ("/api/auth/login", "POST", "/api/auth/login", [401, 401, 401, 401]),
@@ -25,6 +27,34 @@ const TABLE: &[(&str, &str, &str, [u16; 4])] = &[
     ("/api/photos/{key}", "DELETE", "/api/photos/PUB", [401, 403, 204, 204]),
     ("/api/photos/{key}", "DELETE", "/api/photos/PRIV", [401, 404, 204, 204]),
     ("/api/photos/{key}", "DELETE", "/api/photos/PUB?forever=true", [401, 403, 204, 204]),
+    ("/api/photos/{key}", "GET", "/api/photos/UNL", [200, 200, 200, 200]),
+    ("/api/photos/{key}", "PATCH", "/api/photos/UNL", [401, 403, 200, 200]),
+    ("/api/photos/{key}", "DELETE", "/api/photos/UNL", [401, 403, 204, 204]),
+    ("/api/photos/{key}", "GET", "/api/photos/TRASH", [404, 404, 200, 200]),
+    ("/api/photos/{key}", "PATCH", "/api/photos/TRASH", [401, 404, 200, 200]),
+    ("/api/photos/{key}", "DELETE", "/api/photos/TRASH?forever=true", [401, 404, 204, 204]),
+    ("/api/photos/bulk", "POST", "/api/photos/bulk?UNL", [401, 403, 200, 200]),
+    ("/api/photos/bulk", "POST", "/api/photos/bulk?TRASH", [401, 404, 200, 200]),
+    ("/api/photos/{key}/neighbours", "GET", "/api/photos/UNL/neighbours", [200, 200, 200, 200]),
+    ("/api/photos/{key}/neighbours", "GET", "/api/photos/TRASH/neighbours", [404, 404, 200, 200]),
+    ("/api/photos/{key}/original", "GET", "/api/photos/UNL/original", [401, 403, 200, 200]),
+    ("/api/photos/{key}/original", "GET", "/api/photos/TRASH/original", [401, 404, 200, 200]),
+    ("/api/photos/{key}/restore", "POST", "/api/photos/TRASH/restore", [401, 404, 200, 200]),
+    ("/api/photos/{key}/short", "POST", "/api/photos/UNL/short", [401, 403, 200, 200]),
+    ("/api/photos/{key}/short", "POST", "/api/photos/TRASH/short", [401, 404, 200, 200]),
+    ("/api/short/{code}", "GET", "/api/short/OPENCODE", [200, 200, 200, 200]),
+    ("/api/short/{code}", "GET", "/api/short/SHUTCODE", [404, 404, 200, 200]),
+    ("/s/{code}", "GET", "/s/OPENCODE", [307, 307, 307, 307]),
+    ("/s/{code}", "GET", "/s/SHUTCODE", [404, 404, 307, 307]),
+    ("/media/{key}/{file}", "GET", "/media/UNL/large.jpg", [200, 200, 200, 200]),
+    ("/media/{key}/{file}", "GET", "/media/TRASH/thumb.jpg", [404, 404, 200, 200]),
+    ("/media/{key}/{file}", "GET", "/media/TRASH/large.webp", [404, 404, 200, 200]),
+    ("/p/{key}", "GET", "/p/UNL", [200, 200, 200, 200]),
+    ("/p/{key}", "GET", "/p/TRASH", [404, 404, 200, 200]),
+    ("/admin/photos/{key}", "GET", "/admin/photos/UNL", [303, 403, 200, 200]),
+    ("/admin/photos/{key}", "GET", "/admin/photos/TRASH", [303, 404, 200, 200]),
+    ("/admin/photos/{key}", "POST", "/admin/photos/TRASH", [303, 404, 303, 303]),
+    ("/admin/photos/{key}/delete", "POST", "/admin/photos/UNL/delete", [303, 403, 303, 303]),
     ("/api/photos/{key}/neighbours", "GET", "/api/photos/PUB/neighbours", [200, 200, 200, 200]),
     ("/api/photos/{key}/neighbours", "GET", "/api/photos/PRIV/neighbours", [404, 404, 200, 200]),
     ("/api/photos/{key}/original", "GET", "/api/photos/PUB/original", [401, 403, 200, 200]),
@@ -37,14 +67,11 @@ const TABLE: &[(&str, &str, &str, [u16; 4])] = &[
     ("/api/uploads", "GET", "/api/uploads", [401, 200, 200, 200]),
     ("/api/uploads", "POST", "/api/uploads", [401, 409, 409, 409]),
     ("/api/uploads/rules", "GET", "/api/uploads/rules", [401, 200, 200, 200]),
+    ("/api/uploads/{key}", "GET", "/api/uploads/SENT", [401, 404, 200, 404]),
+    ("/api/uploads/{key}", "DELETE", "/api/uploads/SENT", [401, 404, 204, 404]),
+    // An upload is nobody's but its owner's, not an admin's either.
+    ("/api/uploads/{key}/complete", "POST", "/api/uploads/SENT/complete", [401, 404, 200, 404]),
     ("/api/uploads/{key}", "GET", "/api/uploads/abcdefghijklmnopqrstuvwxyz", [401, 404, 404, 404]),
-    ("/api/uploads/{key}", "DELETE", "/api/uploads/abcdefghijklmnopqrstuvwxyz", [401, 404, 404, 404]),
-    (
-        "/api/uploads/{key}/complete",
-        "POST",
-        "/api/uploads/abcdefghijklmnopqrstuvwxyz/complete",
-        [401, 404, 404, 404],
-    ),
     ("/api/storage/callback", "POST", "/api/storage/callback", [403, 403, 403, 403]),
     ("/api/rolls", "GET", "/api/rolls", [401, 200, 200, 200]),
     ("/api/rolls", "GET", "/api/rolls?public=true", [200, 200, 200, 200]),
@@ -72,6 +99,7 @@ const TABLE: &[(&str, &str, &str, [u16; 4])] = &[
     ("/api/admin/accounts/{id}", "PATCH", "/api/admin/accounts/3", [401, 403, 403, 200]),
     ("/api/admin/accounts/{id}/setup-link", "POST", "/api/admin/accounts/3/setup-link", [401, 403, 403, 200]),
     ("/api/admin/jobs", "GET", "/api/admin/jobs", [401, 403, 403, 200]),
+    ("/api/admin/jobs/retry", "POST", "/api/admin/jobs/retry", [401, 403, 403, 200]),
     ("/api/admin/jobs/{id}/retry", "POST", "/api/admin/jobs/99999/retry", [401, 403, 403, 404]),
     ("/api/admin/integrity", "GET", "/api/admin/integrity", [401, 403, 403, 200]),
     ("/api/admin/integrity", "POST", "/api/admin/integrity", [401, 403, 403, 202]),
@@ -129,6 +157,7 @@ const TABLE: &[(&str, &str, &str, [u16; 4])] = &[
     ("/admin/account", "POST", "/admin/account", [303, 401, 401, 401]),
     ("/admin/site", "GET", "/admin/site", [303, 403, 403, 200]),
     ("/admin/site/integrity", "POST", "/admin/site/integrity", [303, 403, 403, 303]),
+    ("/admin/site/jobs/retry", "POST", "/admin/site/jobs/retry", [303, 403, 403, 303]),
     ("/admin/site/jobs/{id}/retry", "POST", "/admin/site/jobs/99999/retry", [303, 403, 403, 404]),
     ("/admin/users", "GET", "/admin/users", [303, 403, 403, 200]),
     ("/admin/users", "POST", "/admin/users", [303, 403, 403, 200]),
@@ -194,71 +223,194 @@ fn call(client: &Client, method: &str, path: &str) -> u16 {
                  &role=user&old=wrong+and+wrong&new=long+enough+as+it+is&key={photo}",
                 client.csrf
             );
-            let form = if path.contains("photos/PRIV") { form.replace("public", "private") } else { form };
             ("application/x-www-form-urlencoded", form.into_bytes())
         }
     };
     let headers = [("content-type", kind), ("x-csrf-token", client.csrf.as_str())];
     let reply = client.send(method, path, &headers, &body);
-    let to_login = reply.header("location") == Some("/login");
-    assert!(!to_login || client.cookie.is_none() || path == "/logout", "{method} {path} lost the session");
+    let to_login = reply.header("location").is_some_and(|to| to.starts_with("/login"));
+    let out = client.cookie.is_none() || client.csrf == LOCKED || path == "/logout";
+    assert!(!to_login || out, "{method} {path} lost the session");
     reply.status
 }
 
-fn clients(app: &App) -> [Client; 4] {
-    [app.client(), app.login(OTHER), app.login(OWNER), app.login(ADMIN)]
+/// The account that was locked out while it was logged in; its client's token says so.
+const LOCKED: &str = "locked@example.com";
+
+/// Those who ask, in the order of the table, and last who is locked out.
+fn clients(site: &Site, app: &App) -> [Client; 5] {
+    let locked = Client { csrf: LOCKED.to_owned(), ..app.login(LOCKED) };
+    let query = "UPDATE users SET disabled_at = 1 WHERE email = 'locked@example.com'";
+    assert_eq!(site.sql().execute(query, &[]).expect("locked out"), 1);
+    [app.client(), app.login(OTHER), app.login(OWNER), app.login(ADMIN), locked]
+}
+
+/// What the paths of the table are about.
+struct Things<'a> {
+    site: &'a Site,
+    owner: Client,
+    now: BTreeMap<&'static str, String>,
+}
+
+impl Things<'_> {
+    const NAMES: [&'static str; 9] =
+        ["PUB", "UNL", "PRIV", "TRASH", "ROLL", "ALBUM", "SENT", "OPENCODE", "SHUTCODE"];
+
+    fn photo(&self, visibility: &str) -> String {
+        key(&self.owner.photo(&[("visibility", visibility), ("keep_duplicate", "true")], &jpeg(1)))
+    }
+
+    fn make(&self, name: &str) -> String {
+        let made = |path: &str| key(&self.owner.json("POST", path, &json_body(path)).body_json());
+        let code = |photo: String| {
+            let short = self.owner.json("POST", &format!("/api/photos/{photo}/short"), "").body_json();
+            short["path"].as_str().expect("path").trim_start_matches("/s/").to_owned()
+        };
+        match name {
+            "PUB" => self.photo("public"),
+            "UNL" => self.photo("unlisted"),
+            "PRIV" => self.photo("private"),
+            "TRASH" => {
+                let photo = self.photo("public");
+                let away = self.owner.json("DELETE", &format!("/api/photos/{photo}"), "");
+                assert_eq!(away.status, 204, "{}", away.text());
+                photo
+            }
+            "ROLL" => made("/api/rolls"),
+            "ALBUM" => made("/api/albums"),
+            "SENT" => {
+                let key = filmtrip::storage::new_key();
+                let insert = format!(
+                    "INSERT INTO uploads (key, owner_id, state, backend, object_key, bytes, created_at, expires_at, updated_at)
+                     SELECT '{key}', id, 'failed', 'local', '{key}', 1, 1, 1, 1 FROM users WHERE email = '{OWNER}'"
+                );
+                assert_eq!(self.site.sql().execute(&insert, &[]).expect("upload"), 1);
+                key
+            }
+            "OPENCODE" => code(self.photo("unlisted")),
+            _ => code(self.photo("private")),
+        }
+    }
+
+    fn path(&self, path: &str) -> String {
+        self.now.iter().fold(path.to_owned(), |path, (name, thing)| path.replace(name, thing))
+    }
+
+    /// What a path is about may be another thing by now.
+    fn renew(&mut self, path: &str) {
+        for name in Self::NAMES.into_iter().filter(|name| path.contains(name)) {
+            let thing = self.make(name);
+            self.now.insert(name, thing);
+        }
+    }
+}
+
+/// A site with all the accounts.
+fn peopled() -> Site {
+    let site = Site::new();
+    for email in [OWNER, OTHER, LOCKED] {
+        site.account(email, "user");
+    }
+    site
+}
+
+/// What a process answers that is not what the table says. `expect` may say otherwise.
+fn differing(site: &Site, app: &App, api: &App, expect: impl Fn(&str, u16) -> u16) -> Vec<String> {
+    let clients = clients(site, api).map(|client| Client { address: app.address, ..client });
+    let mut things = Things { site, owner: api.login(OWNER), now: BTreeMap::new() };
+    Things::NAMES.into_iter().for_each(|name| things.renew(name));
+    let mut wrong = Vec::new();
+    for (route, method, row, expected) in TABLE {
+        let [anonymous, ..] = expected;
+        for (role, (client, status)) in clients.iter().zip(expected.iter().chain([anonymous])).enumerate() {
+            let (path, expected) = (things.path(row), expect(route, *status));
+            let status = call(client, method, &path);
+            // Whoever was logged in when they wrote a form finds it again in the page to log in.
+            let kept = role == 4 && (expected, status) == (303, 401) && row.starts_with("/admin/");
+            if status != expected && !kept {
+                wrong.push(format!("{method} {row} as role {role}: {status}, not {expected}"));
+            }
+            if *method != "GET" && status < 400 {
+                things.renew(row);
+            }
+        }
+    }
+    wrong
 }
 
 #[test]
 fn every_route_answers_every_role_as_the_table_says() {
-    let site = Site::new();
-    site.account(OWNER, "user");
-    site.account(OTHER, "user");
+    let site = peopled();
     let app = site.serve();
-    let clients = clients(&app);
-    let owner = app.login(OWNER);
-    let fresh = |visibility: &str| {
-        key(&owner.photo(&[("visibility", visibility), ("keep_duplicate", "true")], &jpeg(1)))
-    };
-    let made = |path: &str| key(&owner.json("POST", path, &json_body(path)).body_json());
-    let (mut public, mut private) = (fresh("public"), fresh("private"));
-    let (mut roll, mut album) = (made("/api/rolls"), made("/api/albums"));
-    let mut wrong = Vec::new();
-    for (_, method, path, expected) in TABLE {
-        for (role, (client, expected)) in clients.iter().zip(expected).enumerate() {
-            let path = path.replace("PUB", &public).replace("PRIV", &private);
-            let path = path.replace("ROLL", &roll).replace("ALBUM", &album);
-            let status = call(client, method, &path);
-            if status != *expected {
-                wrong.push(format!("{method} {path} as role {role}: {status}, not {expected}"));
-            }
-            let of_photos = path.contains("/photos/") || path.starts_with("/admin/bulk");
-            if of_photos && *method != "GET" && status < 400 {
-                (public, private) = (fresh("public"), fresh("private"));
-            }
-            if (*method == "DELETE" || path.ends_with("/delete")) && status < 400 {
-                (roll, album) = (made("/api/rolls"), made("/api/albums"));
-            }
-        }
-    }
+    let wrong = differing(&site, &app, &app, |_, status| status);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // The right password does not let in who is locked out.
+    let body = serde_json::json!({"email": LOCKED, "password": super::support::PASSWORD}).to_string();
+    assert_eq!(app.client().json("POST", "/api/auth/login", &body).status, 401);
+}
+
+#[test]
+fn every_route_answers_every_role_alike_through_a_web_process_of_its_own() {
+    let site = peopled();
+    let api = site.start("api", &[]);
+    let web = site.start("web", &[("FILMTRIP_API_URL", &format!("http://{}", api.address))]);
+    let wrong = differing(&site, &web, &api, |_, status| status);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
-fn the_table_has_every_route_of_the_program() {
-    let listed: BTreeSet<&str> = TABLE.iter().map(|(route, ..)| *route).collect();
-    let mut routes = BTreeSet::new();
-    for source in [include_str!("../../src/routes/api/mod.rs"), include_str!("../../src/routes/web/mod.rs")] {
-        for part in source.split(".route(").skip(1) {
-            let part = part.trim_start();
-            // The one whose path is a constant, since its signature covers it.
-            let named = part.starts_with("CALLBACK_PATH");
-            let path = part.strip_prefix('"').and_then(|p| p.split('"').next());
-            routes.insert(if named { "/api/storage/callback" } else { path.expect("route") });
+fn every_route_of_an_api_process_answers_every_role_alike_and_no_page_is_there() {
+    let site = peopled();
+    let api = site.start("api", &[]);
+    let own = |route: &str| route.starts_with("/api/") || route.starts_with("/media/");
+    let wrong = differing(&site, &api, &api, |route, status| if own(route) { status } else { 404 });
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The routes and their methods that a source names.
+fn routes(source: &str) -> BTreeSet<(String, String)> {
+    let mut found = BTreeSet::new();
+    for part in source.split(".route(").skip(1) {
+        // To the parenthesis that closes the route.
+        let mut depth = 1_i32;
+        let end = part.find(|c| {
+            depth += i32::from(c == '(') - i32::from(c == ')');
+            depth == 0
+        });
+        let part = part.get(..end.expect("a closed route")).expect("part").trim_start();
+        // The one whose path is a constant, since its signature covers it.
+        let path = part.strip_prefix('"').and_then(|p| p.split('"').next());
+        let path =
+            if part.starts_with("CALLBACK_PATH") { "/api/storage/callback" } else { path.expect("path") };
+        // The one whose handler has a limit of its own is named before.
+        let handlers = part.replace("merge(uploads)", "post(upload::upload)");
+        let before = found.len();
+        for method in ["get", "post", "put", "patch", "delete", "any"] {
+            let starts = |at: usize| !handlers[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+            if handlers.match_indices(&format!("{method}(")).any(|(at, _)| starts(at)) {
+                found.insert((path.to_owned(), method.to_uppercase()));
+            }
         }
+        assert!(found.len() > before, "{path} has no method that was found");
     }
+    found
+}
+
+#[test]
+fn the_table_has_every_route_of_the_program() {
+    let mut routes_of = routes(include_str!("../../src/routes/api/mod.rs"));
+    routes_of.extend(routes(include_str!("../../src/routes/web/mod.rs")));
     // What the web process passes on is checked where it ends up, in the API.
-    routes.remove("/media/{*rest}");
-    assert!(routes.len() > 20, "the routes were not found in the source");
-    assert_eq!(listed, routes);
+    routes_of.remove(&("/media/{*rest}".to_owned(), "ANY".to_owned()));
+    assert!(routes_of.len() > 80, "the routes were not found in the source");
+    let listed: BTreeSet<(String, String)> = TABLE
+        .iter()
+        .map(|(route, method, ..)| {
+            let any = routes_of.contains(&((*route).to_owned(), "ANY".to_owned()));
+            ((*route).to_owned(), if any { "ANY" } else { method }.to_owned())
+        })
+        .collect();
+    let missing: Vec<_> = routes_of.difference(&listed).collect();
+    let unknown: Vec<_> = listed.difference(&routes_of).collect();
+    assert!(missing.is_empty() && unknown.is_empty(), "not in the table: {missing:?}; no route: {unknown:?}");
 }

@@ -2,6 +2,7 @@
 //! same ones on PostgreSQL.
 
 mod access;
+mod admin;
 mod catalogue;
 mod direct;
 mod direct_faults;
@@ -13,6 +14,7 @@ mod images;
 mod kills;
 mod kills_upyun;
 mod lists;
+mod long_lists;
 mod names;
 mod pages;
 mod postgres;

@@ -2,6 +2,8 @@
 
 #[path = "../it/access.rs"]
 mod access;
+#[path = "../it/admin.rs"]
+mod admin;
 #[path = "../it/catalogue.rs"]
 mod catalogue;
 #[path = "../it/direct.rs"]
@@ -22,6 +24,8 @@ mod kills;
 mod kills_upyun;
 #[path = "../it/lists.rs"]
 mod lists;
+#[path = "../it/long_lists.rs"]
+mod long_lists;
 #[path = "../it/names.rs"]
 mod names;
 #[path = "../it/pages.rs"]

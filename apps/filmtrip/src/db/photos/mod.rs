@@ -6,7 +6,7 @@ mod write;
 use std::collections::HashMap;
 
 pub(super) use page::effective;
-pub use page::{Order, PageQuery, first_frames, neighbours, page};
+pub use page::{Order, PageQuery, first_frames, gone, neighbours, page};
 pub use write::{
     NewPhoto, add_tags_to, change, change_all, count_frames, delete, hides, insert, refresh_search,
     remove_tags, restore, set_object, set_short, trash, trash_all,

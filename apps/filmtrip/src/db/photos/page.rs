@@ -149,6 +149,22 @@ pub fn page(sql: &mut Sql, query: &PageQuery) -> DbResult<(Vec<PhotoRow>, bool)>
     Ok((with_tags(sql, rows)?, more))
 }
 
+/// Whether the photo that a page begins after has no place in its list any more.
+///
+/// # Errors
+/// Those of the database.
+pub fn gone(sql: &mut Sql, query: &PageQuery) -> DbResult<bool> {
+    let Some(before) = &query.before else { return Ok(false) };
+    let mut values: Vec<Value> = vec![before.into()];
+    let there = if let Order::Album(id) = query.order {
+        values.push(id.into());
+        "SELECT 1 FROM photos b JOIN album_photos a ON a.photo_id = b.id WHERE b.key = ?1 AND a.album_id = ?2"
+    } else {
+        "SELECT 1 FROM photos b WHERE b.key = ?1"
+    };
+    Ok(sql.first(there, &values)?.is_none())
+}
+
 /// The photos on either side of `query.before` in its list.
 ///
 /// # Errors

@@ -1,20 +1,22 @@
 //! What only admins see: figures, accounts, the queue, and whether all files are there.
 
 use axum::Json;
-use axum::extract::{FromRequestParts, Path, State};
+use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use serde::Deserialize;
 use std::sync::Arc;
 
 use super::{Api, Change, Session, Shared};
 use crate::auth::{self, session};
+use crate::db::jobs::Place;
 use crate::db::sql::Sql;
 use crate::db::{accounts, integrity, jobs, migrations, now_ms, photos, uploads};
 use crate::error::ApiError;
 use crate::model::limits::EMAIL;
 use crate::model::{
-    AccountChange, AccountInfo, AccountList, Integrity, JobList, NewAccount, Overview, SetupLink, StorageUse,
-    UserRole,
+    AccountChange, AccountInfo, AccountList, Integrity, JobList, NewAccount, Overview, Retried, SetupLink,
+    StorageUse, UserRole,
 };
 use crate::work::Kind;
 
@@ -150,9 +152,35 @@ pub(super) async fn setup_link(
     Ok(Json(api.db.write(write).await?))
 }
 
-/// `GET /api/admin/jobs`.
-pub(super) async fn jobs(State(api): Shared, _admin: Admin) -> Result<Json<JobList>, ApiError> {
-    Ok(Json(JobList { jobs: api.db.call(|sql| Ok(jobs::list(sql)?)).await? }))
+/// Jobs of a page, when nothing else is asked for.
+const JOBS_PAGE: u32 = 100;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct JobsQuery {
+    before: Option<String>,
+    limit: Option<u32>,
+}
+
+/// `GET /api/admin/jobs`, page by page.
+pub(super) async fn jobs(
+    State(api): Shared,
+    _admin: Admin,
+    Query(query): Query<JobsQuery>,
+) -> Result<Json<JobList>, ApiError> {
+    let place = |text: String| Place::parse(&text).ok_or(ApiError::BadRequest("no such page".to_owned()));
+    let (after, limit) =
+        (query.before.map(place).transpose()?, query.limit.unwrap_or(JOBS_PAGE).clamp(1, 500));
+    Ok(Json(api.db.call(move |sql| Ok(jobs::page(sql, after, limit)?)).await?))
+}
+
+/// `POST /api/admin/jobs/retry`: all that were given up.
+pub(super) async fn retry_all(
+    State(api): Shared,
+    AdminChange(_by): AdminChange,
+) -> Result<Json<Retried>, ApiError> {
+    let jobs = api.db.write(|sql| Ok(jobs::retry_all(sql)?)).await?;
+    api.queue.wake();
+    Ok(Json(Retried { jobs }))
 }
 
 /// `POST /api/admin/jobs/{id}/retry`.
@@ -166,9 +194,18 @@ pub(super) async fn retry(
     if found { Ok(StatusCode::NO_CONTENT) } else { Err(ApiError::NotFound) }
 }
 
-/// `GET /api/admin/integrity`.
-pub(super) async fn integrity(State(api): Shared, _admin: Admin) -> Result<Json<Integrity>, ApiError> {
-    Ok(Json(api.db.call(|sql| Ok(integrity::read(sql)?)).await?))
+#[derive(Debug, Deserialize)]
+pub(super) struct FaultsQuery {
+    after: Option<String>,
+}
+
+/// `GET /api/admin/integrity`, the faults page by page.
+pub(super) async fn integrity(
+    State(api): Shared,
+    _admin: Admin,
+    Query(query): Query<FaultsQuery>,
+) -> Result<Json<Integrity>, ApiError> {
+    Ok(Json(api.db.call(move |sql| Ok(integrity::read(sql, query.after.as_deref())?)).await?))
 }
 
 /// `POST /api/admin/integrity`: has all files looked through.

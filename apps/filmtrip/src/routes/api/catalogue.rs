@@ -12,7 +12,7 @@ use super::{Api, Change, MaybeSession, Shared, check};
 use crate::db::albums::{self, AlbumRow};
 use crate::db::catalogue;
 use crate::db::photos::{self, PhotoRow};
-use crate::db::rolls::{self, RollRow};
+use crate::db::rolls::{self, RollRow, Which};
 use crate::db::sql::Sql;
 use crate::db::visibility::Viewer;
 use crate::error::ApiError;
@@ -24,8 +24,12 @@ use crate::storage::new_key;
 
 /// Most photos of an album.
 const MAX_ALBUM: usize = 5000;
-/// Rolls of a page.
-const ROLLS_PAGE: usize = 48;
+/// Rolls with photos for everybody, of a page.
+const ROLLS_PAGE: u32 = 48;
+/// Most rolls of a page, and as many as one has when nothing else is asked for.
+const MOST_ROLLS: u32 = 1000;
+/// The same of albums.
+const MOST_ALBUMS: u32 = 500;
 /// Frames that show what is on a roll.
 const STRIP: u32 = 4;
 
@@ -33,6 +37,8 @@ const STRIP: u32 = 4;
 pub(super) struct Mine {
     #[serde(default)]
     mine: bool,
+    before: Option<String>,
+    limit: Option<u32>,
 }
 
 impl Mine {
@@ -60,9 +66,10 @@ pub(super) struct RollQuery {
     #[serde(default)]
     public: bool,
     before: Option<String>,
+    limit: Option<u32>,
 }
 
-/// `GET /api/rolls`: the account's own; for admins, all. With `public=true` those with public photos, page by page.
+/// `GET /api/rolls`: the account's own; for admins, all. With `public=true` those with public photos.
 pub(super) async fn rolls(
     State(api): Shared,
     session: MaybeSession,
@@ -72,26 +79,21 @@ pub(super) async fn rolls(
         return public_rolls(&api, session.viewer(), query.before).await.map(Json);
     }
     let (viewer, own) = (session.viewer(), session.0.as_ref().ok_or(ApiError::Unauthenticated)?);
-    let owner = (own.user.role != UserRole::Admin).then_some(own.user.id);
+    let which = if own.user.role == UserRole::Admin { Which::All } else { Which::Of(own.user.id) };
+    let limit = query.limit.unwrap_or(MOST_ROLLS).clamp(1, MOST_ROLLS);
     let read = move |sql: &mut Sql| {
-        let rows = rolls::list(sql, owner)?;
-        Ok((rows, others(sql, &session)?))
+        let (rows, more) = rolls::page(sql, which, query.before.as_deref(), limit)?;
+        Ok((rows, more, others(sql, &session)?))
     };
-    let (rows, others) = api.db.call(read).await?;
+    let (rows, more, others) = api.db.call(read).await?;
+    let next = rows.last().filter(|_| more).map(|row| row.roll.key.clone());
     let roll = |row: RollRow| Roll { owner: others.get(&row.owner_id).cloned(), ..roll_json(row, viewer) };
-    Ok(Json(RollList { rolls: rows.into_iter().map(roll).collect(), next: None }))
+    Ok(Json(RollList { rolls: rows.into_iter().map(roll).collect(), next }))
 }
 
 async fn public_rolls(api: &Api, viewer: Viewer, before: Option<String>) -> Result<RollList, ApiError> {
     let read = move |sql: &mut Sql| {
-        let all = rolls::public(sql)?;
-        // A roll that is gone has no place any more: the page is then empty, not the first one again.
-        let start = match &before {
-            Some(key) => all.iter().position(|r| r.roll.key == *key).map_or(all.len(), |at| at + 1),
-            None => 0,
-        };
-        let more = all.len() > start + ROLLS_PAGE;
-        let rows: Vec<RollRow> = all.into_iter().skip(start).take(ROLLS_PAGE).collect();
+        let (rows, more) = rolls::page(sql, Which::Public, before.as_deref(), ROLLS_PAGE)?;
         let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
         let frames = photos::first_frames(sql, &ids, STRIP)?;
         Ok((rows, frames, more))
@@ -206,18 +208,19 @@ pub(super) async fn list(
     Query(query): Query<Mine>,
 ) -> Result<Json<AlbumList>, ApiError> {
     let (mine, viewer) = (query.of(&session)?, session.viewer());
-    let state = api.clone();
+    let (state, limit) = (api.clone(), query.limit.unwrap_or(MOST_ALBUMS).clamp(1, MOST_ALBUMS));
     let read = move |sql: &mut Sql| {
-        let rows = albums::list(sql, viewer, mine)?;
+        let (rows, more) = albums::page(sql, viewer, mine, query.before.as_deref(), limit)?;
+        let next = rows.last().filter(|_| more).map(|row| row.key.clone());
         let content = albums::contents(sql, &rows, viewer)?;
         let others = if mine { others(sql, &session)? } else { HashMap::new() };
         let album = |row: AlbumRow| {
             let owner = others.get(&row.owner_id).cloned();
             Album { owner, ..shown(&state, row, &content, viewer) }
         };
-        Ok(rows.into_iter().map(album).collect())
+        Ok(AlbumList { albums: rows.into_iter().map(album).collect(), next })
     };
-    Ok(Json(AlbumList { albums: api.db.call(read).await? }))
+    Ok(Json(api.db.call(read).await?))
 }
 
 /// `GET /api/albums/{key}`.
@@ -334,11 +337,13 @@ pub(super) async fn map(
     Query(query): Query<Mine>,
 ) -> Result<Json<MapPoints>, ApiError> {
     let (mine, viewer) = (query.of(&session)?, session.viewer());
-    let rows = api.db.call(move |sql| Ok(catalogue::located(sql, viewer, mine)?)).await?;
+    let read = move |sql: &mut Sql| Ok(catalogue::located(sql, viewer, mine, query.before.as_deref())?);
+    let (rows, more) = api.db.call(read).await?;
+    let next = rows.last().filter(|_| more > 0).map(|row| row.key.clone());
     let point = |row: PhotoRow| {
         let (lat, lon) = row.location?;
         let thumb = thumb(&api, &row);
         Some(MapPoint { key: row.key, title: row.title, lat, lon, thumb })
     };
-    Ok(Json(MapPoints { points: rows.into_iter().filter_map(point).collect() }))
+    Ok(Json(MapPoints { points: rows.into_iter().filter_map(point).collect(), more, next }))
 }

@@ -120,6 +120,7 @@ pub fn router(api: &Arc<Api>) -> Router {
         .route("/api/admin/accounts/{id}", patch(admin::change_account))
         .route("/api/admin/accounts/{id}/setup-link", post(admin::setup_link))
         .route("/api/admin/jobs", get(admin::jobs))
+        .route("/api/admin/jobs/retry", post(admin::retry_all))
         .route("/api/admin/jobs/{id}/retry", post(admin::retry))
         .route("/api/admin/integrity", get(admin::integrity).post(admin::start_integrity))
         .route("/media/{key}/{file}", get(media::variant))

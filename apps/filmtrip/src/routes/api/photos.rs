@@ -199,18 +199,19 @@ pub(super) async fn list(
     let read = move |sql: &mut Sql| {
         let features = Features { albums: albums::available(sql)? };
         let Some(query) = query.resolve(sql, viewer)? else {
-            return Ok((Vec::new(), HashMap::new(), false, features));
+            return Ok((Vec::new(), HashMap::new(), false, false, features));
         };
         let (rows, more) = photos::page(sql, &query)?;
+        let gone = rows.is_empty() && photos::gone(sql, &query)?;
         let ids: Vec<i64> = rows.iter().filter(|_| query.file_names).map(|row| row.id).collect();
         let names = photos::file_names(sql, &ids)?;
-        Ok((rows, names, more, features))
+        Ok((rows, names, more, gone, features))
     };
-    let (rows, mut names, more, features) = api.db.call(read).await?;
+    let (rows, mut names, more, gone, features) = api.db.call(read).await?;
     let next = if more { rows.last().map(|row| row.key.clone()) } else { None };
     let photo = |row: PhotoRow| Photo { file_name: names.remove(&row.id), ..to_json(&api, row, viewer) };
     let photos = rows.into_iter().map(photo).collect();
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(PhotoPage { photos, next, features })))
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(PhotoPage { photos, next, gone, features })))
 }
 
 /// `GET /api/photos/{key}`.

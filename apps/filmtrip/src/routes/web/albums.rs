@@ -15,20 +15,31 @@ use super::scope::{Scope, before};
 use super::{Visit, done};
 use crate::error::ApiError;
 use crate::model::{Album, AlbumBody, AlbumKind, AlbumList, Photo, PhotoKeys, SessionInfo, Visibility};
+use crate::templates::parts::enc;
 use crate::templates::public::List;
 use crate::templates::{Card, albums as pages};
 
 /// Most pages of an album that are read to put it in order: more than the API lets one hold.
 const MOST_PAGES: usize = 100;
+/// Albums or rolls of a page.
+const PAGE: u32 = 48;
 
 /// `GET /albums`.
-pub(super) async fn index(visit: Visit) -> Response {
+pub(super) async fn index(visit: Visit, Query(query): Query<Fields>) -> Response {
     let texts = visit.texts();
-    let answer = visit.ask::<AlbumList>("/api/albums").await.map(|list| {
+    let before = before(&query);
+    let answer = visit.ask::<AlbumList>(&a_page("/api/albums", before.as_deref())).await.map(|list| {
         let card = card(&visit, "/albums", texts.tagline, None);
-        visit.public(texts.albums, &card, pages::index(texts, &list.albums))
+        visit.public(texts.albums, &card, pages::index(texts, &list, before.is_some()))
     });
     visit.answer(answer)
+}
+
+/// A page of a list of the API that has not only photos.
+pub(super) fn a_page(list: &str, before: Option<&str>) -> String {
+    let join = if list.contains('?') { '&' } else { '?' };
+    let before = before.map(|b| format!("&before={}", enc(b))).unwrap_or_default();
+    format!("{list}{join}limit={PAGE}{before}")
 }
 
 /// `GET /a/{key}`.
@@ -65,7 +76,7 @@ pub(super) async fn page(visit: Visit, Path(key): Path<String>, Query(query): Qu
 /// `GET /admin/albums`.
 pub(super) async fn studio(visit: Visit, Query(query): Query<Fields>) -> Response {
     let Some(session) = &visit.session else { return visit.to_login() };
-    let answer = shelf(&visit, session, None, visit.notice(&query), None).await;
+    let answer = shelf(&visit, session, before(&query).as_deref(), None, visit.notice(&query), None).await;
     visit.answer(answer.map(|body| visit.studio(visit.texts().albums, body)))
 }
 
@@ -73,12 +84,13 @@ pub(super) async fn studio(visit: Visit, Query(query): Query<Fields>) -> Respons
 async fn shelf(
     visit: &Visit,
     session: &SessionInfo,
+    before: Option<&str>,
     new: Option<&Album>,
     notice: Option<&str>,
     problem: Option<&str>,
 ) -> Result<Markup, Failure> {
-    let list: AlbumList = visit.ask("/api/albums?mine=true").await?;
-    let view = pages::Shelf { session, albums: &list.albums, new, notice, problem };
+    let list: AlbumList = visit.ask(&a_page("/api/albums?mine=true", before)).await?;
+    let view = pages::Shelf { session, list: &list, paged: before.is_some(), new, notice, problem };
     Ok(pages::studio(visit.texts(), &view))
 }
 
@@ -122,7 +134,7 @@ pub(super) async fn create(visit: Visit, Form(form): Form<Fields>) -> Response {
     let (texts, problem) = (visit.texts(), visit.problem(&failure));
     let again = async {
         let session = visit.session.as_ref().ok_or(ApiError::Unauthenticated)?;
-        let page = shelf(&visit, session, Some(&written(&form)), None, Some(&problem)).await?;
+        let page = shelf(&visit, session, None, Some(&written(&form)), None, Some(&problem)).await?;
         Ok(visit.studio_again(&failure, texts.albums, "/admin/albums", page))
     };
     visit.refused(&failure, &form, again).await

@@ -197,11 +197,13 @@ fn simple(visit: &Visit, title: &str, body: Markup) -> Response {
 }
 
 /// `GET /map`.
-pub(super) async fn map(visit: Visit) -> Response {
+pub(super) async fn map(visit: Visit, Query(query): Query<Fields>) -> Response {
     let texts = visit.texts();
+    let before = before(&query);
+    let page = before.as_deref().map(|b| format!("?before={}", enc(b))).unwrap_or_default();
     let card = card(&visit, "/map", texts.tagline, None);
-    let answer = visit.ask::<MapPoints>("/api/map").await.map(|map| {
-        let body = map_page::page(texts, &map.points);
+    let answer = visit.ask::<MapPoints>(&format!("/api/map{page}")).await.map(|map| {
+        let body = map_page::page(texts, &map, before.is_some());
         visit.page(axum::http::StatusCode::OK, texts.map, &[Script::Map], Some(&card), body)
     });
     visit.answer(answer)

@@ -128,6 +128,7 @@ fn back_office() -> Router<Arc<Web>> {
         .route("/admin/account", get(account::page).post(account::password))
         .route("/admin/site", get(site::page))
         .route("/admin/site/integrity", post(site::integrity))
+        .route("/admin/site/jobs/retry", post(site::retry_all))
         .route("/admin/site/jobs/{id}/retry", post(site::retry))
         .route("/admin/users", get(site::people).post(site::invite))
         .route("/admin/users/{id}", post(site::change))

@@ -14,7 +14,7 @@ use super::scope::Scope;
 use super::{Visit, done};
 use crate::error::ApiError;
 use crate::model::{
-    Gear, Location, Neighbours, Photo, PhotoChange, Roll, RollList, SessionInfo, ShortLink, Visibility,
+    Gear, Location, Neighbours, Photo, PhotoChange, Roll, SessionInfo, ShortLink, Visibility,
 };
 use crate::templates::edit as edit_form;
 use crate::templates::feed::absolute;
@@ -122,13 +122,13 @@ async fn form_of(
     if !photo.editable {
         return Err(ApiError::Forbidden.into());
     }
-    let rolls: RollList = visit.ask("/api/rolls").await?;
+    let rolls = visit.rolls().await?;
     let gear: Gear = visit.ask("/api/gear?mine=true").await?;
     let degrees = photo.location.map(|l| (l.lat.to_string(), l.lon.to_string())).unwrap_or_default();
     let mut place =
         edit_form::Place { lat: degrees.0, lon: degrees.1, shown: photo.location.is_some_and(|l| l.shown) };
     if let Some((form, _)) = refused {
-        write_into(&mut photo, form, &rolls.rolls);
+        write_into(&mut photo, form, &rolls);
         place =
             edit_form::Place { lat: form.line("lat"), lon: form.line("lon"), shown: form.ticked("shown") };
     }
@@ -136,7 +136,7 @@ async fn form_of(
         session,
         photo: &photo,
         place: &place,
-        rolls: &rolls.rolls,
+        rolls: &rolls,
         gear: &gear,
         notice,
         problem: refused.map(|(_, problem)| problem),

@@ -6,8 +6,10 @@ use axum::http::Method;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::Markup;
 
+use super::albums::a_page;
 use super::backend::{Failure, json};
 use super::fields::{Fields, is_key, wrong};
+use super::scope::before;
 use super::{Visit, done};
 use crate::error::ApiError;
 use crate::model::{FilmFormat, Gear, Roll, RollBody, RollList, SessionInfo};
@@ -23,7 +25,9 @@ pub(super) async fn index(visit: Visit, Query(query): Query<Fields>) -> Response
             Some(key) => Some(like(visit.ask(&format!("/api/rolls/{key}")).await?)),
             None => None,
         };
-        let body = shelf(&visit, session, new.as_ref(), visit.notice(&query), None).await?;
+        let body =
+            shelf(&visit, session, before(&query).as_deref(), new.as_ref(), visit.notice(&query), None)
+                .await?;
         Ok(visit.studio(texts.rolls, body))
     };
     let answer = read.await;
@@ -34,13 +38,15 @@ pub(super) async fn index(visit: Visit, Query(query): Query<Fields>) -> Response
 async fn shelf(
     visit: &Visit,
     session: &SessionInfo,
+    before: Option<&str>,
     new: Option<&Roll>,
     notice: Option<&str>,
     problem: Option<&str>,
 ) -> Result<Markup, Failure> {
-    let list: RollList = visit.ask("/api/rolls").await?;
+    let list: RollList = visit.ask(&a_page("/api/rolls", before)).await?;
     let gear: Gear = visit.ask("/api/gear?mine=true").await?;
-    let view = pages::Shelf { session, rolls: &list.rolls, gear: &gear, new, notice, problem };
+    let view =
+        pages::Shelf { session, list: &list, paged: before.is_some(), gear: &gear, new, notice, problem };
     Ok(pages::index(visit.texts(), &view))
 }
 
@@ -76,7 +82,7 @@ pub(super) async fn create(visit: Visit, Form(form): Form<Fields>) -> Response {
     let (texts, problem) = (visit.texts(), visit.problem(&failure));
     let again = async {
         let session = visit.session.as_ref().ok_or(ApiError::Unauthenticated)?;
-        let page = shelf(&visit, session, Some(&written(&form)), None, Some(&problem)).await?;
+        let page = shelf(&visit, session, None, Some(&written(&form)), None, Some(&problem)).await?;
         Ok(visit.studio_again(&failure, texts.rolls, "/admin/rolls", page))
     };
     visit.refused(&failure, &form, again).await

@@ -6,28 +6,35 @@ use axum::http::{Method, StatusCode};
 use axum::response::Response;
 
 use super::backend::{Failure, json};
-use super::fields::{Fields, bad};
+use super::fields::{Fields, bad, is_key};
+use super::scope::before;
 use super::{Visit, done};
 use crate::model::{
     AccountChange, AccountList, Integrity, JobList, NewAccount, Overview, SessionInfo, SetupLink, UserRole,
 };
+use crate::templates::parts::enc;
 use crate::templates::{Script, site as pages};
 
 /// `GET /admin/site`.
 pub(super) async fn page(visit: Visit, Query(query): Query<Fields>) -> Response {
     let Some(session) = &visit.session else { return visit.to_login() };
     let texts = visit.texts();
+    let (before, after) = (before(&query), query.filled("after").filter(|key| is_key(key)));
+    let jobs = before.as_deref().map(|b| format!("?before={}", enc(b))).unwrap_or_default();
+    let faults = after.as_deref().map(|a| format!("?after={a}")).unwrap_or_default();
+    let (jobs, faults) = (format!("/api/admin/jobs{jobs}"), format!("/api/admin/integrity{faults}"));
     let read = async {
         let (overview, jobs, integrity) = tokio::try_join!(
             visit.ask::<Overview>("/api/overview"),
-            visit.ask::<JobList>("/api/admin/jobs"),
-            visit.ask::<Integrity>("/api/admin/integrity"),
+            visit.ask::<JobList>(&jobs),
+            visit.ask::<Integrity>(&faults),
         )?;
         let view = pages::View {
             session,
             overview: &overview,
-            jobs: &jobs.jobs,
+            queue: &jobs,
             integrity: &integrity,
+            paged: (before.is_some(), after.is_some()),
             notice: visit.notice(&query),
         };
         Ok(visit.studio(texts.site, pages::page(texts, &view)))
@@ -47,6 +54,12 @@ pub(super) async fn retry(visit: Visit, Path(id): Path<i64>, Form(form): Form<Fi
     let path = format!("/api/admin/jobs/{id}/retry");
     let answer = visit.change(Method::POST, &path, form.csrf(), None::<&()>).await;
     visit.answer(answer.map(|answer| done("/admin/site?notice=retried", &answer)))
+}
+
+/// `POST /admin/site/jobs/retry`.
+pub(super) async fn retry_all(visit: Visit, Form(form): Form<Fields>) -> Response {
+    let answer = visit.change(Method::POST, "/api/admin/jobs/retry", form.csrf(), None::<&()>).await;
+    visit.answer(answer.map(|answer| done("/admin/site?notice=retried_all", &answer)))
 }
 
 /// `GET /admin/users`.

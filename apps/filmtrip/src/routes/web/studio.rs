@@ -15,8 +15,8 @@ use super::{Failure, Shared, Visit, done};
 use crate::auth::session;
 use crate::error::ApiError;
 use crate::model::{
-    AlbumList, BulkAction, BulkBody, ErrorBody, FrameOrder, Gear, PhotoChange, RollList, SessionInfo,
-    UploadRules, Uploaded, Visibility,
+    BulkAction, BulkBody, ErrorBody, FrameOrder, Gear, PhotoChange, SessionInfo, UploadRules, Uploaded,
+    Visibility,
 };
 use crate::templates::parts::enc;
 use crate::templates::studio as pages;
@@ -42,12 +42,12 @@ async fn show(
     let path = scope.api(before.as_deref(), &more.join("&"));
     let (page, rolls, gear, rules) = tokio::try_join!(
         visit.photos(&path),
-        visit.ask::<RollList>("/api/rolls"),
+        visit.rolls(),
         visit.ask::<Gear>("/api/gear?mine=true"),
         visit.ask::<UploadRules>("/api/uploads/rules"),
     )?;
     let albums = match page.features.albums {
-        true => Some(visit.ask::<AlbumList>("/api/albums?mine=true").await?.albums),
+        true => Some(visit.own_albums().await?),
         false => None,
     };
     let path =
@@ -61,7 +61,7 @@ async fn show(
     let view = pages::Studio {
         session,
         page: &page,
-        rolls: &rolls.rolls,
+        rolls: &rolls,
         albums: albums.as_deref(),
         gear: &gear,
         rules: &rules,

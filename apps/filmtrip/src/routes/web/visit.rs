@@ -16,7 +16,7 @@ use super::fields::{Fields, is_key, studio_path};
 use super::{Web, done};
 use crate::auth::session;
 use crate::i18n::{Lang, Texts};
-use crate::model::{PhotoPage, SessionInfo};
+use crate::model::{Album, AlbumList, PhotoPage, Roll, RollList, SessionInfo};
 use crate::templates::parts::enc;
 use crate::templates::{self, Card, Page, Script, account};
 
@@ -145,6 +145,29 @@ impl Visit {
         self.web.albums.store(page.features.albums, Ordering::Relaxed);
         self.web.asked.store(true, Ordering::Relaxed);
         Ok(page)
+    }
+
+    /// All rolls that the visitor may put photos on, for a menu: one that is not in it could not be chosen, and a photo on
+    /// it would lose it.
+    pub(super) async fn rolls(&self) -> Result<Vec<Roll>, Failure> {
+        let (mut rolls, mut path) = (Vec::new(), "/api/rolls".to_owned());
+        loop {
+            let list: RollList = self.ask(&path).await?;
+            rolls.extend(list.rolls);
+            let Some(next) = list.next else { return Ok(rolls) };
+            path = format!("/api/rolls?before={}", enc(&next));
+        }
+    }
+
+    /// The same of albums.
+    pub(super) async fn own_albums(&self) -> Result<Vec<Album>, Failure> {
+        let (mut albums, mut path) = (Vec::new(), "/api/albums?mine=true".to_owned());
+        loop {
+            let list: AlbumList = self.ask(&path).await?;
+            albums.extend(list.albums);
+            let Some(next) = list.next else { return Ok(albums) };
+            path = format!("/api/albums?mine=true&before={}", enc(&next));
+        }
     }
 
     /// Asks the API on behalf of this visitor.
