@@ -18,7 +18,7 @@ async fn a_public_server_changes_its_major_version_and_back_without_a_failed_req
     copy(&source.join("journeys"), &bed.project().join("journeys"), &[]);
     bed.edit(
         "safelight.toml",
-        "command = \"node server.js\"\nhealth = \"/\"\n",
+        "command = \"<what starts your app>\"\nhealth = \"/\"\n",
         // npm resolves no names below localhost, so the registry answers to the address too.
         &format!("command = \"node_modules/.bin/verdaccio --config config.yaml --listen 127.0.0.1:{{port}}\"\nhealth = \"/-/ping\"\nhosts = [\"{HOST}\", \"127.0.0.1\"]\n"),
     );
