@@ -196,7 +196,7 @@ pub fn retry_all(sql: &mut Sql) -> DbResult<u64> {
 pub struct Place(i64, i64, i64);
 
 impl Place {
-    /// Reads a place as [`Place::text`] writes it.
+    /// Reads a place as `Place::text` writes it.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('.').map(|part| part.parse().ok());
