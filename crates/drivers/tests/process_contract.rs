@@ -6,6 +6,8 @@
 mod rig;
 #[path = "process/survival.rs"]
 mod survival;
+#[path = "process/without_daemon.rs"]
+mod without_daemon;
 
 use rig::{Rig, fixture, kill, pm2_program, until};
 use safelight_engine::driver::{

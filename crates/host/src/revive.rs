@@ -34,7 +34,8 @@ impl Runs {
     }
 
     /// Starts again what serves and has ended together with what would have started it again, until the process ends.
-    /// A process manager of the user's own decides that for itself, and an open run wants to see deaths.
+    /// A process manager of the user's own decides that for itself, unless it has died, and an open run wants to see
+    /// deaths.
     pub async fn keep_alive(self: Arc<Self>) {
         loop {
             tokio::time::sleep(LOOKS_EVERY).await;
@@ -43,8 +44,10 @@ impl Runs {
                 if self.open_run(&app, &env).map_or(true, |r| r.is_some()) {
                     continue;
                 }
-                let world = self.world_of_what_serves(&app, &env);
-                let Some(world) = world.filter(HostWorld::has_no_other_manager) else { continue };
+                let Some(world) = self.world_of_what_serves(&app, &env) else { continue };
+                if world.has_keeper().await {
+                    continue;
+                }
                 if let Err(e) = world.revive().await {
                     tracing::error!(app, env, "what serves has ended and could not be started: {e}");
                 }

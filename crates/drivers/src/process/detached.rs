@@ -306,6 +306,10 @@ impl ProcessManager for Detached {
         Ok(order.map(|order| log_files(&order.spec.log_dir, name)))
     }
 
+    async fn has_keeper(&self) -> bool {
+        false
+    }
+
     fn explain_start(&self, spec: &ProcessSpec) -> String {
         let mut shim = self.shim.clone();
         shim.push(self.root.join(&spec.name).display().to_string());

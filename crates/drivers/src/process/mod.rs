@@ -4,6 +4,7 @@
 pub mod detached;
 mod group;
 pub mod pm2;
+mod pm2_left;
 mod pm2_list;
 mod pm2_rpc;
 pub(crate) mod record;

@@ -8,6 +8,7 @@
 
 use super::{
     group, log_files,
+    pm2_left::{self, Orphan, Remembered},
     pm2_list::{self, Entry},
     pm2_rpc,
     record::{Known, make_private_dir},
@@ -179,6 +180,33 @@ impl Pm2 {
         Self::pick(&self.entries().await?, name)
     }
 
+    /// Apps of ours without a daemon. Each is remembered until a daemon has it again or it is stopped.
+    fn orphans(&self) -> Vec<Orphan> {
+        let noted = pm2_left::noted_daemon(&self.home);
+        let daemon = noted.filter(|_| self.daemon_runs().unwrap_or(true));
+        let found = pm2_left::find(&self.home, NAMESPACE, daemon);
+        if !found.is_empty() {
+            Remembered::of(&self.home).change(&found, |_| false);
+        }
+        found
+    }
+
+    fn orphan(&self, name: &str) -> Option<Orphan> {
+        self.orphans().into_iter().find(|o| o.name == name)
+    }
+
+    /// Ends an app that no daemon would end.
+    async fn end_orphan(&self, name: &str, stop_timeout: Duration) -> Result<(), HostError> {
+        if let Some(orphan) = self.orphan(name)
+            && !group::end(&orphan.app, stop_timeout).await
+        {
+            let detail = format!("process {} did not end, not even by SIGKILL", orphan.app.pid);
+            return Err(HostError::new(HostErrorKind::Other, format!("stop {name}"), detail));
+        }
+        Remembered::of(&self.home).change(&[], |n| n == name);
+        Ok(())
+    }
+
     /// Ours by exact name. A process of that name outside our namespace is the user's, and an error.
     fn pick(all: &[Entry], name: &str) -> Result<Option<Entry>, HostError> {
         let mut named = all.iter().filter(|e| e.name == name);
@@ -345,6 +373,10 @@ impl ProcessManager for Pm2 {
         }
         let program = resolve_program(spec)?;
         let _lock = self.lock().await?;
+        // A second one would only fight with it for the port.
+        if let Some(orphan) = self.orphan(&spec.name) {
+            return Ok(orphan.status());
+        }
         let all = self.entries().await?;
         if let Some(entry) = Self::pick(&all, &spec.name)? {
             let status = entry.status();
@@ -367,19 +399,22 @@ impl ProcessManager for Pm2 {
 
     async fn stop(&self, name: &str, stop_timeout: Duration) -> Result<(), HostError> {
         validate_name(name)?;
-        if !self.daemon_runs()? {
-            return Ok(());
+        if self.daemon_runs()? {
+            let _lock = self.lock().await?;
+            let all = self.entries().await?;
+            if let Some(entry) = Self::pick(&all, name)? {
+                self.delete(&all, &entry, stop_timeout).await?;
+            }
         }
-        let _lock = self.lock().await?;
-        let all = self.entries().await?;
-        match Self::pick(&all, name)? {
-            Some(entry) => self.delete(&all, &entry, stop_timeout).await,
-            None => Ok(()),
-        }
+        self.end_orphan(name, stop_timeout).await
     }
 
     async fn status(&self, name: &str) -> Result<Option<ProcessStatus>, HostError> {
-        Ok(self.find(name).await?.map(|entry| entry.status()))
+        let listed = self.find(name).await?.map(|entry| entry.status());
+        if listed.as_ref().is_some_and(|s| s.state == ProcessState::Running) {
+            return Ok(listed);
+        }
+        Ok(self.orphan(name).map(|o| o.status()).or(listed))
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<ProcessStatus>, HostError> {
@@ -390,20 +425,42 @@ impl ProcessManager for Pm2 {
             .filter(|e| e.namespace() == NAMESPACE && e.name.starts_with(prefix))
             .map(Entry::status)
             .collect();
+        for orphan in self.orphans().iter().filter(|o| o.name.starts_with(prefix)) {
+            match found.iter_mut().find(|s| s.name == orphan.name) {
+                Some(s) if s.state == ProcessState::Running => {}
+                Some(s) => *s = orphan.status(),
+                None => found.push(orphan.status()),
+            }
+        }
         found.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(found)
     }
 
     async fn pids(&self, name: &str) -> Result<Vec<u32>, HostError> {
-        let pid = self.find(name).await?.and_then(|entry| entry.status().pid);
+        let pid = self.status(name).await?.and_then(|status| status.pid);
         // PM2 makes each app the leader of a session of its own.
         Ok(pid.and_then(Known::now).map_or_else(Vec::new, |app| group::members(&app)))
     }
 
     async fn logs(&self, name: &str) -> Result<Option<LogFiles>, HostError> {
-        Ok(self.find(name).await?.and_then(|entry| {
+        let listed = self.find(name).await?.and_then(|entry| {
             Some(LogFiles { stdout: entry.pm2_env.pm_out_log_path?, stderr: entry.pm2_env.pm_err_log_path? })
-        }))
+        });
+        Ok(listed.or_else(|| self.orphan(name)?.logs))
+    }
+
+    /// PM2 while its daemon runs, or was told to end; not when that has died, nor for what it has left behind.
+    async fn has_keeper(&self) -> bool {
+        let noted = pm2_left::noted_daemon(&self.home);
+        if noted.is_some_and(|pid| proc::stat(pid).is_none()) && !self.daemon_runs().unwrap_or(true) {
+            return false;
+        }
+        let remembered = Remembered::of(&self.home);
+        if remembered.names().is_empty() {
+            return true;
+        }
+        let Ok(all) = self.entries().await else { return true };
+        remembered.change(&self.orphans(), |n| all.iter().any(|e| e.name == n)).is_empty()
     }
 
     fn explain_start(&self, spec: &ProcessSpec) -> String {

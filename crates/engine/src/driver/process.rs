@@ -105,6 +105,10 @@ pub trait ProcessManager: Send + Sync {
     /// Where it writes.
     async fn logs(&self, name: &str) -> Result<Option<LogFiles>, HostError>;
 
+    /// Does something of the user's own decide whether a process that has ended is started again? Where nothing does,
+    /// Safelight has to.
+    async fn has_keeper(&self) -> bool;
+
     /// The commands that [`ProcessManager::start`] would run, for `plan`.
     fn explain_start(&self, spec: &ProcessSpec) -> String;
 }

@@ -337,9 +337,9 @@ impl HostWorld {
         self.ctx.manager.stop(&self.ctx.process_name(service, release), limit).await.map_err(failed)
     }
 
-    /// Are its processes Safelight's own, under no process manager that would start them again?
-    pub(crate) fn has_no_other_manager(&self) -> bool {
-        self.ctx.manager.kind() == "detached"
+    /// Does a process manager of the user's own look after its processes?
+    pub(crate) async fn has_keeper(&self) -> bool {
+        self.ctx.manager.has_keeper().await
     }
 
     /// After a reboot: starts what served, where it is not running. Routes point at the recorded ports already.
