@@ -3,6 +3,7 @@
 
 pub use crate::command::{Background, Said};
 use crate::{
+    pm2::Pm2,
     processes,
     traffic::{Counts, Plan, Traffic},
 };
@@ -15,6 +16,8 @@ use std::{
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
+
+mod state;
 
 /// The host name that users of the test's app type.
 pub const HOST: &str = "shop.localhost";
@@ -59,6 +62,7 @@ pub struct Bed {
     traffic: Option<Traffic>,
     runtime: tokio::runtime::Runtime,
     config: Vec<(String, String)>,
+    pm2: Option<Pm2>,
 }
 
 /// The directory of built programs: that of the test itself, one up from `deps`.
@@ -124,6 +128,7 @@ impl Bed {
             traffic: None,
             runtime,
             config: Vec::new(),
+            pm2: None,
             dir,
         };
         fs::create_dir_all(bed.project().join("app")).expect("the project");
@@ -131,6 +136,27 @@ impl Bed {
         bed.write("site.hurl", "GET {{base_url}}/\nHTTP 200\n\nGET {{base_url}}/api\nHTTP 200\n");
         bed.write_config();
         bed
+    }
+
+    /// The same with its app under a real PM2, which somebody else uses, too.
+    ///
+    /// # Panics
+    /// When PM2 is not installed or does not start.
+    #[must_use]
+    pub fn under_pm2() -> Self {
+        let mut bed = Self::cold();
+        bed.pm2 = Some(Pm2::with_somebody_else(bed.dir()));
+        bed.configure("process = \"detached\"", "process = \"pm2\"");
+        bed.start_daemon()
+    }
+
+    /// The PM2 of [`Bed::under_pm2`].
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn pm2(&self) -> &Pm2 {
+        self.pm2.as_ref().expect("this bed has no PM2")
     }
 
     /// The same with another home, say on a small disk.
@@ -247,6 +273,9 @@ impl Bed {
             .env("SAFELIGHT_HOME", &self.home)
             .env("SAFELIGHT_FAULTS", self.faults())
             .stdin(Stdio::null());
+        if let Some(pm2) = &self.pm2 {
+            pm2.known_to(&mut c);
+        }
         c
     }
 
@@ -460,72 +489,6 @@ impl Bed {
         for (mark, c) in counts {
             assert_eq!(c.failed, 0, "{mark}: {} of {} requests failed: {:#?}", c.failed, c.sent, c.samples);
         }
-    }
-
-    /// Users get `version`, and everything else on the host fits to that: the record, the processes, the routes, the
-    /// directories. No run is open.
-    ///
-    /// # Panics
-    /// When something does not fit.
-    #[track_caller]
-    pub fn serves_exactly(&self, version: &str) -> String {
-        self.serves_with(version, &["api", "web"])
-    }
-
-    /// The same for a release with these services, in the order of their names; all of them have a path.
-    ///
-    /// # Panics
-    /// When something does not fit.
-    #[track_caller]
-    pub fn serves_with(&self, version: &str, wanted: &[&str]) -> String {
-        for path in ["/", "/api"] {
-            let (status, body) = self.get(HOST, path).expect("the proxy answers");
-            assert_eq!((status, body.split(' ').next()), (200, Some(version)), "{path}: {body}");
-        }
-        let app = self.app();
-        assert!(app["run"].is_null(), "a run is open: {}", app["run"]);
-        let id = app["current"]["id"].as_str().expect("a release is on record").to_owned();
-        let on_disk = fs::read_to_string(self.app_dir().join(format!("releases/{id}/VERSION")));
-        assert_eq!(
-            on_disk.unwrap_or_default().trim(),
-            version,
-            "the release on record, {id}, is another one"
-        );
-        let mut names: Vec<(String, String)> = app["processes"]
-            .as_array()
-            .expect("processes")
-            .iter()
-            .map(|p| {
-                (p["name"].as_str().unwrap_or("").to_owned(), p["state"].as_str().unwrap_or("").to_owned())
-            })
-            .collect();
-        names.sort();
-        let running: Vec<(String, String)> =
-            wanted.iter().map(|s| (format!("shop.production.{s}.{id}"), "running".to_owned())).collect();
-        assert_eq!(names, running, "processes on record");
-        let in_proc = processes::running_releases(&self.app_dir());
-        assert_eq!(in_proc, vec![id.clone(); wanted.len()], "processes in /proc");
-        let (status, body) = self.get(TEST_HOST, "/").expect("the proxy answers");
-        assert!(status >= 400, "the test host still leads somewhere: {status} {body}");
-        let routed = self.routes();
-        let services: Vec<&str> = routed.iter().filter_map(|s| s["service"].as_str()).collect();
-        assert_eq!(services, wanted, "services that have a route");
-        for s in &routed {
-            assert_eq!(s["stable"]["version"], id.as_str(), "{s}");
-            assert!(s["candidate"].is_null() && s["held"].is_null(), "{s}");
-        }
-        id
-    }
-
-    /// What the proxy routes: its services, by name.
-    ///
-    /// # Panics
-    /// When the proxy does not answer.
-    #[must_use]
-    pub fn routes(&self) -> Vec<Value> {
-        let state: Value =
-            serde_json::from_str(&self.safelight(&["proxy", "state"]).ended(0).out).expect("JSON");
-        state["services"].as_array().expect("services").clone()
     }
 
     /// Orders what happens at a point of the run: `kill` or `pause`.

@@ -5,6 +5,7 @@ pub mod command;
 pub mod hearing;
 pub mod machine;
 mod not_run;
+pub mod pm2;
 pub mod processes;
 pub mod traffic;
 

@@ -1,4 +1,5 @@
-//! What served before is made to serve again: after a reboot, a dead process, or a route table that was mended.
+//! What served before is made to serve again: after a reboot, a dead process, or a route table that was mended; and
+//! nothing else of the app runs beside it.
 //! It never touches an app whose run is being worked on.
 
 use crate::{context::Emit, runs::Runs, world::HostWorld};
@@ -7,6 +8,8 @@ use std::{sync::Arc, time::Duration};
 
 /// How often is looked whether what serves still runs.
 const LOOKS_EVERY: Duration = Duration::from_secs(3);
+/// At how many of these looks once is looked for processes that should not run: nobody waits for their end.
+const STRAYS_EVERY: u32 = 5;
 
 impl Runs {
     /// Brings back what served before the host was rebooted or the route table was mended: every process of every
@@ -33,18 +36,27 @@ impl Runs {
         }
     }
 
-    /// Starts again what serves and has ended together with what would have started it again, until the process ends.
+    /// Starts again what serves and has ended together with what would have started it again, and ends what should not run,
+    /// until the process ends.
     /// A process manager of the user's own decides that for itself, unless it has died, and an open run wants to see
     /// deaths.
     pub async fn keep_alive(self: Arc<Self>) {
+        let mut looks = 0_u32;
         loop {
             tokio::time::sleep(LOOKS_EVERY).await;
+            looks = looks.wrapping_add(1);
             let Ok(apps) = self.store().apps() else { continue };
             for (app, env) in apps {
-                if self.open_run(&app, &env).map_or(true, |r| r.is_some()) {
+                let idle = || self.open_run(&app, &env).is_ok_and(|r| r.is_none());
+                if !idle() {
                     continue;
                 }
                 let Some(world) = self.world_of_what_serves(&app, &env) else { continue };
+                if looks.is_multiple_of(STRAYS_EVERY)
+                    && let Err(e) = world.end_strays(idle).await
+                {
+                    tracing::error!(app, env, "a process of an old release could not be ended: {e}");
+                }
                 if world.has_keeper().await {
                     continue;
                 }

@@ -13,7 +13,7 @@ use safelight_testkit::{
 };
 
 /// A deploy of `version` that waits at `point`.
-fn deploy_until(bed: &Bed, version: &str, schema: u32, point: &str) -> Background {
+pub(super) fn deploy_until(bed: &Bed, version: &str, schema: u32, point: &str) -> Background {
     bed.prepare(&Release::new(version, schema));
     bed.forget_points();
     bed.order(point, "pause");
@@ -23,14 +23,14 @@ fn deploy_until(bed: &Bed, version: &str, schema: u32, point: &str) -> Backgroun
 }
 
 /// The command that follows at the n-th point.
-struct Way {
-    command: &'static str,
+pub(super) struct Way {
+    pub(super) command: &'static str,
     /// What comes after the commit goes on by itself, and may be over before anybody asks.
     late: bool,
 }
 
 impl Way {
-    fn choose(bed: &mut Bed, n: usize, point: &str) -> Self {
+    pub(super) fn choose(bed: &mut Bed, n: usize, point: &str) -> Self {
         let aborts = n % 2 == 1;
         let over = watch_for(bed, if aborts { point } else { "retire" });
         let late = ["watch", "retire", "prune", "commit"].iter().any(|s| point.ends_with(s));
@@ -39,7 +39,7 @@ impl Way {
 
     /// Checks the end of the command, and says which release has to serve.
     #[track_caller]
-    fn leads_to(&self, said: &Said, point: &str, old: &str, new: &str) -> String {
+    pub(super) fn leads_to(&self, said: &Said, point: &str, old: &str, new: &str) -> String {
         eprintln!("{point}: {} ({:?})", self.command, said.code);
         let too_late = said.found_no_open_run() || said.err.contains("too late");
         assert!(said.code == Some(0) || (self.late && too_late), "{point}: {}: {said:?}", self.command);

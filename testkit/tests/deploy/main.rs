@@ -28,5 +28,6 @@ mod signals;
 mod silence;
 mod stuck;
 mod tls_only;
+mod under_pm2;
 mod unmigrate;
 mod watching;

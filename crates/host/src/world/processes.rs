@@ -38,6 +38,8 @@ const REVIVAL: Duration = Duration::from_secs(5);
 
 /// How long a new process lives on after its health check before users meet it: some die of their first work.
 const SETTLE: Duration = Duration::from_secs(1);
+/// How long a process that should not run may take to end before it is killed.
+const STRAY_STOP: Duration = Duration::from_secs(10);
 
 impl HostWorld {
     pub(super) fn service(&self, name: &str) -> Result<&Service, StepError> {
@@ -365,6 +367,28 @@ impl HostWorld {
             let spec = self.spec(&release, s, addr, name, &[]).await?;
             self.ctx.manager.start(&spec).await.map_err(failed)?;
             tracing::info!("{} was not running and is started again", spec.name);
+        }
+        Ok(())
+    }
+
+    /// Ends processes of releases that do not serve: a stale `pm2 save`, resurrected by a reboot, brings old releases back
+    /// beside the one that serves. Only while no run is open, which `idle` is asked about again before each. A run that
+    /// begins right then waits in its start for the manager to be done with the same name.
+    ///
+    /// # Errors
+    /// When a process cannot be ended.
+    pub(crate) async fn end_strays(&self, idle: impl Fn() -> bool) -> Result<(), StepError> {
+        let (current, _) =
+            self.ctx.store.serving(self.ctx.app(), &self.ctx.env_name).map_err(super::store_failed)?;
+        let Some(current) = current else { return Ok(()) };
+        let prefix = format!("{}.{}.", self.ctx.app(), self.ctx.env_name);
+        let all = self.ctx.manager.list(&prefix).await.map_err(failed)?;
+        for stray in all.iter().filter(|p| p.name.rsplit('.').next() != Some(&current)) {
+            if !idle() {
+                return Ok(());
+            }
+            tracing::warn!("{} runs beside {current}, which serves: it is ended", stray.name);
+            self.ctx.manager.stop(&stray.name, STRAY_STOP).await.map_err(failed)?;
         }
         Ok(())
     }
