@@ -342,10 +342,13 @@ impl Demo {
             let began = Instant::now();
             let events = self.lines(&["deploy", "--detach", "--format", "json"])?;
             whole.push(millis(began.elapsed()));
-            let staged = events.iter().find(|l| l.contains("step-done") && l.contains("files are new"));
-            stage.extend(staged.and_then(|l| field(l, "millis").parse::<u128>().ok()));
-            let new = staged.map(|l| l.split('(').nth(1).unwrap_or("").to_owned());
-            moved.extend(new.and_then(|s| s.split(' ').next()?.parse::<u128>().ok()));
+            let said = events.iter().find(|l| l.contains("files are new")).ok_or("staging said no size")?;
+            let bytes = said.split("files are new (").nth(1).and_then(|s| s.split(' ').next());
+            moved.extend(bytes.and_then(|b| b.parse::<u128>().ok()));
+            let step = field(said, "step");
+            let done =
+                events.iter().find(|l| l.contains("\"event\":\"step-done\"") && field(l, "step") == step);
+            stage.extend(done.and_then(|l| field(l, "millis").parse::<u128>().ok()));
             let events = self.lines(&["abort", "--format", "json"])?;
             let decided =
                 events.iter().find(|l| l.contains("\"event\":\"undo-started\"")).and_then(|l| at(l));
@@ -358,7 +361,7 @@ impl Demo {
         let _ = self.stop_traffic()?;
         println!("| figure | median of 5 |\n|---|---|");
         println!("| preflight (17 checks; 1 s of it is the CPU sample) | {} ms |", median(&mut preflight));
-        println!("| redeploy with one changed file: bytes moved | {} |", median(&mut moved));
+        println!("| redeploy with one changed file (VERSION): bytes moved | {} |", median(&mut moved));
         println!("| redeploy with one changed file: staging | {} ms |", median(&mut stage));
         println!(
             "| redeploy with one changed file: from the command to the watch, backup and rehearsal included | {} ms |",

@@ -17,6 +17,7 @@ fn a_killed_proxy_is_back_at_once_and_the_deploy_goes_on() {
     bed.deploy(&Release::new("v1", 1)).ended(0);
     bed.traffic_begins();
     let points = ["applied:stage", "intent:promote:api", "done:promote:web", "intent:watch"];
+    let mut outages = Vec::new();
     for (n, point) in points.iter().enumerate() {
         let version = format!("v{}", n + 2);
         bed.prepare(&Release::new(&version, 1));
@@ -32,6 +33,7 @@ fn a_killed_proxy_is_back_at_once_and_the_deploy_goes_on() {
         let outage = since.elapsed();
         assert!(outage < OUTAGE, "{point}: no proxy for {outage:?}");
         eprintln!("{point}: back after {outage:?}");
+        outages.push(outage);
         // Requests that were under way have failed by now.
         std::thread::sleep(Duration::from_millis(200));
         bed.mark(&format!("after {point}"));
@@ -39,6 +41,9 @@ fn a_killed_proxy_is_back_at_once_and_the_deploy_goes_on() {
         cli.end().ended(0);
         bed.serves_exactly(&version);
     }
+    // Other tests share the cores: one outage may be longer, not most of them.
+    outages.sort();
+    assert!(outages[1] < Duration::from_secs(1), "the proxy is not back within a second: {outages:?}");
     only_connections_broke_in_outages(&mut bed);
 }
 
