@@ -3,6 +3,7 @@
 
 mod access;
 mod admin;
+mod balanced;
 mod catalogue;
 mod direct;
 mod direct_faults;
