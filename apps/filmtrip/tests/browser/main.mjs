@@ -3,6 +3,7 @@ import { browser, complaints } from "./kit.mjs";
 import * as keyboard from "./keyboard.mjs";
 import * as looks from "./looks.mjs";
 import * as studio from "./studio.mjs";
+import * as uploads from "./uploads.mjs";
 import * as visitors from "./visitors.mjs";
 
 const steps = [
@@ -22,6 +23,10 @@ const steps = [
   keyboard.forms,
   keyboard.refusedForms,
   visitors.withoutScript,
+  uploads.droppedFiles,
+  uploads.barsGrow,
+  uploads.reloadThroughTheApi,
+  uploads.browserClosed,
   looks.everyPage,
 ];
 

@@ -1,6 +1,6 @@
 // Setting up, uploading, editing.
 import assert from "node:assert/strict";
-import { api, count, EMAIL, env, loaded, PASSWORD, photo, queued, until, upload, visitor } from "./kit.mjs";
+import { api, count, env, loaded, logIn, PASSWORD, photo, queued, until, upload, visitor } from "./kit.mjs";
 
 /** The page of the admin, logged in; cookies are shared by the two processes of the site. */
 export let page;
@@ -15,10 +15,7 @@ export async function setUp() {
   await page.getByRole("button", { name: "Save password" }).click();
   await page.waitForURL("**/login*");
   assert.match(await page.getByRole("status").innerText(), /password is set/);
-  await page.getByLabel("Email").fill(EMAIL);
-  await page.getByLabel("Password").fill(PASSWORD);
-  await page.getByRole("button", { name: "Log in" }).click();
-  await page.waitForURL("**/admin");
+  await logIn(page);
 }
 
 export async function batchThroughTheApi() {
