@@ -66,11 +66,11 @@ export async function relaunched(folder) {
 /** Names of the sample photos. */
 export const photo = (...numbers) => numbers.map((n) => join(env.PHOTOS, `scan${n}.jpg`));
 
-/** Fills in the page of the login. */
+/** Fills in the page of the login, in either language. */
 export async function logIn(page) {
-  await page.getByLabel("Email").fill(EMAIL);
-  await page.getByLabel("Password").fill(PASSWORD);
-  await page.getByRole("button", { name: "Log in" }).click();
+  await page.locator("input[name=email]").fill(EMAIL);
+  await page.locator("input[name=password]").fill(PASSWORD);
+  await page.locator("main form button").click();
   await page.waitForURL("**/admin");
 }
 

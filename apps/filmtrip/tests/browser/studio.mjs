@@ -23,6 +23,8 @@ export async function batchThroughTheApi() {
   await page.getByLabel("Title").fill("Kyoto, first roll");
   await page.getByLabel("Film", { exact: true }).fill("Kodak Portra 400");
   await page.getByLabel("Camera").fill("Nikon FM2");
+  await page.getByLabel("Lens").fill("Nikkor 50mm f/1.8");
+  await page.getByLabel("Scanner").fill("Nikon Coolscan V");
   // A well-known film brings its speed.
   assert.equal(await page.getByLabel("ISO on the box").inputValue(), "400");
   await page.getByLabel("Exposed at (EI)").fill("800");
