@@ -236,7 +236,7 @@ catalogue! {
     album_delete_hint: "Its photos stay ({n}). Its title, description and order are gone for good.", "其中的 {n}会保留；标题、描述和顺序将永久删除。";
     box_iso: "ISO on the box", "标称 ISO";
     exposure_index: "Exposed at (EI)", "实际曝光指数（EI）";
-    lab_hint: "Empty: developed at home", "留空表示自己冲洗";
+    lab_hint: "Empty: at home", "留空表示自己冲洗";
     developer_hint: "Developer, dilution, time, temperature", "显影液、稀释比例、时间、温度";
     album: "Album", "相册";
     trip: "Trip", "旅程";

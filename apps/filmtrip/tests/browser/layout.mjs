@@ -17,6 +17,8 @@ export function layout(page) {
         const around = e.getBoundingClientRect();
         if (cut(overflowX)) [left, right] = [Math.max(left, around.left), Math.min(right, around.right)];
         if (cut(overflowY)) [top, bottom] = [Math.max(top, around.top), Math.min(bottom, around.bottom)];
+        // What a box scrolls can be brought into sight, whatever is around the box.
+        if (!cut("auto") && /auto|scroll/.test(overflowX + overflowY)) break;
       }
       return { left, top, right, bottom };
     };

@@ -80,6 +80,12 @@ export async function droppedFiles() {
   assert.equal(await refused.count(), 1);
   assert.match(await refused.innerText(), /notes\.txt[\s\S]*Only JPEG, PNG, WebP and TIFF/);
   assert.equal(await count(page), before + 2);
+  // No try helps a file that is no photo: it can be taken off the list, by keys too.
+  assert.equal(await refused.getByRole("button", { name: "Try again" }).count(), 0);
+  await refused.getByRole("button", { name: "Remove: notes.txt" }).press("Enter");
+  assert.equal(await refused.count(), 0);
+  assert.ok(await page.evaluate(() => document.activeElement.closest(".queue li") !== null));
+  assert.match(await page.locator(".hint[role=status]").innerText(), /2 uploaded, 0 already here, 0 failed/);
 }
 
 /** What the bars of the queue showed, file by file. */

@@ -216,9 +216,10 @@ class Uploader {
     this.draw(item);
   }
 
-  /** Cancels what is under way, tries again what failed. */
+  /** Cancels what is under way, tries again what failed, removes what no try can help. */
   private act(item: Item): void {
-    if (item.state === "failed" || item.state === "cancelled") this.retry((one) => one === item);
+    if (queue.hopeless(item)) this.remove(item);
+    else if (item.state === "failed" || item.state === "cancelled") this.retry((one) => one === item);
     else if (!queue.over(item)) {
       this.stops.get(item.id)?.abort();
       this.turn(item, "cancelled");
@@ -350,7 +351,7 @@ class Uploader {
     row.why.textContent = item.code === undefined ? "" : this.reason(item.code);
     const again = item.state === "failed" || item.state === "cancelled";
     row.act.hidden = item.state === "done" || item.state === "duplicate";
-    const act = this.say(again ? "retry" : "cancel");
+    const act = this.say(queue.hopeless(item) ? "remove" : again ? "retry" : "cancel");
     row.act.textContent = act;
     row.act.title = row.act.ariaLabel = `${act}: ${item.name}`;
   }
@@ -377,15 +378,30 @@ class Uploader {
   }
 
   private forgetFinished(): void {
-    for (const item of this.items.filter(queue.settled)) {
-      this.rows.get(item.id)?.line.remove();
-      this.rows.delete(item.id);
-      this.files.delete(item.id);
-      this.items.splice(this.items.indexOf(item), 1);
-      void this.store?.forget(item.id).catch(() => undefined);
-    }
+    for (const item of this.items.filter(queue.settled)) this.drop(item);
     this.clear.hidden = true;
     this.tell("");
+  }
+
+  /** Takes one file off the list; whoever goes by keys stays in it. */
+  private remove(item: Item): void {
+    const line = this.rows.get(item.id)?.line;
+    const beside = line?.nextElementSibling ?? line?.previousElementSibling;
+    this.drop(item);
+    (beside?.querySelector<HTMLElement>("button:not([hidden]), a") ?? this.form.querySelector<HTMLElement>("input[type=file]"))?.focus();
+    if (this.items.length) this.report();
+    else {
+      this.clear.hidden = true;
+      this.tell("");
+    }
+  }
+
+  private drop(item: Item): void {
+    this.rows.get(item.id)?.line.remove();
+    this.rows.delete(item.id);
+    this.files.delete(item.id);
+    this.items.splice(this.items.indexOf(item), 1);
+    void this.store?.forget(item.id).catch(() => undefined);
   }
 }
 
