@@ -107,7 +107,7 @@ fn the_pages_work_in_a_real_browser() {
     let token = invited.split("token=").nth(1).expect("one-time link").trim().to_owned();
     let photos = site.dir.path().join("photos");
     std::fs::create_dir(&photos).expect("folder");
-    for seed in 1..59 {
+    for seed in 1..61 {
         let out = photos.join(format!("scan{seed}.jpg"));
         // The last ones are large enough to be seen on their way.
         let size = match seed {

@@ -1,5 +1,6 @@
 // Walks through the site as people do. Each step builds on the ones before it.
 import { browser, complaints } from "./kit.mjs";
+import * as chinese from "./chinese.mjs";
 import * as keyboard from "./keyboard.mjs";
 import * as looks from "./looks.mjs";
 import * as studio from "./studio.mjs";
@@ -24,10 +25,14 @@ const steps = [
   keyboard.refusedForms,
   visitors.withoutScript,
   uploads.droppedFiles,
+  uploads.droppedFolder,
   uploads.barsGrow,
   uploads.reloadThroughTheApi,
   uploads.browserClosed,
+  chinese.inChinese,
+  chinese.otherLanguage,
   looks.everyPage,
+  looks.mostUsedPages,
 ];
 
 let failed = false;

@@ -1,6 +1,6 @@
 // The uploader under hard conditions: dropped files, a slow line, pages and browsers that go in the middle.
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { api, count, env, logIn, photo, queued, relaunched, until, upload } from "./kit.mjs";
@@ -86,6 +86,30 @@ export async function droppedFiles() {
   assert.equal(await refused.count(), 0);
   assert.ok(await page.evaluate(() => document.activeElement.closest(".queue li") !== null));
   assert.match(await page.locator(".hint[role=status]").innerText(), /2 uploaded, 0 already here, 0 failed/);
+}
+
+/** The folder of a roll, as a lab sends it: the photos in it are taken, also those of a folder in it, and nothing else. */
+export async function droppedFolder() {
+  await page.goto(`${env.SITE_LOCAL}/admin`);
+  await ready(page);
+  const before = await names(page);
+  const roll = mkdtempSync(join(tmpdir(), "filmtrip-roll-"));
+  try {
+    mkdirSync(join(roll, "half frames"));
+    const [one, two] = photo(59, 60);
+    copyFileSync(one, join(roll, basename(one)));
+    copyFileSync(two, join(roll, "half frames", basename(two)));
+    writeFileSync(join(roll, "Thumbs.db"), "none of ours");
+    const session = await page.context().newCDPSession(page);
+    const box = await zone().boundingBox();
+    await dragged(session, [roll], box.x + box.width / 2, box.y + box.height / 2);
+    await chosen(2).click();
+    await queued(page, "done", 2);
+    await session.detach();
+    assert.deepEqual(await names(page), [...before, basename(one), basename(two)].sort());
+  } finally {
+    rmSync(roll, { recursive: true, force: true });
+  }
 }
 
 /** What the bars of the queue showed, file by file. */

@@ -89,7 +89,7 @@ class Uploader {
       this.chosen = [];
       choose(input.files ?? []);
     });
-    dropZone(drop, choose);
+    dropZone(drop, choose, (file) => this.rules.types.includes(mediaType(file)));
     // Chosen before the script was ready.
     choose(input.files ?? []);
     this.form.addEventListener("submit", (event) => {
@@ -405,7 +405,7 @@ class Uploader {
   }
 }
 
-function dropZone(zone: HTMLElement, choose: (files: Iterable<File>) => void): void {
+function dropZone(zone: HTMLElement, choose: (files: Iterable<File>) => void, photo: (file: File) => boolean): void {
   const over = (event: DragEvent): void => {
     if (!event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
@@ -420,6 +420,37 @@ function dropZone(zone: HTMLElement, choose: (files: Iterable<File>) => void): v
     if (!event.dataTransfer?.files.length) return;
     event.preventDefault();
     zone.classList.remove("over");
-    choose(event.dataTransfer.files);
+    const { files, folders } = dropped(event.dataTransfer);
+    if (files.length) choose(files);
+    // A lab's folder has other things in it, too.
+    for (const folder of folders) inside(folder).then((found) => choose(found.filter(photo)), () => undefined);
   });
+}
+
+/** What was dropped: files, and folders, of which a list of files tells nothing but the name. */
+function dropped(data: DataTransfer): { files: File[]; folders: FileSystemDirectoryEntry[] } {
+  const files: File[] = [];
+  const folders: FileSystemDirectoryEntry[] = [];
+  for (const item of data.items) {
+    const entry = item.kind === "file" ? item.webkitGetAsEntry() : null;
+    const file = item.getAsFile();
+    if (entry?.isDirectory) folders.push(entry as FileSystemDirectoryEntry);
+    else if (file) files.push(file);
+  }
+  return { files, folders };
+}
+
+/** The files of a folder and of those in it. */
+async function inside(folder: FileSystemDirectoryEntry): Promise<File[]> {
+  const reader = folder.createReader();
+  const files: File[] = [];
+  for (;;) {
+    const some = await new Promise<FileSystemEntry[]>((done, fail) => reader.readEntries(done, fail));
+    // A reader tells of a folder bit by bit.
+    if (!some.length) return files;
+    for (const entry of some) {
+      if (entry.isDirectory) files.push(...(await inside(entry as FileSystemDirectoryEntry)));
+      else files.push(await new Promise<File>((done, fail) => (entry as FileSystemFileEntry).file(done, fail)));
+    }
+  }
 }
