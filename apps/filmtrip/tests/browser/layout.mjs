@@ -39,8 +39,15 @@ export function layout(page) {
       }
     }
 
-    // Text.
     const hidden = (overflow) => overflow === "hidden" || overflow === "clip";
+    /** How far a box reaches into what its surroundings hide. */
+    const lost = (box, shown) => Math.max(box.right - shown.right, shown.left - box.left, box.bottom - shown.bottom, shown.top - box.top);
+    for (const { e } of boxes.filter(({ e }) => e.localName !== "a")) {
+      const box = e.getBoundingClientRect();
+      if (lost(box, clip(box, e.parentElement, hidden)) > 3) wrong.push(`${called(e)} “${e.textContent.trim()}” is cut off`);
+    }
+
+    // Text.
     const written = [];
     const walk = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
     for (let node = walk.nextNode(); node; node = walk.nextNode()) {
@@ -49,11 +56,10 @@ export function layout(page) {
       if (!text || !seen(e) || e.closest("style, script, option, textarea, .sr, .skip")) continue;
       const range = document.createRange();
       range.selectNodeContents(node);
-      const short = e.closest("*") && getComputedStyle(e).textOverflow === "ellipsis";
+      const short = getComputedStyle(e).textOverflow === "ellipsis";
       for (const box of range.getClientRects()) {
         const shown = clip(box, e, hidden);
-        const lost = [box.right - shown.right, shown.left - box.left, box.bottom - shown.bottom, shown.top - box.top];
-        if (!short && box.width > 1 && Math.max(...lost) > 3) wrong.push(`“${text}” is cut off in ${called(e)}`);
+        if (!short && box.width > 1 && lost(box, shown) > 3) wrong.push(`“${text}” is cut off in ${called(e)}`);
         const here = clip(box, e, any);
         if (here.right > here.left && here.bottom > here.top && !e.closest("svg")) written.push({ text, node, here });
       }
