@@ -50,7 +50,7 @@ catalogue! {
     untitled: "Untitled", "无题";
     photos_one: "{n} photo", "{n} 张照片";
     photos_many: "{n} photos", "{n} 张照片";
-    search_hint: "Title, caption, tag, place, film, camera…", "标题、说明、标签、地点、胶卷、相机……";
+    search_hint: "Title, tag, place, film…", "标题、标签、地点、胶卷……";
     search_none: "Nothing found for this.", "没有找到相关照片。";
     tags: "Tags", "标签";
     tag: "Tag", "标签";

@@ -44,6 +44,11 @@ export function layout(page) {
     const lost = (box, shown) => Math.max(box.right - shown.right, shown.left - box.left, box.bottom - shown.bottom, shown.top - box.top);
     for (const { e } of boxes.filter(({ e }) => e.localName !== "a")) {
       const box = e.getBoundingClientRect();
+      // Chinese may break anywhere, and a button of one sign a line can be read by nobody.
+      const words = document.createRange();
+      words.selectNodeContents(e);
+      const lines = [...words.getClientRects()];
+      if (e.localName === "button" && lines.length > 1 && lines.every((line) => line.width < 32)) wrong.push(`“${e.textContent}” is broken up`);
       if (lost(box, clip(box, e.parentElement, hidden)) > 3) wrong.push(`${called(e)} “${e.textContent.trim()}” is cut off`);
     }
 
