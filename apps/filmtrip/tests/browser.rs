@@ -107,9 +107,14 @@ fn the_pages_work_in_a_real_browser() {
     let token = invited.split("token=").nth(1).expect("one-time link").trim().to_owned();
     let photos = site.dir.path().join("photos");
     std::fs::create_dir(&photos).expect("folder");
-    for seed in 1..44 {
+    for seed in 1..61 {
         let out = photos.join(format!("scan{seed}.jpg"));
-        let size = if seed % 3 == 0 { ["400", "600"] } else { ["600", "400"] };
+        // The last ones are large enough to be seen on their way.
+        let size = match seed {
+            44.. => ["1500", "1000"],
+            _ if seed % 3 == 0 => ["400", "600"],
+            _ => ["600", "400"],
+        };
         let (out, seed) = (out.display().to_string(), seed.to_string());
         site.run(&["make-photo", "--out", &out, "--width", size[0], "--height", size[1], "--seed", &seed]);
     }

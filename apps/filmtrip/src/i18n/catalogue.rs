@@ -50,7 +50,7 @@ catalogue! {
     untitled: "Untitled", "无题";
     photos_one: "{n} photo", "{n} 张照片";
     photos_many: "{n} photos", "{n} 张照片";
-    search_hint: "Title, caption, tag, place, film, camera…", "标题、说明、标签、地点、胶卷、相机……";
+    search_hint: "Title, tag, place, film…", "标题、标签、地点、胶卷……";
     search_none: "Nothing found for this.", "没有找到相关照片。";
     tags: "Tags", "标签";
     tag: "Tag", "标签";
@@ -236,7 +236,7 @@ catalogue! {
     album_delete_hint: "Its photos stay ({n}). Its title, description and order are gone for good.", "其中的 {n}会保留；标题、描述和顺序将永久删除。";
     box_iso: "ISO on the box", "标称 ISO";
     exposure_index: "Exposed at (EI)", "实际曝光指数（EI）";
-    lab_hint: "Empty: developed at home", "留空表示自己冲洗";
+    lab_hint: "Empty: at home", "留空表示自己冲洗";
     developer_hint: "Developer, dilution, time, temperature", "显影液、稀释比例、时间、温度";
     album: "Album", "相册";
     trip: "Trip", "旅程";

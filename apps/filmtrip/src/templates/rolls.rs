@@ -136,7 +136,7 @@ fn fields(texts: &Texts, roll: &Roll, gear: &Gear) -> Markup {
         (proposals(gear))
         div.pair {
             label { (texts.title) input type="text" name="title" value=(roll.title) maxlength=(TITLE) required; }
-            (proposed(texts.film_stock, "film_stock", &roll.film_stock, "films", Some("Kodak Portra 400")))
+            (proposed(texts.film_stock, "film_stock", &roll.film_stock, "films", Some("Kodak Gold 200")))
             label { (texts.format)
                 select name="format" {
                     @for format in FilmFormat::ALL {
@@ -147,7 +147,7 @@ fn fields(texts: &Texts, roll: &Roll, gear: &Gear) -> Markup {
             (number(texts.box_iso, "box_iso", roll.box_iso, &ISO))
             (number(texts.exposure_index, "exposure_index", roll.exposure_index, &ISO))
             (proposed(texts.camera, "camera", &roll.camera, "cameras", Some("Nikon FM2")))
-            (proposed(texts.lens, "lens", &roll.lens, "lenses", Some("Nikkor 50mm f/1.4")))
+            (proposed(texts.lens, "lens", &roll.lens, "lenses", Some("Nikkor 50/1.4")))
             (proposed(texts.scanner, "scanner", &roll.scanner, "scanners", Some("Noritsu HS-1800")))
             label { (texts.lab) input type="text" name="lab" value=(roll.lab) maxlength=(TITLE) placeholder=(texts.lab_hint); }
             (day(texts.loaded_on, "loaded_on", roll.loaded_on.as_deref()))

@@ -19,13 +19,7 @@ export const browser = await chromium.launch({ executablePath: env.CHROMIUM, arg
 export async function visitor(options = {}, watched = true) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, locale: "en", ...options });
   context.setDefaultTimeout(30_000);
-  context.on("page", (page) => {
-    if (!watched) return;
-    page.on("console", (message) => {
-      if (message.type() === "error" || message.type() === "warning") complaints.push(`${page.url()}: ${message.text()}`);
-    });
-    page.on("pageerror", (error) => complaints.push(`${page.url()}: ${error.message}`));
-  });
+  if (watched) watch(context);
   return context;
 }
 
@@ -41,8 +35,44 @@ export async function axe(page) {
   return violations.flatMap((v) => v.nodes.map((node) => `${v.id}: ${node.target.join(" ")}`));
 }
 
+/** Watches over what the pages of a context complain of. */
+function watch(context) {
+  context.on("page", (page) => {
+    page.on("console", (message) => {
+      if (message.type() === "error" || message.type() === "warning") complaints.push(`${page.url()}: ${message.text()}`);
+    });
+    page.on("pageerror", (error) => complaints.push(`${page.url()}: ${error.message}`));
+  });
+}
+
+/** A browser of its own that keeps its things in a folder, as a person's does, opened once more. */
+export async function relaunched(folder) {
+  const options = { executablePath: env.CHROMIUM, args: ["--no-sandbox"], viewport: { width: 1280, height: 900 }, locale: "en" };
+  const context = await chromium.launchPersistentContext(folder, options);
+  context.setDefaultTimeout(30_000);
+  watch(context);
+  const page = await context.newPage();
+  page.on("dialog", (dialog) => dialog.accept().catch(() => undefined));
+  const closed = new Promise((done) => context.on("close", done));
+  // As it goes when the machine is out of memory: nothing of the browser gets to tidy up.
+  const kill = async () => {
+    const session = await context.newCDPSession(page);
+    await session.send("Browser.crash").catch(() => undefined);
+    await closed;
+  };
+  return { context, page, close: () => context.close(), kill };
+}
+
 /** Names of the sample photos. */
 export const photo = (...numbers) => numbers.map((n) => join(env.PHOTOS, `scan${n}.jpg`));
+
+/** Fills in the page of the login, in either language. */
+export async function logIn(page) {
+  await page.locator("input[name=email]").fill(EMAIL);
+  await page.locator("input[name=password]").fill(PASSWORD);
+  await page.locator("main form button").click();
+  await page.waitForURL("**/admin");
+}
 
 /** Asks the API as the page's user. */
 export async function api(page, path) {

@@ -1,8 +1,10 @@
 // Walks through the site as people do. Each step builds on the ones before it.
 import { browser, complaints } from "./kit.mjs";
+import * as chinese from "./chinese.mjs";
 import * as keyboard from "./keyboard.mjs";
 import * as looks from "./looks.mjs";
 import * as studio from "./studio.mjs";
+import * as uploads from "./uploads.mjs";
 import * as visitors from "./visitors.mjs";
 
 const steps = [
@@ -22,7 +24,15 @@ const steps = [
   keyboard.forms,
   keyboard.refusedForms,
   visitors.withoutScript,
+  uploads.droppedFiles,
+  uploads.droppedFolder,
+  uploads.barsGrow,
+  uploads.reloadThroughTheApi,
+  uploads.browserClosed,
+  chinese.inChinese,
+  chinese.otherLanguage,
   looks.everyPage,
+  looks.mostUsedPages,
 ];
 
 let failed = false;

@@ -1,6 +1,6 @@
 // Setting up, uploading, editing.
 import assert from "node:assert/strict";
-import { api, count, EMAIL, env, loaded, PASSWORD, photo, queued, until, upload, visitor } from "./kit.mjs";
+import { api, count, env, loaded, logIn, PASSWORD, photo, queued, until, upload, visitor } from "./kit.mjs";
 
 /** The page of the admin, logged in; cookies are shared by the two processes of the site. */
 export let page;
@@ -15,10 +15,7 @@ export async function setUp() {
   await page.getByRole("button", { name: "Save password" }).click();
   await page.waitForURL("**/login*");
   assert.match(await page.getByRole("status").innerText(), /password is set/);
-  await page.getByLabel("Email").fill(EMAIL);
-  await page.getByLabel("Password").fill(PASSWORD);
-  await page.getByRole("button", { name: "Log in" }).click();
-  await page.waitForURL("**/admin");
+  await logIn(page);
 }
 
 export async function batchThroughTheApi() {
@@ -26,6 +23,8 @@ export async function batchThroughTheApi() {
   await page.getByLabel("Title").fill("Kyoto, first roll");
   await page.getByLabel("Film", { exact: true }).fill("Kodak Portra 400");
   await page.getByLabel("Camera").fill("Nikon FM2");
+  await page.getByLabel("Lens").fill("Nikkor 50mm f/1.8");
+  await page.getByLabel("Scanner").fill("Nikon Coolscan V");
   // A well-known film brings its speed.
   assert.equal(await page.getByLabel("ISO on the box").inputValue(), "400");
   await page.getByLabel("Exposed at (EI)").fill("800");

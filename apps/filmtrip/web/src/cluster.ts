@@ -34,6 +34,14 @@ export interface Window {
   height: number;
 }
 
+/** The width of a map, in pixels, on which marks have the size that they are given. */
+const FULL = 1400;
+
+/** How much larger marks are drawn on `view`, shown `pixels` wide, to be as large to the eye and the finger as on a desk. */
+export function enlarged(view: Window, whole: Window, pixels: number): number {
+  return (view.width / whole.width) * Math.max(1, FULL / Math.max(1, pixels));
+}
+
 /** Zooms around a point of the map and stays within the whole. */
 export function zoom(view: Window, whole: Window, factor: number, x: number, y: number): Window {
   const width = Math.min(whole.width, Math.max(whole.width / 256, view.width / factor));

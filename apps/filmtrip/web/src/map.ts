@@ -1,6 +1,6 @@
 // Zoom and pan of the map. The photos are those of the list below it.
 
-import { clamp, cluster, focus, zoom, type Window } from "./cluster";
+import { clamp, cluster, enlarged, focus, zoom, type Window } from "./cluster";
 import { button, fill, texts } from "./dom";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -31,7 +31,7 @@ function start(box: HTMLElement, svg: SVGSVGElement, marks: SVGGElement): void {
 
   const draw = (): void => {
     svg.setAttribute("viewBox", `${view.x} ${view.y} ${view.width} ${view.height}`);
-    const scale = view.width / whole.width;
+    const scale = enlarged(view, whole, svg.clientWidth);
     const focused = document.activeElement;
     const had = focused instanceof SVGAElement ? focused.getAttribute("aria-label") : null;
     marks.replaceChildren(...cluster(places, NEAR * scale).map((c) => mark(c.lat, c.lon, c.points, scale)));
@@ -129,5 +129,6 @@ function start(box: HTMLElement, svg: SVGSVGElement, marks: SVGGElement): void {
     svg.setAttribute("viewBox", `${view.x} ${view.y} ${view.width} ${view.height}`);
   });
   for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => (last = null));
+  addEventListener("resize", draw);
   draw();
 }

@@ -111,9 +111,14 @@ export function note(item: Item, kind: ReturnType<typeof verdict>, away: boolean
 /** What is wrong with the file itself stays wrong, however often it is sent. */
 const FILE_FAULTS: readonly string[] = ["too_large", "unsupported_type", "bad_image"];
 
+/** Whether a file failed and will fail again, however often it is sent. */
+export function hopeless(item: Item): boolean {
+  return item.state === "failed" && FILE_FAULTS.includes(item.code ?? "");
+}
+
 /** Whether sending a failed file once more may help. */
 export function retriable(item: Item): boolean {
-  return item.state === "failed" && !FILE_FAULTS.includes(item.code ?? "");
+  return item.state === "failed" && !hopeless(item);
 }
 
 /** Whether a file may be cleared from the list: what may still be uploaded stays in it. */

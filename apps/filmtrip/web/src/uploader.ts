@@ -89,7 +89,7 @@ class Uploader {
       this.chosen = [];
       choose(input.files ?? []);
     });
-    dropZone(drop, choose);
+    dropZone(drop, choose, (file) => this.rules.types.includes(mediaType(file)));
     // Chosen before the script was ready.
     choose(input.files ?? []);
     this.form.addEventListener("submit", (event) => {
@@ -216,9 +216,10 @@ class Uploader {
     this.draw(item);
   }
 
-  /** Cancels what is under way, tries again what failed. */
+  /** Cancels what is under way, tries again what failed, removes what no try can help. */
   private act(item: Item): void {
-    if (item.state === "failed" || item.state === "cancelled") this.retry((one) => one === item);
+    if (queue.hopeless(item)) this.remove(item);
+    else if (item.state === "failed" || item.state === "cancelled") this.retry((one) => one === item);
     else if (!queue.over(item)) {
       this.stops.get(item.id)?.abort();
       this.turn(item, "cancelled");
@@ -350,7 +351,7 @@ class Uploader {
     row.why.textContent = item.code === undefined ? "" : this.reason(item.code);
     const again = item.state === "failed" || item.state === "cancelled";
     row.act.hidden = item.state === "done" || item.state === "duplicate";
-    const act = this.say(again ? "retry" : "cancel");
+    const act = this.say(queue.hopeless(item) ? "remove" : again ? "retry" : "cancel");
     row.act.textContent = act;
     row.act.title = row.act.ariaLabel = `${act}: ${item.name}`;
   }
@@ -377,19 +378,34 @@ class Uploader {
   }
 
   private forgetFinished(): void {
-    for (const item of this.items.filter(queue.settled)) {
-      this.rows.get(item.id)?.line.remove();
-      this.rows.delete(item.id);
-      this.files.delete(item.id);
-      this.items.splice(this.items.indexOf(item), 1);
-      void this.store?.forget(item.id).catch(() => undefined);
-    }
+    for (const item of this.items.filter(queue.settled)) this.drop(item);
     this.clear.hidden = true;
     this.tell("");
   }
+
+  /** Takes one file off the list; whoever goes by keys stays in it. */
+  private remove(item: Item): void {
+    const line = this.rows.get(item.id)?.line;
+    const beside = line?.nextElementSibling ?? line?.previousElementSibling;
+    this.drop(item);
+    (beside?.querySelector<HTMLElement>("button:not([hidden]), a") ?? this.form.querySelector<HTMLElement>("input[type=file]"))?.focus();
+    if (this.items.length) this.report();
+    else {
+      this.clear.hidden = true;
+      this.tell("");
+    }
+  }
+
+  private drop(item: Item): void {
+    this.rows.get(item.id)?.line.remove();
+    this.rows.delete(item.id);
+    this.files.delete(item.id);
+    this.items.splice(this.items.indexOf(item), 1);
+    void this.store?.forget(item.id).catch(() => undefined);
+  }
 }
 
-function dropZone(zone: HTMLElement, choose: (files: Iterable<File>) => void): void {
+function dropZone(zone: HTMLElement, choose: (files: Iterable<File>) => void, photo: (file: File) => boolean): void {
   const over = (event: DragEvent): void => {
     if (!event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
@@ -404,6 +420,37 @@ function dropZone(zone: HTMLElement, choose: (files: Iterable<File>) => void): v
     if (!event.dataTransfer?.files.length) return;
     event.preventDefault();
     zone.classList.remove("over");
-    choose(event.dataTransfer.files);
+    const { files, folders } = dropped(event.dataTransfer);
+    if (files.length) choose(files);
+    // A lab's folder has other things in it, too.
+    for (const folder of folders) inside(folder).then((found) => choose(found.filter(photo)), () => undefined);
   });
+}
+
+/** What was dropped: files, and folders, of which a list of files tells nothing but the name. */
+function dropped(data: DataTransfer): { files: File[]; folders: FileSystemDirectoryEntry[] } {
+  const files: File[] = [];
+  const folders: FileSystemDirectoryEntry[] = [];
+  for (const item of data.items) {
+    const entry = item.kind === "file" ? item.webkitGetAsEntry() : null;
+    const file = item.getAsFile();
+    if (entry?.isDirectory) folders.push(entry as FileSystemDirectoryEntry);
+    else if (file) files.push(file);
+  }
+  return { files, folders };
+}
+
+/** The files of a folder and of those in it. */
+async function inside(folder: FileSystemDirectoryEntry): Promise<File[]> {
+  const reader = folder.createReader();
+  const files: File[] = [];
+  for (;;) {
+    const some = await new Promise<FileSystemEntry[]>((done, fail) => reader.readEntries(done, fail));
+    // A reader tells of a folder bit by bit.
+    if (!some.length) return files;
+    for (const entry of some) {
+      if (entry.isDirectory) files.push(...(await inside(entry as FileSystemDirectoryEntry)));
+      else files.push(await new Promise<File>((done, fail) => (entry as FileSystemFileEntry).file(done, fail)));
+    }
+  }
 }

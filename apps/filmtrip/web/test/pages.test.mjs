@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { clamp, cluster, focus, zoom } from "../src/cluster.ts";
+import { clamp, cluster, enlarged, focus, zoom } from "../src/cluster.ts";
 import { fill } from "../src/dom.ts";
 import { moved } from "../src/order.ts";
 import { range } from "../src/select.ts";
@@ -25,6 +25,17 @@ test("the point under the pointer stays where it is while zooming", () => {
   assert.equal((315 - near.x) / near.width, 315 / 360);
   assert.deepEqual(zoom(near, whole, 0.01, 10, 10), whole);
   assert.equal(zoom(near, whole, 1e9, 315, 55).width, 360 / 256);
+});
+
+test("marks are as large on a phone as on a desk", () => {
+  const whole = { x: 0, y: 5, width: 360, height: 140 };
+  const near = { ...whole, width: 90 };
+  const shown = (view, pixels) => enlarged(view, whole, pixels) * (pixels / view.width);
+  assert.equal(shown(whole, 350), shown(whole, 1400));
+  assert.equal(shown(near, 350), shown(whole, 1400));
+  // On a wide screen they grow with the map.
+  assert.ok(shown(whole, 2800) > shown(whole, 1400));
+  assert.ok(Number.isFinite(enlarged(whole, whole, 0)));
 });
 
 test("the buttons zoom to the photos in sight", () => {

@@ -79,7 +79,8 @@ test("what may pass another time is tried again with one press, what is wrong wi
   const failed = (code) => item({ state: "failed", code, tries: 6, directFailures: 2 });
   for (const code of ["unavailable", "busy", "csrf", "no_roll"]) assert.ok(queue.retriable(failed(code)), code);
   for (const code of ["too_large", "unsupported_type", "bad_image"]) assert.ok(!queue.retriable(failed(code)), code);
-  assert.ok(!queue.retriable(item({ state: "done" })));
+  assert.deepEqual(["bad_image", "busy"].map((code) => queue.hopeless(failed(code))), [true, false]);
+  assert.ok(!queue.retriable(item({ state: "done" })) && !queue.hopeless(item({ state: "done" })));
   assert.ok(queue.settled(item({ state: "done" })) && queue.settled(failed("bad_image")));
   assert.ok(!queue.settled(failed("busy")) && !queue.settled(item()));
   const again = { ...failed("busy"), passing: true };
