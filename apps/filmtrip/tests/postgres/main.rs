@@ -32,12 +32,18 @@ mod names;
 mod pages;
 #[path = "../it/postgres.rs"]
 mod postgres;
+#[path = "../it/removed.rs"]
+mod removed;
+#[path = "../it/reports.rs"]
+mod reports;
 #[path = "../it/schema.rs"]
 mod schema;
 #[path = "../it/serving.rs"]
 mod serving;
 #[path = "../it/session.rs"]
 mod session;
+#[path = "../it/storage.rs"]
+mod storage;
 #[path = "../it/support.rs"]
 mod support;
 #[path = "../it/upload.rs"]

@@ -1,8 +1,8 @@
 //! Changes of photos. The callers have checked that they may.
 
-use super::super::migrations::{self, FILE_NAMES};
+use super::super::migrations::{self, FILE_NAMES, SIZES};
 use super::super::sql::{DbResult, Sql, Value};
-use super::super::{albums, in_parts, now_ms, placeholders, search};
+use super::super::{albums, in_parts, now_ms, placeholders, search, usage};
 use super::{PhotoRow, Variants, by_id, by_ids};
 use crate::images::Sizes;
 use crate::model::{About, Exif, PhotoChange, Visibility};
@@ -32,6 +32,8 @@ pub struct NewPhoto {
     pub variants: Variants,
     /// Whether there are WebP variants.
     pub webp: bool,
+    /// Bytes of each stored file of the variants, in the order of [`crate::images::variant_files`].
+    pub stored: Option<[u64; 6]>,
     /// Width after orientation.
     pub width: u32,
     /// Height after orientation.
@@ -99,6 +101,11 @@ pub fn insert(sql: &mut Sql, new: &NewPhoto) -> DbResult<PhotoRow> {
     )?;
     if !new.file_name.is_empty() && migrations::has(sql, FILE_NAMES)? {
         sql.execute("UPDATE photos SET file_name = ?2 WHERE id = ?1", params![id, &new.file_name])?;
+    }
+    if let Some(stored) = new.stored
+        && migrations::has(sql, SIZES)?
+    {
+        usage::record(sql, id, &new.key, stored)?;
     }
     add_tags(sql, id, &new.about.tags)?;
     if let Some(album) = &new.about.album {
