@@ -68,6 +68,7 @@ const TABLE: &[(&str, &str, &str, [u16; 4])] = &[
     ("/api/photos/{key}/reports", "POST", "/api/photos/UNL/reports", [204, 204, 204, 204]),
     ("/api/photos/{key}/reports", "POST", "/api/photos/PRIV/reports", [404, 404, 404, 404]),
     ("/api/photos/{key}/reports", "POST", "/api/photos/TRASH/reports", [404, 404, 404, 404]),
+    ("/p/{key}/report", "GET", "/p/PUB/report", [303, 303, 303, 303]),
     ("/p/{key}/report", "POST", "/p/PUB/report", [303, 303, 303, 303]),
     ("/p/{key}/report", "POST", "/p/UNL/report", [303, 303, 303, 303]),
     ("/p/{key}/report", "POST", "/p/PRIV/report", [404, 404, 404, 404]),

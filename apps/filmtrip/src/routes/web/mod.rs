@@ -94,7 +94,7 @@ fn public() -> Router<Arc<Web>> {
     Router::new()
         .route("/", get(lists::home))
         .route("/p/{key}", get(photo::page))
-        .route("/p/{key}/report", post(reports::send))
+        .route("/p/{key}/report", get(reports::form).post(reports::send))
         .route("/rolls", get(lists::rolls))
         .route("/r/{key}", get(lists::roll))
         .route("/albums", get(albums::index))

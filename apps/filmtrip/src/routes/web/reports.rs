@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 
 use super::fields::{Fields, bad, is_key, wrong};
 use super::{Failure, Visit, done, photo};
+use crate::i18n::Lang;
 use crate::model::{NewReport, Outcome, Reason, ReportList, ReportedPhotos, Verdict};
 use crate::templates::report as pages;
 
@@ -17,6 +18,17 @@ fn written(form: &Fields) -> NewReport {
         note: form.line("note"),
         contact: form.line("contact"),
     }
+}
+
+/// `GET /p/{key}/report`: the form is on the page of the photo. The link to the other language leads here from one that
+/// was not taken.
+pub(super) async fn form(visit: Visit, Path(key): Path<String>, Query(query): Query<Fields>) -> Response {
+    if !is_key(&key) {
+        return visit.missing();
+    }
+    let lang = query.raw("lang").and_then(Lang::parse);
+    let lang = lang.map(|lang| format!("?lang={}", lang.tag())).unwrap_or_default();
+    Redirect::to(&format!("/p/{key}{lang}#report")).into_response()
 }
 
 /// `POST /p/{key}/report`.
