@@ -311,6 +311,7 @@ catalogue! {
     storage_styled: "{n}: the CDN makes their sizes, which take no room here.", "{n}的缩略图由 CDN 生成，不占用存储空间。";
     storage_unmeasured: "{n}: their sizes are not measured yet and not in these figures.", "{n}的缩略图尚未测量，未计入以上数字。";
     storage_unknown: "What the sizes take is known from schema 8 on.", "数据库版本达到 8 后才能显示缩略图占用的空间。";
+    by_kind: "By kind", "按种类";
     by_person: "By person", "按用户";
     volume_free: "{n} of {m} are free on the volume of the media folder ({p} %).", "媒体文件夹所在磁盘剩余 {n}，共 {m}（{p}%）。";
     volume_low: "The room of the media folder runs short: keep more than 20 % and at least 5 GB free.", "媒体文件夹所在磁盘空间不足：请保持剩余空间大于 20% 且不少于 5 GB。";
@@ -333,7 +334,7 @@ catalogue! {
     report_dismiss: "Dismiss", "驳回";
     report_decided: "It is decided.", "已处理。";
     report_gone: "Somebody else has decided already, or the photo is gone.", "其他管理员已处理，或照片已不存在。";
-    reported_on: "Reported", "举报时间";
+    report_answer: "Contact", "联系方式";
     outcome_hidden: "made private", "已设为私密";
     outcome_trashed: "moved to the trash", "已移到回收站";
     outcome_dismissed: "dismissed", "已驳回";

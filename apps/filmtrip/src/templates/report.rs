@@ -107,7 +107,7 @@ fn said(texts: &Texts, report: &Report, decided: bool) -> Markup {
             p { b { (texts.reason(report.reason)) } " · "
                 time datetime=(report.created_at) { (texts.lang.moment(&report.created_at)) } }
             @if !report.note.is_empty() { p.caption { (report.note) } }
-            @if !report.contact.is_empty() { p { (texts.report_contact) ": " span.contact { (report.contact) } } }
+            @if !report.contact.is_empty() { p { (texts.report_answer) ": " (report.contact) } }
             @if decided {
                 p.hint { (texts.outcome(report))
                     @if let Some(by) = &report.closed_by { " · " (by) }

@@ -33,7 +33,7 @@ pub fn page(texts: &Texts, report: &StorageReport, paged: bool) -> Markup {
         h1 { (texts.storage) }
         (warning(texts, report.volume.as_ref()))
         section.card {
-            h2 { (texts.storage_kind) }
+            h2 { (texts.by_kind) }
             (volume(texts, report.volume.as_ref()))
             @if report.places.is_empty() { p.hint { (texts.empty) } } @else { (kinds(texts, report)) }
             p.hint { (texts.storage_hint) }
@@ -64,7 +64,7 @@ fn kinds(texts: &Texts, report: &StorageReport) -> Markup {
     // A place may hold originals only.
     let sizes = places.iter().find(|place| !place.sizes.is_empty()).map_or(&[][..], |place| &place.sizes);
     html! {
-        div.wide tabindex="0" role="region" aria-label=(texts.storage_kind) { table {
+        div.wide tabindex="0" role="region" aria-label=(texts.by_kind) { table {
             thead { tr {
                 th scope="col" { (texts.storage_kind) }
                 @for place in places { th.n scope="col" { (texts.backend_name(&place.backend)) } }

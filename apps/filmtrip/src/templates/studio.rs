@@ -362,25 +362,19 @@ fn removed(texts: &Texts, view: &Trash<'_>) -> Markup {
             h2 { (texts.trash_things) }
             p.hint { (texts.trash_things_hint) }
             @if view.removed.removed.is_empty() { p.hint { (texts.page_gone) } }
-            @else { div.wide tabindex="0" role="region" aria-label=(texts.trash_things) { table {
-                thead { tr {
-                    @for head in [texts.title, texts.kind, texts.home, texts.removed_on] { th scope="col" { (head) } }
-                    th { span.sr { (texts.restore) } }
-                } }
-                tbody { @for one in &view.removed.removed { tr {
-                    th scope="row" { (one.title) @if let Some(owner) = &one.owner { " · " (owner) } }
-                    td { (kind(one.kind)) }
-                    td.n { (one.photos) }
-                    td { time datetime=(one.deleted_at) { (texts.lang.moment(&one.deleted_at)) } }
-                    td { form.actions method="post" action={ "/admin/trash/" (one.key) } {
-                        (csrf(view.session))
-                        button.link name="action" value="restore" aria-label={ (texts.restore) ": " (one.title) } {
-                            (texts.restore) }
-                        label.check { input type="checkbox" name="sure" value="true"; (texts.forever_sure) }
-                        button.link.danger name="action" value="delete"
-                            aria-label={ (texts.delete_forever) ": " (one.title) } { (texts.delete_forever) }
-                    } }
-                } } }
+            ul.said { @for one in &view.removed.removed { li {
+                p { b { (one.title) } }
+                p.hint { (kind(one.kind)) " · " (texts.photos(one.photos)) " · " (texts.removed_on) " "
+                    time datetime=(one.deleted_at) { (texts.lang.moment(&one.deleted_at)) }
+                    @if let Some(owner) = &one.owner { " · " (owner) } }
+                form.actions method="post" action={ "/admin/trash/" (one.key) } {
+                    (csrf(view.session))
+                    button.quiet name="action" value="restore" aria-label={ (texts.restore) ": " (one.title) } {
+                        (texts.restore) }
+                    label.check { input type="checkbox" name="sure" value="true"; (texts.forever_sure) }
+                    button.link.danger name="action" value="delete"
+                        aria-label={ (texts.delete_forever) ": " (one.title) } { (texts.delete_forever) }
+                }
             } } }
             (pages(texts, "/admin/trash", view.removed.next.as_deref().map(|next| ("things", next)), view.paged.1,
                 texts.next_page))

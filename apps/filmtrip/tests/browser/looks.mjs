@@ -26,6 +26,7 @@ export async function everyPage() {
     "/", `/p/${key}`, "/rolls", `/r/${roll}`, "/albums", `/a/${album}`, "/search?q=river", "/t/river", "/film/Kodak%20Portra%20400",
     "/camera/Nikon%20FM2", "/gear", "/map", "/admin", `/admin/photos/${key}`, "/admin/rolls", `/admin/rolls?like=${roll}`, `/admin/rolls/${roll}`, "/setup?token=none",
     "/admin/albums", `/admin/albums/${album}`, "/admin/trash", "/admin/account", "/admin/site", "/admin/users",
+    "/admin/site/storage", "/admin/reports", "/admin/reports/closed", `/admin/reports/${key}`,
   ];
   const looks = [
     { locale: "en", colorScheme: "dark", viewport: { width: 1440, height: 900 } },
