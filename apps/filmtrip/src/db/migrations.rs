@@ -57,10 +57,11 @@ pub const ALL: &[Migration] = &[
         needs_code: 1,
         sql: include_str!("migrations/0010_removed.sql"),
     },
+    Migration { number: 11, name: "listed", needs_code: 1, sql: include_str!("migrations/0011_listed.sql") },
 ];
 
 /// The newest schema that this build knows. 6 is only an index, which no query needs to be right.
-pub const NEWEST: u32 = 10;
+pub const NEWEST: u32 = 11;
 /// The oldest schema that this build runs on.
 pub const MINIMUM: u32 = 4;
 /// The schema from which there are albums.
@@ -73,6 +74,8 @@ pub const SIZES: u32 = 8;
 pub const REPORTS: u32 = 9;
 /// The schema from which rolls and albums go into the trash.
 pub const REMOVED: u32 = 10;
+/// The schema from which photos are listed in the order in which their batch was sent.
+pub const LISTED: u32 = 11;
 
 /// Why a migration or a start was refused.
 #[derive(Debug, thiserror::Error)]

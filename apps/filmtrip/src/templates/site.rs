@@ -33,6 +33,9 @@ pub fn page(texts: &Texts, view: &View<'_>) -> Markup {
         (messages(view.notice, None))
         (used::warning(texts, view.overview.volume.as_ref()))
         (figures(texts, view.overview))
+        @if view.overview.reported > 0 {
+            p { a href="/admin/reports" { (texts.reported) ": " (view.overview.reported) } }
+        }
         div.columns.even {
             section.card { h2 { (texts.storage) } (storage(texts, view.overview)) }
             section.card { h2 { (texts.integrity) } (integrity(texts, view)) }

@@ -3,6 +3,7 @@
 
 mod access;
 mod admin;
+mod batches;
 mod catalogue;
 mod direct;
 mod direct_faults;

@@ -50,6 +50,7 @@ fn a_visitor_reports_by_a_form_without_script_and_an_admin_decides() {
     assert!(visitor.get(&format!("{path}?notice=reported")).text().contains("The report is with the admins"));
 
     assert_eq!(admin.get("/api/overview").body_json()["reported"], 1);
+    assert!(admin.get("/admin/site").text().contains("<a href=\"/admin/reports\">Reported photos: 1</a>"));
     let list = admin.get("/admin/reports").text();
     assert!(list.contains("&lt;script&gt;alert(1)&lt;/script&gt; that is me"), "{list}");
     assert!(list.contains("a&quot;b@example.com") && !list.contains("<script>alert"), "{list}");

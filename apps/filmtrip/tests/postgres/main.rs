@@ -4,6 +4,8 @@
 mod access;
 #[path = "../it/admin.rs"]
 mod admin;
+#[path = "../it/batches.rs"]
+mod batches;
 #[path = "../it/catalogue.rs"]
 mod catalogue;
 #[path = "../it/direct.rs"]

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::session::client;
 use super::{Api, Change, MaybeSession, Shared, check};
 use crate::auth;
-use crate::db::migrations::{self, FILE_NAMES};
+use crate::db::migrations::{self, FILE_NAMES, LISTED};
 use crate::db::photos::{self, Order, PageQuery, PhotoRow, Variants};
 use crate::db::sql::Sql;
 use crate::db::visibility::{Scope, Viewer};
@@ -146,11 +146,12 @@ impl ListQuery {
     /// The query of a viewer; none when its album does not exist for them.
     fn resolve(self, sql: &mut Sql, viewer: Viewer) -> Result<Option<PageQuery>, ApiError> {
         let some = |text: Option<String>| text.filter(|t| !t.trim().is_empty());
-        let (mut scope, mut order) = match (self.mine, self.trash) {
-            (true, true) => (Scope::Trash, Order::Newest),
-            (true, false) => (Scope::Own, Order::Newest),
-            (false, _) => (Scope::Public, Order::Newest),
+        let mut scope = match (self.mine, self.trash) {
+            (true, true) => Scope::Trash,
+            (true, false) => Scope::Own,
+            (false, _) => Scope::Public,
         };
+        let mut order = if migrations::has(sql, LISTED)? { Order::Batches } else { Order::Newest };
         if let Some(key) = &self.album {
             let album = albums::by_key(sql, key)?.filter(|album| album.visible_to(viewer));
             let Some(album) = album else { return Ok(None) };

@@ -42,13 +42,16 @@ pub(super) async fn report(
         return Err(ApiError::NotFound);
     }
     let subject = format!("report {}", client(&parts, &api));
+    // Whoever asks for what is not there, or has asked too often, takes no lock.
+    let (wanted, asked) = (key.clone(), subject.clone());
+    let look = move |sql: &mut Sql| {
+        reportable(sql, &wanted)?;
+        accounts::may_attempt(sql, &asked, auth::MAX_REPORTS, auth::WINDOW_MS)
+    };
+    api.db.call(look).await?;
+    check::report(&new)?;
     let write = move |sql: &mut Sql| {
-        let photo = photos::by_key(sql, &key)?.filter(|row| Viewer::Anonymous.may_see(row));
-        let photo = photo.ok_or(ApiError::NotFound)?;
-        if !reports::available(sql)? {
-            return Err(ApiError::NotFound);
-        }
-        check::report(&new)?;
+        let photo = reportable(sql, &key)?;
         accounts::reserve_attempt(sql, &subject, auth::MAX_REPORTS, auth::WINDOW_MS)?;
         reports::insert(sql, (photo.id, &photo.key), &new)?;
         tracing::info!("photo {} was reported: {}", photo.key, new.reason.as_str());
@@ -56,6 +59,13 @@ pub(super) async fn report(
     };
     api.db.write(write).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// A photo that everybody may see, and so report.
+fn reportable(sql: &mut Sql, key: &str) -> Result<PhotoRow, ApiError> {
+    let photo = photos::by_key(sql, key)?.filter(|row| Viewer::Anonymous.may_see(row));
+    let photo = photo.ok_or(ApiError::NotFound)?;
+    if reports::available(sql)? { Ok(photo) } else { Err(ApiError::NotFound) }
 }
 
 #[derive(Debug, Deserialize)]
