@@ -110,7 +110,7 @@ catalogue! {
     report_reason: "What is wrong with it", "举报原因";
     report_note: "More about it", "补充说明";
     report_note_hint: "Needed when none of the reasons fits.", "选择“其他”时必填。";
-    report_contact: "Where we may answer you", "联系方式（选填）";
+    report_contact: "Where we may answer you (optional)", "联系方式（选填）";
     report_send: "Send the report", "提交举报";
     report_limit: "Too many reports came from your network. Try again in a quarter of an hour; what you wrote is still here.", "来自你所在网络的举报过多，请一刻钟后再试。你填写的内容仍在。";
     report_wrong: "“{n}” is missing or too long. The report was not sent yet.", "“{n}”缺失或过长，举报尚未提交。";

@@ -93,7 +93,11 @@ fn what_is_wrong_with_a_report_is_said_and_what_was_written_stays() {
         ("reason=nonsense&note=Mine+indeed", "What is wrong with it” is missing", "Mine indeed"),
         ("reason=other&contact=me%40example.com", "More about it” is missing", "me@example.com"),
         (&format!("reason=mine&note={long}"), "More about it” is missing or too long", &long),
-        (&format!("reason=mine&contact={long}"), "Where we may answer you” is missing or too long", &long),
+        (
+            &format!("reason=mine&contact={long}"),
+            "Where we may answer you (optional)” is missing or too long",
+            &long,
+        ),
     ] {
         let refused = visitor.form(&path, fields);
         let page = refused.text();
