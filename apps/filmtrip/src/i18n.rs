@@ -4,7 +4,7 @@ mod catalogue;
 
 pub use catalogue::Texts;
 
-use crate::model::{AlbumKind, FilmFormat, Visibility};
+use crate::model::{AlbumKind, FilmFormat, Outcome, Reason, Report, Visibility};
 
 /// A language of the pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,6 +145,15 @@ impl Texts {
         }
     }
 
+    /// What to tell of a report that was not taken.
+    #[must_use]
+    pub fn report_refusal(&self, code: &str, field: Option<&str>) -> String {
+        match (code, field.and_then(|field| self.field(field))) {
+            ("bad_request", Some(name)) => self.report_wrong.replace("{n}", name),
+            _ => self.error(code).to_owned(),
+        }
+    }
+
     /// The name of a field of the API on the pages.
     fn field(&self, field: &str) -> Option<&'static str> {
         Some(match field {
@@ -173,6 +182,9 @@ impl Texts {
             "starts_on" => self.starts_on,
             "ends_on" => self.ends_on,
             "visibility" => self.visibility,
+            "reason" => self.report_reason,
+            "note" => self.report_note,
+            "contact" => self.report_contact,
             _ => return None,
         })
     }
@@ -197,6 +209,9 @@ impl Texts {
             "integrity" => Some(self.integrity_started),
             "unsure" => Some(self.unsure),
             "nothing" => Some(self.nothing_selected),
+            "reported" => Some(self.report_sent),
+            "decided" => Some(self.report_decided),
+            "decided_before" => Some(self.report_gone),
             _ => None,
         }
     }
@@ -243,6 +258,7 @@ impl Texts {
             "relocate" => self.kind_relocate,
             "discard" => self.kind_discard,
             "integrity" => self.kind_integrity,
+            "measure" => self.kind_measure,
             "sweep" => self.kind_sweep,
             other => other,
         }
@@ -255,6 +271,47 @@ impl Texts {
             "local" => self.backend_local,
             "upyun" => self.backend_upyun,
             "s3" => self.backend_s3,
+            other => other,
+        }
+    }
+
+    /// Why a photo was reported.
+    #[must_use]
+    pub fn reason(&self, reason: Reason) -> &'static str {
+        match reason {
+            Reason::Mine => self.reason_mine,
+            Reason::Person => self.reason_person,
+            Reason::Illegal => self.reason_illegal,
+            Reason::Other => self.reason_other,
+        }
+    }
+
+    /// What was done about a report; of a photo that is gone, that it is.
+    #[must_use]
+    pub fn outcome(&self, report: &Report) -> &'static str {
+        match report.outcome {
+            Some(Outcome::Hidden) => self.outcome_hidden,
+            Some(Outcome::Trashed) => self.outcome_trashed,
+            Some(Outcome::Dismissed) => self.outcome_dismissed,
+            None if report.there => self.outcome_open,
+            None => self.outcome_photo_gone,
+        }
+    }
+
+    /// How many reports.
+    #[must_use]
+    pub fn reports_count(&self, count: u64) -> String {
+        let form = if count == 1 { self.reports_count_one } else { self.reports_count_many };
+        form.replace("{n}", &count.to_string())
+    }
+
+    /// A size of the photos, with its longest side.
+    #[must_use]
+    pub fn size_name<'a>(&self, size: &'a str) -> &'a str {
+        match size {
+            "thumb" => self.size_thumb,
+            "preview" => self.size_preview,
+            "large" => self.size_large,
             other => other,
         }
     }

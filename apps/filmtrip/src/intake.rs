@@ -84,6 +84,8 @@ struct Picture {
     sizes: Sizes,
     variants: Variants,
     webp: bool,
+    /// Bytes of each stored file, in the order of [`images::variant_files`]; none when the CDN makes them.
+    stored: Option<[u64; 6]>,
     thumbhash: Vec<u8>,
     exif: images::Exif,
 }
@@ -108,9 +110,13 @@ async fn picture(api: &Api, upload: &UploadRow, path: &Path, header: Header) -> 
     let backend = api.storage.sizes();
     let webp = done.webps.is_some();
     let webps = done.webps.into_iter().flatten();
+    let mut stored = [0; 6];
     let files = VARIANTS.iter().map(|(name, _)| (format!("{name}.jpg"), "image/jpeg")).zip(done.jpegs);
     let more = VARIANTS.iter().map(|(name, _)| (format!("{name}.webp"), "image/webp")).zip(webps);
     for ((file, media_type), content) in files.chain(more) {
+        if let Some(at) = images::variant_files().position(|known| known == file) {
+            stored[at] = content.len() as u64;
+        }
         api.storage.put(backend, &names::variant(&upload.key, &file), content, media_type).await?;
     }
     Ok(Picture {
@@ -119,6 +125,7 @@ async fn picture(api: &Api, upload: &UploadRow, path: &Path, header: Header) -> 
         sizes: done.sizes,
         variants: Variants::Stored(backend),
         webp,
+        stored: Some(stored),
         thumbhash: done.thumbhash,
         exif: done.exif,
     })
@@ -187,6 +194,7 @@ async fn styled(
         sizes: Sizes::of(width, height),
         variants: Variants::Style,
         webp: true,
+        stored: None,
         thumbhash: done.thumbhash,
         exif: images::Exif::default(),
     })
@@ -278,6 +286,7 @@ pub async fn accept(
         md5: Some(arrived.fetched.md5),
         variants: picture.variants,
         webp: picture.webp,
+        stored: picture.stored,
         width: picture.width,
         height: picture.height,
         sizes: picture.sizes,

@@ -13,6 +13,8 @@ pub const MAX_PER_ADDRESS: u32 = 30;
 pub const MAX_PER_EMAIL: u32 = 100;
 /// Short links that lead nowhere, asked for from one address, in [`WINDOW_MS`].
 pub const MAX_DEAD_LINKS: u32 = 30;
+/// Reports of photos from one address, in [`WINDOW_MS`]: many people may share it.
+pub const MAX_REPORTS: u32 = 20;
 /// Over how long failed logins are counted, in ms.
 pub const WINDOW_MS: i64 = 15 * 60 * 1000;
 /// How long a session lasts, in ms.

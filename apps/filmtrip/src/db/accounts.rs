@@ -84,6 +84,14 @@ pub fn others(sql: &mut Sql, but: i64) -> DbResult<HashMap<i64, String>> {
     rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
 }
 
+/// The emails of all accounts, by their row ids.
+///
+/// # Errors
+/// Those of the database.
+pub fn all(sql: &mut Sql) -> DbResult<HashMap<i64, String>> {
+    others(sql, -1)
+}
+
 /// How many accounts there are.
 ///
 /// # Errors

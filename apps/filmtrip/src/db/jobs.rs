@@ -84,6 +84,15 @@ pub fn hasten(sql: &mut Sql, kind: &str, subject: &str) -> DbResult<()> {
     Ok(())
 }
 
+/// Whether there is such a job: waiting, running or given up.
+///
+/// # Errors
+/// Those of the database.
+pub fn exists(sql: &mut Sql, kind: &str, subject: &str) -> DbResult<bool> {
+    let query = "SELECT 1 FROM jobs WHERE kind = ?1 AND subject = ?2";
+    Ok(sql.first(query, params![kind, subject])?.is_some())
+}
+
 /// Whether a job could be taken: asked before, so that idle workers take no write lock.
 ///
 /// # Errors

@@ -8,6 +8,8 @@ pub mod integrity;
 pub mod jobs;
 pub mod migrations;
 pub mod photos;
+pub mod removed;
+pub mod reports;
 pub mod rolls;
 pub mod search;
 pub mod sql;
@@ -15,6 +17,7 @@ pub mod sql;
 mod tests;
 pub mod uploads;
 mod url;
+pub mod usage;
 pub mod visibility;
 
 use std::os::unix::fs::MetadataExt;

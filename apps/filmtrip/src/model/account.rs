@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Coded;
+use super::{Coded, Volume};
 
 /// What a person may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -162,6 +162,12 @@ pub struct Overview {
     pub direct_upload: bool,
     /// Whether new photos there are shown by its styles.
     pub image_processing: bool,
+    /// Photos with reports of visitors that nobody has decided on.
+    #[serde(default)]
+    pub reported: u64,
+    /// The volume of the media folder; absent when it could not be asked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub volume: Option<Volume>,
     /// Schema version of the database.
     pub schema: u32,
     /// Release of the API.
@@ -173,7 +179,7 @@ pub struct Overview {
 pub struct JobInfo {
     /// Row id.
     pub id: i64,
-    /// What it does: `ingest`, `recheck`, `relocate`, `discard`, `integrity`.
+    /// What it does: `ingest`, `recheck`, `relocate`, `discard`, `integrity`, `measure`, `sweep`.
     pub kind: String,
     /// What it is about: key of an upload or photo, or an object.
     pub subject: String,

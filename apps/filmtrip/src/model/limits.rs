@@ -8,6 +8,8 @@ pub const EMAIL: usize = 254;
 pub const TITLE: usize = 120;
 /// Longest caption, description or note in characters.
 pub const CAPTION: usize = 4000;
+/// Longest note of a report in characters.
+pub const NOTE: usize = 1000;
 /// Most tags of one photo.
 pub const TAGS: usize = 50;
 /// Longest line that all tags of a photo make, with commas between them.

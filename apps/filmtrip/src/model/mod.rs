@@ -5,7 +5,10 @@ mod catalogue;
 mod coded;
 pub mod limits;
 mod photo;
+mod removed;
+mod report;
 mod upload;
+mod usage;
 
 pub use account::{
     AccountChange, AccountInfo, AccountList, Integrity, IntegrityFault, JobInfo, JobList, LoginBody,
@@ -21,7 +24,12 @@ pub use photo::{
     BulkAction, BulkBody, BulkDone, Exif, Features, FrameOrder, Image, Images, Location, Neighbours, Photo,
     PhotoChange, PhotoPage, ShortLink, Visibility,
 };
+pub use removed::{Removed, RemovedKind, RemovedList};
+pub use report::{
+    NewReport, Outcome, Reason, Report, ReportList, ReportedPhoto, ReportedPhotos, Verdict, Verdicted,
+};
 pub use upload::{About, DirectForm, NewUpload, Refused, UploadInfo, UploadRules, UploadState, Uploaded};
+pub use usage::{PersonUse, PlaceUse, SizeUse, StorageReport, Volume};
 
 use serde::{Deserialize, Serialize};
 

@@ -178,6 +178,9 @@ pub struct Photo {
     /// In the answer to an upload: this photo was there already, nothing was stored.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub duplicate: bool,
+    /// On its own page: everybody may see it, so everybody may report it.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub reportable: bool,
 }
 
 /// A page of photos, newest first (rolls by frame, albums in their own order).
@@ -201,6 +204,9 @@ pub struct PhotoPage {
 pub struct Features {
     /// There are albums.
     pub albums: bool,
+    /// Deleted rolls and albums go into the trash.
+    #[serde(default)]
+    pub undo: bool,
 }
 
 /// The photos beside one, in the order of the list it is looked at in.

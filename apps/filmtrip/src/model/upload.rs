@@ -26,8 +26,8 @@ pub struct About {
     pub album: Option<String>,
     /// Store it although the account has the same file already.
     pub keep_duplicate: bool,
-    /// Its place in the album among what is uploaded with it, however the files overtake each other: a larger number
-    /// comes later. Clients take the milliseconds since 1970 of the batch times 1000, plus the number of the file.
+    /// Its place in lists and in the album among what is uploaded with it, however the files overtake each other: a larger
+    /// number comes later. Clients take the milliseconds since 1970 of the batch times 1000, plus the number of the file.
     pub position: Option<u64>,
     /// The client's own name for this one photo: 16 to 64 letters, digits, `-` or `_`. Sending the file again with the
     /// same one, because the answer was lost, gives the photo that it became, also with `keep_duplicate`.

@@ -108,6 +108,15 @@ impl Local {
         removed
     }
 
+    /// Bytes of the volume that the folder is on: in all, and those that may still be written.
+    ///
+    /// # Errors
+    /// The folder cannot be asked for.
+    pub fn volume(&self) -> io::Result<(u64, u64)> {
+        let volume = rustix::fs::statvfs(&self.root)?;
+        Ok((volume.f_blocks.saturating_mul(volume.f_frsize), volume.f_bavail.saturating_mul(volume.f_frsize)))
+    }
+
     /// A file for an upload on its way in. It is deleted when dropped.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::csrf;
 use super::parts::{
-    alt, blank, day, deletion, grid, messages, pager, pages, photo_path, picture, visibility,
+    alt, blank, day, deletion, grid, messages, pager, pages, photo_path, picture, undo, visibility,
 };
 use super::public::List;
 use crate::i18n::Texts;
@@ -99,6 +99,8 @@ pub struct Shelf<'a> {
     pub new: Option<&'a Album>,
     /// What was just done.
     pub notice: Option<&'a str>,
+    /// Key of what was just deleted and can be brought back.
+    pub undo: Option<&'a str>,
     /// Why the new album was not taken.
     pub problem: Option<&'a str>,
 }
@@ -110,6 +112,7 @@ pub fn studio(texts: &Texts, view: &Shelf<'_>) -> Markup {
     html! {
         h1 { (texts.albums) }
         (messages(view.notice, view.problem))
+        (undo(texts, view.session, view.undo))
         details.card open[(view.list.albums.is_empty() && !view.paged) || view.new.is_some()] {
             summary { (texts.new_album) }
             form.fields method="post" action="/admin/albums" {
@@ -153,9 +156,11 @@ pub fn edit(
     photos: &[Photo],
     notice: Option<&str>,
     problem: Option<&str>,
+    undo: bool,
 ) -> Markup {
     let path = format!("/admin/albums/{}", album.key);
-    let gone = texts.album_delete_hint.replace("{n}", &texts.photos(album.photos));
+    let gone = if undo { texts.album_trash_hint } else { texts.album_delete_hint };
+    let gone = gone.replace("{n}", &texts.photos(album.photos));
     html! {
         h1 { (album.title) }
         (messages(notice, problem))
@@ -167,7 +172,7 @@ pub fn edit(
                     div.actions { button { (texts.save) } a href={ "/a/" (album.key) } { (texts.view) } }
                 }
             }
-            (deletion(texts, session, &format!("{path}/delete"), &gone))
+            (deletion(texts, session, &format!("{path}/delete"), &gone, undo))
         }
         h2 { (texts.album_order) }
         @if photos.is_empty() { p.hint { (texts.album_empty) " " a href="/admin" { (texts.back_office) } } }

@@ -10,9 +10,11 @@ pub mod map;
 pub mod parts;
 pub mod photo;
 pub mod public;
+pub mod report;
 pub mod rolls;
 pub mod site;
 pub mod stocks;
+pub mod storage;
 pub mod studio;
 
 use std::sync::LazyLock;
@@ -160,6 +162,7 @@ fn studio_nav(texts: &Texts, page: &Page<'_>, session: &SessionInfo) -> Markup {
             (link(page, "/admin/account", texts.account))
             @if session.user.role == UserRole::Admin {
                 (link(page, "/admin/site", texts.site))
+                (link(page, "/admin/reports", texts.reports))
                 (link(page, "/admin/users", texts.users))
             }
         }

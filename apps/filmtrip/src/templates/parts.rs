@@ -296,17 +296,36 @@ pub fn number(label: &str, field: &str, value: Option<u32>, range: &RangeInclusi
     }
 }
 
-/// The card that deletes something for good. `hint` says what goes and what stays.
+/// The button that brings back what was just deleted.
 #[must_use]
-pub fn deletion(texts: &Texts, session: &SessionInfo, action: &str, hint: &str) -> Markup {
+pub fn undo(texts: &Texts, session: &SessionInfo, key: Option<&str>) -> Markup {
+    html! {
+        @if let Some(key) = key {
+            form.undo method="post" action={ "/admin/trash/" (key) } {
+                (super::csrf(session))
+                button.quiet name="action" value="restore" { (texts.undo) }
+            }
+        }
+    }
+}
+
+/// The card that deletes something: into the trash, or for good, which is asked twice. `hint` says what goes and what
+/// stays.
+#[must_use]
+pub fn deletion(texts: &Texts, session: &SessionInfo, action: &str, hint: &str, trash: bool) -> Markup {
     html! {
         section.card {
             h2 { (texts.delete) }
             form.fields method="post" action=(action) {
                 (super::csrf(session))
                 p.hint { (hint) }
-                label.check { input type="checkbox" name="sure" value="true" required; (texts.forever_sure) }
-                button.quiet.danger { (texts.delete) }
+                @if trash {
+                    input type="hidden" name="sure" value="true";
+                    button.quiet.danger { (texts.move_to_trash) }
+                } @else {
+                    label.check { input type="checkbox" name="sure" value="true" required; (texts.forever_sure) }
+                    button.quiet.danger { (texts.delete) }
+                }
             }
         }
     }

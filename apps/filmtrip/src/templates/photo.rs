@@ -3,10 +3,11 @@
 use maud::{Markup, html};
 
 use super::csrf;
-use super::parts::{alt, enc, name, photo_path, picture};
+use super::parts::{alt, enc, messages, name, photo_path, picture};
 use super::public::{fact, linked, roll_facts};
+use super::report;
 use crate::i18n::Texts;
-use crate::model::{Exif, Neighbours, Photo, SessionInfo};
+use crate::model::{Exif, Neighbours, NewReport, Photo, SessionInfo};
 
 /// What the page shows.
 pub struct View<'a> {
@@ -20,6 +21,10 @@ pub struct View<'a> {
     pub origin: &'a str,
     /// Who is logged in.
     pub session: Option<&'a SessionInfo>,
+    /// What was just done.
+    pub notice: Option<&'a str>,
+    /// A report that was not taken, and why.
+    pub refused: Option<(&'a NewReport, &'a str)>,
 }
 
 /// One photo.
@@ -27,6 +32,7 @@ pub struct View<'a> {
 pub fn page(texts: &Texts, view: &View<'_>) -> Markup {
     let photo = view.photo;
     html! {
+        (messages(view.notice, None))
         article.photo {
             a.print href=(photo.images.large.url) data-hash=[photo.thumbhash.as_deref()] {
                 (picture(&photo.images.preview, Some(&photo.images.large), "(max-width: 80rem) 96vw, 76rem",
@@ -46,6 +52,8 @@ pub fn page(texts: &Texts, view: &View<'_>) -> Markup {
                 }
                 dl.facts.card { (facts(texts, photo)) }
             }
+            // Whoever may change it has shorter ways.
+            @if photo.reportable && !photo.editable { (report::form(texts, &photo.key, view.refused)) }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use maud::{Markup, html};
 
 use super::csrf;
-use super::parts::{day, deletion, messages, number, pages, proposed};
+use super::parts::{day, deletion, messages, number, pages, proposed, undo};
 use super::stocks::STOCKS;
 use crate::i18n::Texts;
 use crate::model::limits::{CAPTION, ISO, TITLE};
@@ -45,6 +45,8 @@ pub struct Shelf<'a> {
     pub new: Option<&'a Roll>,
     /// What was just done.
     pub notice: Option<&'a str>,
+    /// Key of what was just deleted and can be brought back.
+    pub undo: Option<&'a str>,
     /// Why the new roll was not taken.
     pub problem: Option<&'a str>,
 }
@@ -57,6 +59,7 @@ pub fn index(texts: &Texts, view: &Shelf<'_>) -> Markup {
     html! {
         h1 { (texts.rolls) }
         (messages(view.notice, view.problem))
+        (undo(texts, view.session, view.undo))
         details.card open[(rolls.is_empty() && !view.paged) || view.new.is_some()] {
             summary { (texts.new_roll) }
             form.fields method="post" action="/admin/rolls" {
@@ -98,9 +101,11 @@ pub fn edit(
     gear: &Gear,
     notice: Option<&str>,
     problem: Option<&str>,
+    undo: bool,
 ) -> Markup {
     let path = format!("/admin/rolls/{}", roll.key);
-    let gone = texts.roll_delete_hint.replace("{n}", &texts.photos(roll.photos.unwrap_or(0)));
+    let gone = if undo { texts.roll_trash_hint } else { texts.roll_delete_hint };
+    let gone = gone.replace("{n}", &texts.photos(roll.photos.unwrap_or(0)));
     html! {
         h1 { (roll.title) }
         (messages(notice, problem))
@@ -117,7 +122,7 @@ pub fn edit(
                     }
                 }
             }
-            (deletion(texts, session, &format!("{path}/delete"), &gone))
+            (deletion(texts, session, &format!("{path}/delete"), &gone, undo))
         }
     }
 }

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::csrf;
 use super::parts::{bytes, messages, pages};
+use super::storage as used;
 use crate::i18n::Texts;
 use crate::model::limits::EMAIL;
 use crate::model::{AccountInfo, Integrity, JobList, Overview, SessionInfo, SetupLink, UserRole};
@@ -30,7 +31,11 @@ pub fn page(texts: &Texts, view: &View<'_>) -> Markup {
     html! {
         h1 { (texts.site) }
         (messages(view.notice, None))
+        (used::warning(texts, view.overview.volume.as_ref()))
         (figures(texts, view.overview))
+        @if view.overview.reported > 0 {
+            p { a href="/admin/reports" { (texts.reported) ": " (view.overview.reported) } }
+        }
         div.columns.even {
             section.card { h2 { (texts.storage) } (storage(texts, view.overview)) }
             section.card { h2 { (texts.integrity) } (integrity(texts, view)) }
@@ -45,6 +50,7 @@ fn figures(texts: &Texts, all: &Overview) -> Markup {
         (texts.home, all.photos.to_string()),
         (texts.originals, bytes(all.original_bytes)),
         (texts.in_trash, all.trashed.to_string()),
+        (texts.reported, all.reported.to_string()),
         (texts.accounts, all.users.to_string()),
         (texts.queue, all.queue_depth.to_string()),
         (texts.failed_jobs, all.failed_jobs.to_string()),
@@ -65,6 +71,8 @@ fn storage(texts: &Texts, all: &Overview) -> Markup {
                 tr { th scope="row" { (texts.backend_name(&one.backend)) } td.n { (one.photos) } td.n { (bytes(one.bytes)) } }
             } }
         } }
+        (used::volume(texts, all.volume.as_ref()))
+        p { a href="/admin/site/storage" { (texts.storage_all) } }
     }
 }
 

@@ -4,12 +4,15 @@ use maud::{Markup, html};
 
 use super::csrf;
 use super::parts::{
-    album_menu, alt, day, json, messages, name, pager, picture, proposed, roll_menu, visibility,
+    album_menu, alt, day, json, messages, name, pager, pages, picture, proposed, roll_menu, visibility,
 };
 use super::rolls::proposals;
 use crate::i18n::Texts;
 use crate::model::limits::{CAPTION, FRAME, TAG_LINE, TITLE};
-use crate::model::{Album, Gear, Photo, PhotoPage, Roll, SessionInfo, UploadRules, UserRole, Visibility};
+use crate::model::{
+    Album, Gear, Photo, PhotoPage, RemovedKind, RemovedList, Roll, SessionInfo, UploadRules, UserRole,
+    Visibility,
+};
 
 /// What the studio shows.
 pub struct Studio<'a> {
@@ -299,22 +302,36 @@ fn contact(texts: &Texts, photo: &Photo, links: bool, ticked: bool) -> Markup {
     }
 }
 
+/// What the trash shows.
+pub struct Trash<'a> {
+    /// Who is logged in.
+    pub session: &'a SessionInfo,
+    /// Photos.
+    pub page: &'a PhotoPage,
+    /// Rolls and albums.
+    pub removed: &'a RemovedList,
+    /// Whether these are not the first pages of photos and of rolls and albums.
+    pub paged: (bool, bool),
+    /// What was just done.
+    pub notice: Option<&'a str>,
+}
+
 /// The trash.
 #[must_use]
-pub fn trash(
-    texts: &Texts,
-    session: &SessionInfo,
-    page: &PhotoPage,
-    paged: bool,
-    notice: Option<&str>,
-) -> Markup {
+pub fn trash(texts: &Texts, view: &Trash<'_>) -> Markup {
+    let (session, page, (paged, things_paged)) = (view.session, view.page, view.paged);
+    let things = things_paged || !view.removed.removed.is_empty();
     html! {
         h1 { (texts.trash) }
-        (messages(notice, None))
+        (messages(view.notice, None))
         p.hint { (texts.trash_hint) }
-        @if page.photos.is_empty() { section.problem { (super::parts::blank()) p {
-            @if paged { (texts.page_gone) } @else { (texts.trash_empty) }
-        } } }
+        @if things { (removed(texts, view)) h2 { (texts.trash_photos) } }
+        @if page.photos.is_empty() {
+            @if things && !paged { p.hint { (texts.trash_no_photos) } }
+            @else { section.problem { (super::parts::blank()) p {
+                @if paged { (texts.page_gone) } @else { (texts.trash_empty) }
+            } } }
+        }
         @else {
             form method="post" action="/admin/bulk" data-select=(select_texts(texts)) {
                 (csrf(session))
@@ -331,5 +348,36 @@ pub fn trash(
             }
         }
         (pager(texts, "/admin/trash", page.next.as_deref(), paged))
+    }
+}
+
+/// Rolls and albums in the trash.
+fn removed(texts: &Texts, view: &Trash<'_>) -> Markup {
+    let kind = |kind: RemovedKind| match kind {
+        RemovedKind::Roll => texts.roll,
+        RemovedKind::Album => texts.album,
+    };
+    html! {
+        section.card {
+            h2 { (texts.trash_things) }
+            p.hint { (texts.trash_things_hint) }
+            @if view.removed.removed.is_empty() { p.hint { (texts.page_gone) } }
+            ul.said { @for one in &view.removed.removed { li {
+                p { b { (one.title) } }
+                p.hint { (kind(one.kind)) " · " (texts.photos(one.photos)) " · " (texts.removed_on) " "
+                    time datetime=(one.deleted_at) { (texts.lang.moment(&one.deleted_at)) }
+                    @if let Some(owner) = &one.owner { " · " (owner) } }
+                form.actions method="post" action={ "/admin/trash/" (one.key) } {
+                    (csrf(view.session))
+                    button.quiet name="action" value="restore" aria-label={ (texts.restore) ": " (one.title) } {
+                        (texts.restore) }
+                    label.check { input type="checkbox" name="sure" value="true"; (texts.forever_sure) }
+                    button.link.danger name="action" value="delete"
+                        aria-label={ (texts.delete_forever) ": " (one.title) } { (texts.delete_forever) }
+                }
+            } } }
+            (pages(texts, "/admin/trash", view.removed.next.as_deref().map(|next| ("things", next)), view.paged.1,
+                texts.next_page))
+        }
     }
 }

@@ -1,13 +1,12 @@
 //! A look through all files: is everything there that a row speaks of?
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
 
-use super::Done;
+use super::{Done, stopping};
 use crate::db::photos::{self, PhotoRow, Variants};
 use crate::db::sql::Sql;
 use crate::db::{integrity as db, now_ms};
@@ -49,10 +48,6 @@ pub(super) async fn integrity(api: &Arc<Api>) -> Result<Done, ApiError> {
     let write = move |sql: &mut Sql| Ok(db::record(sql, now_ms(), looked_at, &faults)?);
     api.db.write(write).await?;
     Ok(Done::Finished)
-}
-
-fn stopping(api: &Api) -> bool {
-    api.queue.stop.load(Ordering::Relaxed)
 }
 
 /// The digest of an original, read slowly; none when the process is ending.

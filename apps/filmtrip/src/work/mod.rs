@@ -4,6 +4,7 @@
 mod discard;
 mod ingest;
 mod integrity;
+mod measure;
 mod relocate;
 mod sweep;
 
@@ -47,13 +48,22 @@ pub enum Kind {
     Discard,
     /// Look through all files.
     Integrity,
+    /// Note what the sizes of photos take.
+    Measure,
     /// Look for lost uploads, old trash and the like, again and again.
     Sweep,
 }
 
 impl Kind {
-    const ALL: [Self; 6] =
-        [Self::Ingest, Self::Recheck, Self::Relocate, Self::Discard, Self::Integrity, Self::Sweep];
+    const ALL: [Self; 7] = [
+        Self::Ingest,
+        Self::Recheck,
+        Self::Relocate,
+        Self::Discard,
+        Self::Integrity,
+        Self::Measure,
+        Self::Sweep,
+    ];
 
     /// The name in the database.
     #[must_use]
@@ -64,6 +74,7 @@ impl Kind {
             Self::Relocate => "relocate",
             Self::Discard => "discard",
             Self::Integrity => "integrity",
+            Self::Measure => "measure",
             Self::Sweep => "sweep",
         }
     }
@@ -207,6 +218,11 @@ async fn one(api: &Arc<Api>, worker: &str, lease_ms: i64, job: Job) {
     }
 }
 
+/// Whether the process is ending: long work stops where it is.
+fn stopping(api: &Api) -> bool {
+    api.queue.stop.load(Ordering::Relaxed)
+}
+
 /// Lengthens the lease until another worker has the job.
 async fn keep_lease(api: &Arc<Api>, worker: &str, lease_ms: i64, id: i64) {
     loop {
@@ -232,6 +248,7 @@ async fn run(api: &Arc<Api>, job: &Job) -> Result<Done, ApiError> {
         Some(Kind::Relocate) => relocate::relocate(api, subject).await,
         Some(Kind::Discard) => discard::discard(api, subject).await,
         Some(Kind::Integrity) => integrity::integrity(api).await,
+        Some(Kind::Measure) => measure::measure(api).await,
         Some(Kind::Sweep) => sweep::sweep(api).await,
         // A newer release's job: it is left to that release.
         None => Ok(Done::Again(now_ms() + 60_000)),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Done, Kind, abandon, discard_photo};
 use crate::db::sql::Sql;
 use crate::db::uploads::{self, UploadRow};
-use crate::db::{now_ms, photos};
+use crate::db::{now_ms, photos, removed};
 use crate::error::ApiError;
 use crate::intake;
 use crate::model::UploadState;
@@ -21,7 +21,12 @@ pub(super) async fn sweep(api: &Arc<Api>) -> Result<Done, ApiError> {
     look_for_lost(api, every).await?;
     clear_abandoned(api).await?;
     empty_trash(api).await?;
-    api.db.write(|sql| Ok(uploads::forget(sql, now_ms() - REMEMBER_MS)?)).await?;
+    let tidy = |sql: &mut Sql| {
+        uploads::forget(sql, now_ms() - REMEMBER_MS)?;
+        Ok(super::measure::when_needed(sql)?)
+    };
+    api.db.write(tidy).await?;
+    api.queue.wake();
     Ok(Done::Again(now_ms() + every))
 }
 
@@ -107,7 +112,7 @@ async fn empty_trash(api: &Arc<Api>) -> Result<(), ApiError> {
             Ok(ids.len())
         };
         if api.db.write(remove).await? == 0 {
-            return Ok(());
+            return api.db.write(move |sql| Ok(removed::forget_before(sql, before)?)).await;
         }
         api.queue.wake();
     }

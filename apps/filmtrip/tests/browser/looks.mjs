@@ -48,6 +48,7 @@ export async function everyPage() {
     "/", `/p/${key}`, "/rolls", `/r/${roll}`, "/albums", `/a/${album}`, "/search", "/search?q=river", "/t/river", "/film/Kodak%20Portra%20400",
     "/camera/Nikon%20FM2", "/lens/Nikkor%2050mm%20f%2F1.8", "/scanner/Nikon%20Coolscan%20V", "/gear", "/map", "/admin", `/admin/photos/${key}`, "/admin/rolls", `/admin/rolls?like=${roll}`, `/admin/rolls/${roll}`, "/setup?token=none",
     "/admin/albums", `/admin/albums/${album}`, "/admin/trash", "/admin/account", "/admin/site", "/admin/users",
+    "/admin/site/storage", "/admin/reports", "/admin/reports/closed", `/admin/reports/${key}`,
   ];
   const acts = [["/", viewed], ["/admin", queueFilled]];
   const looks = [

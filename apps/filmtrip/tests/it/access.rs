@@ -7,7 +7,7 @@ use super::support::{ADMIN, App, Client, MULTIPART, OTHER, OWNER, Site, jpeg, ke
 /// Route, method, path, and the status for anonymous, another user, the owner and an admin; who is locked out is met like
 /// somebody anonymous, whatever cookie they have. In the paths stand, of the owner: `PUB`, `UNL`, `PRIV` and `TRASH` for a
 /// photo that is public, unlisted, private, and in the trash; `ROLL` and `ALBUM` for a roll and a private album; `SENT` for
-/// an upload; `OPENCODE` and `SHUTCODE` for the short links of an unlisted and a private photo.
+/// an upload; `REPORTED` for a public photo with a report; `LOSTFILM` and `LOSTBOOK` for those in the trash; `OPENCODE` and `SHUTCODE` for the short links of an unlisted and a private photo.
 const TABLE: &[(&str, &str, &str, [u16; 4])] = &[
     ("/api/health", "GET", "/api/health", [200, 200, 200, 200]),
     ("/api/auth/login", "POST", "/api/auth/login", [401, 401, 401, 401]),
@@ -63,6 +63,32 @@ const TABLE: &[(&str, &str, &str, [u16; 4])] = &[
     ("/api/photos/{key}/restore", "POST", "/api/photos/PRIV/restore", [401, 404, 200, 200]),
     ("/api/photos/{key}/short", "POST", "/api/photos/PUB/short", [401, 403, 200, 200]),
     ("/api/photos/{key}/short", "POST", "/api/photos/PRIV/short", [401, 404, 200, 200]),
+    // What not everybody may see, nobody can report: not its owner either.
+    ("/api/photos/{key}/reports", "POST", "/api/photos/PUB/reports", [204, 204, 204, 204]),
+    ("/api/photos/{key}/reports", "POST", "/api/photos/UNL/reports", [204, 204, 204, 204]),
+    ("/api/photos/{key}/reports", "POST", "/api/photos/PRIV/reports", [404, 404, 404, 404]),
+    ("/api/photos/{key}/reports", "POST", "/api/photos/TRASH/reports", [404, 404, 404, 404]),
+    ("/p/{key}/report", "GET", "/p/PUB/report", [303, 303, 303, 303]),
+    ("/p/{key}/report", "POST", "/p/PUB/report", [303, 303, 303, 303]),
+    ("/p/{key}/report", "POST", "/p/UNL/report", [303, 303, 303, 303]),
+    ("/p/{key}/report", "POST", "/p/PRIV/report", [404, 404, 404, 404]),
+    ("/p/{key}/report", "POST", "/p/TRASH/report", [404, 404, 404, 404]),
+    ("/api/admin/reports", "GET", "/api/admin/reports", [401, 403, 403, 200]),
+    ("/api/admin/reports/closed", "GET", "/api/admin/reports/closed", [401, 403, 403, 200]),
+    ("/api/admin/reports/{key}", "GET", "/api/admin/reports/REPORTED", [401, 403, 403, 200]),
+    ("/api/admin/reports/{key}", "POST", "/api/admin/reports/REPORTED", [401, 403, 403, 200]),
+    ("/admin/reports", "GET", "/admin/reports", [303, 403, 403, 200]),
+    ("/admin/reports/closed", "GET", "/admin/reports/closed", [303, 403, 403, 200]),
+    ("/admin/reports/{key}", "GET", "/admin/reports/REPORTED", [303, 403, 403, 200]),
+    ("/admin/reports/{key}", "POST", "/admin/reports/REPORTED", [303, 403, 403, 303]),
+    ("/api/admin/storage", "GET", "/api/admin/storage", [401, 403, 403, 200]),
+    ("/admin/site/storage", "GET", "/admin/site/storage", [303, 403, 403, 200]),
+    ("/api/trash", "GET", "/api/trash", [401, 200, 200, 200]),
+    ("/api/trash/{key}", "DELETE", "/api/trash/LOSTFILM", [401, 404, 204, 204]),
+    ("/api/trash/{key}", "DELETE", "/api/trash/LOSTBOOK", [401, 404, 204, 204]),
+    ("/api/trash/{key}/restore", "POST", "/api/trash/LOSTFILM/restore", [401, 404, 200, 200]),
+    ("/api/trash/{key}/restore", "POST", "/api/trash/LOSTBOOK/restore", [401, 404, 200, 200]),
+    ("/admin/trash/{key}", "POST", "/admin/trash/LOSTFILM", [303, 404, 303, 303]),
     ("/api/short/{code}", "GET", "/api/short/abcdefgh", [404, 404, 404, 404]),
     ("/api/uploads", "GET", "/api/uploads", [401, 200, 200, 200]),
     ("/api/uploads", "POST", "/api/uploads", [401, 409, 409, 409]),
@@ -196,6 +222,8 @@ fn json_body(path: &str) -> String {
         "/api/uploads" => r#"{"bytes":9,"media_type":"image/jpeg"}"#.to_owned(),
         "/api/admin/accounts" => r#"{"email":"new@example.com","role":"user"}"#.to_owned(),
         "/api/admin/accounts/3" => r#"{"role":"user"}"#.to_owned(),
+        p if p.ends_with("/reports") => r#"{"reason":"mine"}"#.to_owned(),
+        p if p.starts_with("/api/admin/reports/") => r#"{"outcome":"dismissed"}"#.to_owned(),
         p if p.ends_with("/photos") => format!(r#"{{"keys":["{photo}"]}}"#),
         p if p.starts_with("/api/albums") => r#"{"title":"Album","visibility":"private"}"#.to_owned(),
         _ => r#"{"title":"New title"}"#.to_owned(),
@@ -218,9 +246,10 @@ fn call(client: &Client, method: &str, path: &str) -> u16 {
         (_, p) if p.starts_with("/api/") => ("application/json", json_body(p).into_bytes()),
         _ => {
             let (_, photo) = path.split_once('?').unwrap_or((path, ""));
+            let action = if path.starts_with("/admin/trash/") { "&action=restore" } else { "" };
             let form = format!(
                 "csrf_token={}&title=New&visibility=public&email=a@example.com&password=nonsense+and+more&token=no\
-                 &role=user&old=wrong+and+wrong&new=long+enough+as+it+is&key={photo}",
+                 &role=user&reason=mine&outcome=dismissed{action}&old=wrong+and+wrong&new=long+enough+as+it+is&key={photo}",
                 client.csrf
             );
             ("application/x-www-form-urlencoded", form.into_bytes())
@@ -253,8 +282,10 @@ struct Things<'a> {
 }
 
 impl Things<'_> {
-    const NAMES: [&'static str; 9] =
-        ["PUB", "UNL", "PRIV", "TRASH", "ROLL", "ALBUM", "SENT", "OPENCODE", "SHUTCODE"];
+    const NAMES: [&'static str; 12] = [
+        "PUB", "UNL", "PRIV", "TRASH", "LOSTFILM", "LOSTBOOK", "ROLL", "ALBUM", "SENT", "REPORTED",
+        "OPENCODE", "SHUTCODE",
+    ];
 
     fn photo(&self, visibility: &str) -> String {
         key(&self.owner.photo(&[("visibility", visibility), ("keep_duplicate", "true")], &jpeg(1)))
@@ -274,6 +305,22 @@ impl Things<'_> {
                 let photo = self.photo("public");
                 let away = self.owner.json("DELETE", &format!("/api/photos/{photo}"), "");
                 assert_eq!(away.status, 204, "{}", away.text());
+                photo
+            }
+            "LOSTFILM" | "LOSTBOOK" => {
+                let path = if name == "LOSTFILM" { "/api/rolls" } else { "/api/albums" };
+                let thing = made(path);
+                let away = self.owner.json("DELETE", &format!("{path}/{thing}"), "");
+                assert_eq!(away.status, 204, "{}", away.text());
+                thing
+            }
+            "REPORTED" => {
+                let photo = self.photo("public");
+                let insert = format!(
+                    "INSERT INTO reports (photo_id, photo_key, reason, created_at)
+                     SELECT id, key, 'mine', 1 FROM photos WHERE key = '{photo}'"
+                );
+                assert_eq!(self.site.sql().execute(&insert, &[]).expect("report"), 1);
                 photo
             }
             "ROLL" => made("/api/rolls"),

@@ -90,6 +90,9 @@ fn an_admin_who_reads_chinese_meets_no_sentence_of_english() {
         "/admin/account".to_owned(),
         "/admin/site".to_owned(),
         "/admin/users".to_owned(),
+        "/admin/site/storage".to_owned(),
+        "/admin/reports".to_owned(),
+        "/admin/reports/closed".to_owned(),
         format!("/admin/photos/{}", photos[0]),
     ] {
         let texts = read_texts(&chinese(&admin, &path).text());

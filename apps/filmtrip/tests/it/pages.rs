@@ -233,7 +233,8 @@ fn a_roll_and_an_album_are_deleted_only_when_it_is_meant() {
         assert_eq!(unsure.header("location"), Some(format!("{page}?notice=unsure").as_str()), "{kind}");
         assert_eq!(admin.get(&page).status, 200, "{kind}");
         let sure = admin.form(&format!("{page}/delete"), "sure=true");
-        assert_eq!(sure.header("location"), Some(format!("/admin/{path}?notice=deleted").as_str()), "{kind}");
+        let back = format!("/admin/{path}?notice=trashed&undo={}", key(&made));
+        assert_eq!(sure.header("location"), Some(back.as_str()), "{kind}");
         assert_eq!(admin.get(&page).status, 404, "{kind}");
     }
 }

@@ -260,6 +260,16 @@ fn photos_in_the_bucket_need_its_settings_and_not_its_being_the_place_of_new_one
     for photo in [&old, &new] {
         assert_eq!(admin.get(photo["images"]["large"]["webp"].as_str().expect("url")).status, 200);
     }
+    // What admins are told is what is in the bucket, and what is on the disk.
+    let places = admin.get("/api/admin/storage").body_json()["places"].clone();
+    let there = |place: &serde_json::Value| -> u64 {
+        let sizes = place["sizes"].as_array().expect("sizes");
+        let sizes: u64 = sizes.iter().map(|size| size["bytes"].as_u64().expect("bytes")).sum();
+        place["originals"].as_u64().expect("bytes") + sizes
+    };
+    assert_eq!((&places[0]["backend"], &places[1]["backend"]), (&"local".into(), &"s3".into()));
+    assert_eq!(there(&places[1]), store.objects().values().sum::<u64>(), "{places}");
+    assert_eq!(there(&places[0]), files(&site.media()).values().sum::<u64>(), "{places}");
     delete_for_ever(&admin, &old);
     until("every object is gone", || store.objects().is_empty());
 }

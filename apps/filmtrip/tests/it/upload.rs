@@ -294,8 +294,7 @@ fn pages_of_photos_follow_each_other_without_gaps_or_repeats() {
     let batch: Vec<Vec<u8>> = (0..7).map(jpeg).collect();
     let batch: Vec<&[u8]> = batch.iter().map(Vec::as_slice).collect();
     let body = admin.upload(&[], &batch).body_json();
-    let mut expected: Vec<String> = body["photos"].as_array().expect("photos").iter().map(key).collect();
-    expected.reverse();
+    let expected: Vec<String> = body["photos"].as_array().expect("photos").iter().map(key).collect();
     let mut seen = Vec::new();
     let mut path = "/api/photos?limit=3".to_owned();
     loop {

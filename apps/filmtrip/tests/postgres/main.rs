@@ -6,6 +6,8 @@ mod access;
 mod admin;
 #[path = "../it/balanced.rs"]
 mod balanced;
+#[path = "../it/batches.rs"]
+mod batches;
 #[path = "../it/catalogue.rs"]
 mod catalogue;
 #[path = "../it/direct.rs"]
@@ -34,12 +36,18 @@ mod names;
 mod pages;
 #[path = "../it/postgres.rs"]
 mod postgres;
+#[path = "../it/removed.rs"]
+mod removed;
+#[path = "../it/reports.rs"]
+mod reports;
 #[path = "../it/schema.rs"]
 mod schema;
 #[path = "../it/serving.rs"]
 mod serving;
 #[path = "../it/session.rs"]
 mod session;
+#[path = "../it/storage.rs"]
+mod storage;
 #[path = "../it/support.rs"]
 mod support;
 #[path = "../it/upload.rs"]

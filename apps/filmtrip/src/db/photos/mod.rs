@@ -108,7 +108,9 @@ impl Variants {
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// The reverse of [`Variants::as_str`].
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         if text == "style" { Some(Self::Style) } else { Backend::parse(text).map(Self::Stored) }
     }
 }

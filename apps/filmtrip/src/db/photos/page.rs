@@ -9,8 +9,10 @@ use crate::model::Neighbours;
 /// In which order photos are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// Newest first.
+    /// Newest first, by when they were done.
     Newest,
+    /// Newest batch first, and each in the order in which it was sent. Not in old schemas.
+    Batches,
     /// By frame number, those without one last.
     Frames,
     /// As an album (its row id) has them.
@@ -55,6 +57,11 @@ pub(in crate::db) fn effective(column: &str) -> String {
 
 /// Photos without a frame number come last: one more than the largest.
 const NO_FRAME: &str = "4294967296";
+
+/// The place of a photo among the batches; newest have the largest. As the indexes of the schema have it.
+fn listed(table: &str) -> String {
+    format!("coalesce({table}.listed_at, {table}.created_at * 1000 + 999)")
+}
 
 impl PageQuery {
     fn wheres(&self) -> Wheres {
@@ -104,6 +111,14 @@ impl PageQuery {
                     let sign = if forward { "<" } else { ">" };
                     wheres.add(&format!("p.id {sign} (SELECT id FROM photos WHERE key = ?)"), &[before]);
                 }
+                Order::Batches => {
+                    let (sign, here, there) = (if forward { "<" } else { ">" }, listed("p"), listed("b"));
+                    let of = "FROM photos b WHERE b.key = ?";
+                    // The first one leads into the index, the second one is exact.
+                    let near = format!("{here} {sign}= (SELECT {there} {of})");
+                    let exact = format!("({here}, p.id) {sign} (SELECT {there}, b.id {of})");
+                    wheres.add(&format!("{near} AND {exact}"), &[before.clone(), before]);
+                }
                 Order::Frames => {
                     let sign = if forward { ">" } else { "<" };
                     let here = format!("(coalesce(p.frame, {NO_FRAME}), p.id)");
@@ -122,6 +137,10 @@ impl PageQuery {
         let order = match (self.order, forward) {
             (Order::Newest, true) => "p.id DESC".to_owned(),
             (Order::Newest, false) => "p.id ASC".to_owned(),
+            (Order::Batches, _) => {
+                let direction = if forward { back } else { then };
+                format!("{} {direction}, p.id {direction}", listed("p"))
+            }
             (Order::Frames, _) => {
                 let direction = if forward { then } else { back };
                 format!("coalesce(p.frame, {NO_FRAME}) {direction}, p.id {direction}")

@@ -1,8 +1,8 @@
 //! Changes of photos. The callers have checked that they may.
 
-use super::super::migrations::{self, FILE_NAMES};
+use super::super::migrations::{self, FILE_NAMES, LISTED, SIZES};
 use super::super::sql::{DbResult, Sql, Value};
-use super::super::{albums, in_parts, now_ms, placeholders, search};
+use super::super::{albums, in_parts, now_ms, placeholders, search, usage};
 use super::{PhotoRow, Variants, by_id, by_ids};
 use crate::images::Sizes;
 use crate::model::{About, Exif, PhotoChange, Visibility};
@@ -32,6 +32,8 @@ pub struct NewPhoto {
     pub variants: Variants,
     /// Whether there are WebP variants.
     pub webp: bool,
+    /// Bytes of each stored file of the variants, in the order of [`crate::images::variant_files`].
+    pub stored: Option<[u64; 6]>,
     /// Width after orientation.
     pub width: u32,
     /// Height after orientation.
@@ -100,6 +102,16 @@ pub fn insert(sql: &mut Sql, new: &NewPhoto) -> DbResult<PhotoRow> {
     if !new.file_name.is_empty() && migrations::has(sql, FILE_NAMES)? {
         sql.execute("UPDATE photos SET file_name = ?2 WHERE id = ?1", params![id, &new.file_name])?;
     }
+    if let Some(stored) = new.stored
+        && migrations::has(sql, SIZES)?
+    {
+        usage::record(sql, id, &new.key, stored)?;
+    }
+    if let Some(place) = new.about.position.and_then(|position| listed_at(position, now_ms()))
+        && migrations::has(sql, LISTED)?
+    {
+        sql.execute("UPDATE photos SET listed_at = ?2 WHERE id = ?1", params![id, place])?;
+    }
     add_tags(sql, id, &new.about.tags)?;
     if let Some(album) = &new.about.album {
         match new.about.position {
@@ -108,6 +120,15 @@ pub fn insert(sql: &mut Sql, new: &NewPhoto) -> DbResult<PhotoRow> {
         };
     }
     finish(sql, id)
+}
+
+/// The place in lists of a photo that was sent at a place of its batch. None when the clock of whoever sent it cannot be
+/// right: the photo would be on top for ever, or nobody would find it.
+fn listed_at(position: u64, now: i64) -> Option<i64> {
+    const DAY: i64 = 86_400_000;
+    let (batch, index) = (i64::try_from(position / 1000).ok()?, i64::try_from(position % 1000).ok()?);
+    // A batch waits out an outage, however long.
+    (now - 7 * DAY..now + DAY / 24 / 12).contains(&batch).then(|| batch * 1000 + 999 - index)
 }
 
 /// Writes the search text of a photo and reads the photo back.
@@ -327,4 +348,22 @@ pub fn set_object(sql: &mut Sql, id: i64, from: &str, to: &StoredObject) -> DbRe
 #[must_use]
 pub fn hides(row: &PhotoRow, change: &PhotoChange) -> bool {
     row.visibility != Visibility::Private && change.visibility == Some(Visibility::Private)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::listed_at;
+
+    #[test]
+    fn a_batch_is_listed_as_it_was_sent_unless_its_clock_is_wrong() {
+        let now = 1_780_000_000_000;
+        let at = |ms: i64, index: i64| listed_at(u64::try_from(ms * 1000 + index).expect("positive"), now);
+        assert!(at(now, 0) > at(now, 1) && at(now, 35) > at(now - 1, 0));
+        assert!(at(now - 6 * 86_400_000, 0).is_some() && at(now + 60_000, 0).is_some());
+        assert_eq!(
+            (at(now - 8 * 86_400_000, 0), at(now + 3_600_000, 0), listed_at(7, now)),
+            (None, None, None)
+        );
+        assert_eq!(listed_at(u64::MAX, now), None);
+    }
 }

@@ -6,17 +6,18 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::Deserialize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Api, Change, Session, Shared};
 use crate::auth::{self, session};
 use crate::db::jobs::Place;
 use crate::db::sql::Sql;
-use crate::db::{accounts, integrity, jobs, migrations, now_ms, photos, uploads};
+use crate::db::{accounts, integrity, jobs, migrations, now_ms, photos, reports, uploads, usage};
 use crate::error::ApiError;
 use crate::model::limits::EMAIL;
 use crate::model::{
     AccountChange, AccountInfo, AccountList, Integrity, JobList, NewAccount, Overview, Retried, SetupLink,
-    StorageUse, UserRole,
+    StorageReport, StorageUse, UserRole, Volume,
 };
 use crate::work::Kind;
 
@@ -36,7 +37,7 @@ fn admin(session: &Session) -> Result<(), ApiError> {
 }
 
 /// A change by an admin.
-pub(super) struct AdminChange(Session);
+pub(super) struct AdminChange(pub(super) Session);
 
 impl FromRequestParts<Arc<Api>> for AdminChange {
     type Rejection = ApiError;
@@ -47,6 +48,46 @@ impl FromRequestParts<Arc<Api>> for AdminChange {
     }
 }
 
+/// How long the volume of the media folder is waited for: a stuck one must not take the page with it.
+const VOLUME_WAIT: Duration = Duration::from_secs(2);
+
+/// The volume of the media folder; none when it does not answer.
+async fn volume(api: &Api) -> Option<Volume> {
+    let local = api.storage.local.clone();
+    let asked = tokio::task::spawn_blocking(move || local.volume());
+    match tokio::time::timeout(VOLUME_WAIT, asked).await {
+        Ok(Ok(Ok((total, free)))) => Some(Volume::new(total, free)),
+        Ok(Ok(Err(e))) => {
+            tracing::warn!("the room of the media folder is not known: {e}");
+            None
+        }
+        Ok(Err(e)) => {
+            tracing::warn!("the room of the media folder is not known: {e}");
+            None
+        }
+        Err(_) => {
+            tracing::warn!("the volume of the media folder does not answer");
+            None
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct StorageQuery {
+    after: Option<String>,
+}
+
+/// `GET /api/admin/storage`: what is stored where, the people page by page.
+pub(super) async fn storage(
+    State(api): Shared,
+    _admin: Admin,
+    Query(query): Query<StorageQuery>,
+) -> Result<Json<StorageReport>, ApiError> {
+    let read = move |sql: &mut Sql| Ok(usage::report(sql, query.after.as_deref())?);
+    let report = api.db.call(read).await?;
+    Ok(Json(StorageReport { volume: volume(&api).await, ..report }))
+}
+
 /// `GET /api/overview`: figures.
 pub(super) async fn overview(State(api): Shared, _admin: Admin) -> Result<Json<Overview>, ApiError> {
     let release = api.config.release.clone();
@@ -54,6 +95,7 @@ pub(super) async fn overview(State(api): Shared, _admin: Admin) -> Result<Json<O
     let upyun = api.storage.upyun.as_deref();
     let (direct_upload, image_processing) =
         (upyun.is_some_and(|u| u.direct), upyun.is_some_and(|u| u.processing));
+    let volume = volume(&api).await;
     let read = move |sql: &mut Sql| {
         let (photos, trashed, original_bytes) = photos::totals(sql)?;
         let storage = photos::by_backend(sql)?;
@@ -70,6 +112,8 @@ pub(super) async fn overview(State(api): Shared, _admin: Admin) -> Result<Json<O
             queue_depth: due + in_work,
             failed_jobs,
             pending_uploads: uploads::pending(sql)?,
+            reported: reports::waiting(sql)?,
+            volume,
             direct_upload,
             image_processing,
             schema: migrations::version(sql)?,

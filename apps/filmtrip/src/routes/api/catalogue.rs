@@ -12,6 +12,7 @@ use super::{Api, Change, MaybeSession, Shared, check};
 use crate::db::albums::{self, AlbumRow};
 use crate::db::catalogue;
 use crate::db::photos::{self, PhotoRow};
+use crate::db::removed;
 use crate::db::rolls::{self, RollRow, Which};
 use crate::db::sql::Sql;
 use crate::db::visibility::Viewer;
@@ -152,7 +153,7 @@ pub(super) async fn change_roll(
     Ok(Json(roll_json(api.db.write(write).await?, viewer)))
 }
 
-/// `DELETE /api/rolls/{key}`: its photos stay.
+/// `DELETE /api/rolls/{key}`: into the trash; its photos stay.
 pub(super) async fn delete_roll(
     State(api): Shared,
     Change(session): Change,
@@ -161,6 +162,9 @@ pub(super) async fn delete_roll(
     let viewer = session.viewer();
     let write = move |sql: &mut Sql| {
         let row = own_roll(sql, viewer, &key)?;
+        if removed::available(sql)? {
+            removed::keep_roll(sql, &row)?;
+        }
         Ok(rolls::delete(sql, row.id)?)
     };
     api.db.write(write).await?;
@@ -275,7 +279,7 @@ pub(super) async fn change_album(
     Ok(Json(api.db.write(write).await?))
 }
 
-/// `DELETE /api/albums/{key}`: its photos stay.
+/// `DELETE /api/albums/{key}`: into the trash; its photos stay.
 pub(super) async fn delete_album(
     State(api): Shared,
     Change(session): Change,
@@ -284,6 +288,9 @@ pub(super) async fn delete_album(
     let viewer = session.viewer();
     let write = move |sql: &mut Sql| {
         let row = own_album(sql, viewer, &key)?;
+        if removed::available(sql)? {
+            removed::keep_album(sql, &row)?;
+        }
         Ok(albums::delete(sql, row.id)?)
     };
     api.db.write(write).await?;

@@ -3,8 +3,8 @@
 use crate::db::sql::Sql;
 use crate::db::{albums, rolls};
 use crate::error::ApiError;
-use crate::model::limits::{CAPTION, ISO, TAGS, TITLE};
-use crate::model::{About, AlbumBody, Location, PhotoChange, RollBody};
+use crate::model::limits::{CAPTION, EMAIL, ISO, NOTE, TAGS, TITLE};
+use crate::model::{About, AlbumBody, Location, NewReport, PhotoChange, Reason, RollBody};
 
 const IDEMPOTENCY_KEY: std::ops::RangeInclusive<usize> = 16..=64;
 
@@ -174,6 +174,19 @@ pub(super) fn album(body: &AlbumBody) -> Result<(), ApiError> {
     day("starts_on", body.starts_on.as_deref())?;
     day("ends_on", body.ends_on.as_deref())?;
     in_order(("starts_on", body.starts_on.as_deref()), ("ends_on", body.ends_on.as_deref()))
+}
+
+/// A report of a photo.
+///
+/// # Errors
+/// The first fault.
+pub(super) fn report(new: &NewReport) -> Result<(), ApiError> {
+    length("note", &new.note, NOTE)?;
+    length("contact", &new.contact, EMAIL)?;
+    if new.reason == Reason::Other && new.note.trim().is_empty() {
+        return Err(bad("note", "note: says what it is about when the reason is another".to_owned()));
+    }
+    Ok(())
 }
 
 fn in_order(first: (&str, Option<&str>), last: (&'static str, Option<&str>)) -> Result<(), ApiError> {

@@ -8,6 +8,8 @@ mod check;
 mod direct;
 mod media;
 mod photos;
+mod removed;
+mod reports;
 mod session;
 mod upload;
 
@@ -18,7 +20,7 @@ use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, patch, post, put};
+use axum::routing::{delete, get, patch, post, put};
 use axum::{Json, Router, middleware};
 use tokio::sync::Semaphore;
 
@@ -94,6 +96,7 @@ pub fn router(api: &Arc<Api>) -> Router {
         .route("/api/photos/{key}/original", get(media::original))
         .route("/api/photos/{key}/restore", post(photos::restore))
         .route("/api/photos/{key}/short", post(photos::short))
+        .route("/api/photos/{key}/reports", post(reports::report))
         .route("/api/short/{code}", get(photos::by_short))
         .route("/api/uploads", get(direct::list).post(direct::sign))
         .route("/api/uploads/rules", get(direct::rules))
@@ -112,6 +115,9 @@ pub fn router(api: &Arc<Api>) -> Router {
             get(catalogue::album).put(catalogue::change_album).delete(catalogue::delete_album),
         )
         .route("/api/albums/{key}/photos", put(catalogue::album_photos))
+        .route("/api/trash", get(removed::list))
+        .route("/api/trash/{key}", delete(removed::forget))
+        .route("/api/trash/{key}/restore", post(removed::restore))
         .route("/api/tags", get(catalogue::tags))
         .route("/api/gear", get(catalogue::gear))
         .route("/api/map", get(catalogue::map))
@@ -119,6 +125,10 @@ pub fn router(api: &Arc<Api>) -> Router {
         .route("/api/admin/accounts", get(admin::accounts).post(admin::new_account))
         .route("/api/admin/accounts/{id}", patch(admin::change_account))
         .route("/api/admin/accounts/{id}/setup-link", post(admin::setup_link))
+        .route("/api/admin/storage", get(admin::storage))
+        .route("/api/admin/reports", get(reports::open))
+        .route("/api/admin/reports/closed", get(reports::closed))
+        .route("/api/admin/reports/{key}", get(reports::of_photo).post(reports::decide))
         .route("/api/admin/jobs", get(admin::jobs))
         .route("/api/admin/jobs/retry", post(admin::retry_all))
         .route("/api/admin/jobs/{id}/retry", post(admin::retry))

@@ -14,11 +14,11 @@ use serde::Deserialize;
 use super::session::client;
 use super::{Api, Change, MaybeSession, Shared, check};
 use crate::auth;
-use crate::db::migrations::{self, FILE_NAMES};
+use crate::db::migrations::{self, FILE_NAMES, LISTED};
 use crate::db::photos::{self, Order, PageQuery, PhotoRow, Variants};
 use crate::db::sql::Sql;
 use crate::db::visibility::{Scope, Viewer};
-use crate::db::{accounts, albums, now_ms, rfc3339, rolls, search};
+use crate::db::{accounts, albums, now_ms, removed, reports, rfc3339, rolls, search};
 use crate::error::ApiError;
 use crate::images::VARIANTS;
 use crate::model::{
@@ -96,6 +96,7 @@ pub(super) fn to_json(api: &Api, row: PhotoRow, viewer: Viewer) -> Photo {
         backend: editable.then(|| row.backend.as_str().to_owned()),
         deleted_at: row.deleted_at.filter(|_| editable).map(rfc3339),
         duplicate: false,
+        reportable: false,
     }
 }
 
@@ -145,11 +146,12 @@ impl ListQuery {
     /// The query of a viewer; none when its album does not exist for them.
     fn resolve(self, sql: &mut Sql, viewer: Viewer) -> Result<Option<PageQuery>, ApiError> {
         let some = |text: Option<String>| text.filter(|t| !t.trim().is_empty());
-        let (mut scope, mut order) = match (self.mine, self.trash) {
-            (true, true) => (Scope::Trash, Order::Newest),
-            (true, false) => (Scope::Own, Order::Newest),
-            (false, _) => (Scope::Public, Order::Newest),
+        let mut scope = match (self.mine, self.trash) {
+            (true, true) => Scope::Trash,
+            (true, false) => Scope::Own,
+            (false, _) => Scope::Public,
         };
+        let mut order = if migrations::has(sql, LISTED)? { Order::Batches } else { Order::Newest };
         if let Some(key) = &self.album {
             let album = albums::by_key(sql, key)?.filter(|album| album.visible_to(viewer));
             let Some(album) = album else { return Ok(None) };
@@ -197,7 +199,7 @@ pub(super) async fn list(
     }
     let viewer = session.viewer();
     let read = move |sql: &mut Sql| {
-        let features = Features { albums: albums::available(sql)? };
+        let features = Features { albums: albums::available(sql)?, undo: removed::available(sql)? };
         let Some(query) = query.resolve(sql, viewer)? else {
             return Ok((Vec::new(), HashMap::new(), false, false, features));
         };
@@ -221,15 +223,21 @@ pub(super) async fn one(
     Path(key): Path<String>,
 ) -> Result<impl IntoResponse, ApiError> {
     let viewer = session.viewer();
-    let row = find(&api, &key, viewer).await?;
-    let (id, owner) = (row.id, row.owner_id);
-    let mut photo = to_json(&api, row, viewer);
-    if photo.editable {
-        let more = move |sql: &mut Sql| {
-            Ok((others(sql, &session)?.remove(&owner), photos::file_names(sql, &[id])?.remove(&id)))
-        };
-        (photo.owner, photo.file_name) = api.db.call(more).await?;
+    if !is_key(&key) {
+        return Err(ApiError::NotFound);
     }
+    let read = move |sql: &mut Sql| {
+        let row = photos::by_key(sql, &key)?.filter(|row| viewer.may_see(row)).ok_or(ApiError::NotFound)?;
+        let (id, owner) = (row.id, row.owner_id);
+        let (owner, file_name) = match viewer.may_edit(owner) {
+            true => (others(sql, &session)?.remove(&owner), photos::file_names(sql, &[id])?.remove(&id)),
+            false => (None, None),
+        };
+        let reportable = Viewer::Anonymous.may_see(&row) && reports::available(sql)?;
+        Ok((row, owner, file_name, reportable))
+    };
+    let (row, owner, file_name, reportable) = api.db.call(read).await?;
+    let photo = Photo { owner, file_name, reportable, ..to_json(&api, row, viewer) };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(photo)))
 }
 
@@ -288,7 +296,7 @@ pub(super) fn own_all(sql: &mut Sql, keys: &[String], viewer: Viewer) -> Result<
 }
 
 /// Changes a photo, and has its original moved when its known address must not lead to it any more.
-fn apply(sql: &mut Sql, row: &PhotoRow, change: &PhotoChange) -> Result<PhotoRow, ApiError> {
+pub(super) fn apply(sql: &mut Sql, row: &PhotoRow, change: &PhotoChange) -> Result<PhotoRow, ApiError> {
     if let Some(Some(roll)) = &change.roll
         && !rolls::is_of(sql, roll, row.owner_id)?
     {
@@ -320,7 +328,7 @@ fn ids(rows: &[PhotoRow]) -> Vec<i64> {
     rows.iter().map(|row| row.id).collect()
 }
 
-fn into_trash(sql: &mut Sql, rows: &[PhotoRow]) -> Result<(), ApiError> {
+pub(super) fn into_trash(sql: &mut Sql, rows: &[PhotoRow]) -> Result<(), ApiError> {
     let shown = |row: &&PhotoRow| {
         row.deleted_at.is_none() && row.backend == Backend::Upyun && row.visibility != Visibility::Private
     };

@@ -52,6 +52,7 @@ pub(super) async fn upload(
         .map_err(|e| ApiError::BadRequest(format!("not a multipart form: {e}")))?;
 
     let mut about = About::default();
+    let began = u64::try_from(now_ms()).unwrap_or_default().saturating_mul(1000);
     let (mut stored, mut refused): (Vec<Photo>, _) = (Vec::new(), Vec::new());
     let mut first_error = None;
     let mut index = 0;
@@ -73,6 +74,10 @@ pub(super) async fn upload(
             return Err(ApiError::BadRequest(format!("more than {MAX_FILES} files in one request")));
         }
         check::about(&about)?;
+        if about.album.is_none() {
+            // A plain form is a batch, too. An album is filled at its end, whatever the clocks of others have said.
+            about.position = about.position.or(Some(began));
+        }
         // A form sent without choosing a file has a part without name and bytes.
         let chosen = field.file_name().is_some_and(|n| !n.is_empty());
         match one_file(&api, &session, field, about.clone()).await {

@@ -76,7 +76,7 @@ pub(super) async fn page(visit: Visit, Path(key): Path<String>, Query(query): Qu
 /// `GET /admin/albums`.
 pub(super) async fn studio(visit: Visit, Query(query): Query<Fields>) -> Response {
     let Some(session) = &visit.session else { return visit.to_login() };
-    let answer = shelf(&visit, session, before(&query).as_deref(), None, visit.notice(&query), None).await;
+    let answer = shelf(&visit, session, &query, None, None).await;
     visit.answer(answer.map(|body| visit.studio(visit.texts().albums, body)))
 }
 
@@ -84,13 +84,22 @@ pub(super) async fn studio(visit: Visit, Query(query): Query<Fields>) -> Respons
 async fn shelf(
     visit: &Visit,
     session: &SessionInfo,
-    before: Option<&str>,
+    query: &Fields,
     new: Option<&Album>,
-    notice: Option<&str>,
     problem: Option<&str>,
 ) -> Result<Markup, Failure> {
-    let list: AlbumList = visit.ask(&a_page("/api/albums?mine=true", before)).await?;
-    let view = pages::Shelf { session, list: &list, paged: before.is_some(), new, notice, problem };
+    let before = before(query);
+    let list: AlbumList = visit.ask(&a_page("/api/albums?mine=true", before.as_deref())).await?;
+    let undo = query.filled("undo").filter(|key| is_key(key));
+    let view = pages::Shelf {
+        session,
+        list: &list,
+        paged: before.is_some(),
+        new,
+        notice: visit.notice(query),
+        undo: undo.as_deref(),
+        problem,
+    };
     Ok(pages::studio(visit.texts(), &view))
 }
 
@@ -134,7 +143,7 @@ pub(super) async fn create(visit: Visit, Form(form): Form<Fields>) -> Response {
     let (texts, problem) = (visit.texts(), visit.problem(&failure));
     let again = async {
         let session = visit.session.as_ref().ok_or(ApiError::Unauthenticated)?;
-        let page = shelf(&visit, session, None, Some(&written(&form)), None, Some(&problem)).await?;
+        let page = shelf(&visit, session, &Fields::default(), Some(&written(&form)), Some(&problem)).await?;
         Ok(visit.studio_again(&failure, texts.albums, "/admin/albums", page))
     };
     visit.refused(&failure, &form, again).await
@@ -160,7 +169,7 @@ pub(super) async fn edit_page(
     let read = async {
         let album = editable(&visit, &format!("/api/albums/{key}")).await?;
         let photos = all_photos(&visit, &key).await?;
-        let body = pages::edit(texts, session, &album, &photos, visit.notice(&query), None);
+        let body = pages::edit(texts, session, &album, &photos, visit.notice(&query), None, visit.undo());
         Ok(visit.studio(&album.title, body))
     };
     let answer = read.await;
@@ -203,7 +212,7 @@ pub(super) async fn edit(visit: Visit, Path(key): Path<String>, Form(form): Form
         let album = editable(&visit, &path).await?;
         let photos = all_photos(&visit, &key).await?;
         let album = Album { key: album.key, photos: album.photos, editable: true, ..written(&form) };
-        let body = pages::edit(texts, session, &album, &photos, None, Some(&problem));
+        let body = pages::edit(texts, session, &album, &photos, None, Some(&problem), visit.undo());
         Ok(visit.studio_again(&failure, &album.title, &page, body))
     };
     visit.refused(&failure, &form, again).await
@@ -266,7 +275,7 @@ fn sort_keys(keys: &mut [String], photos: &[Photo], by_date: bool) {
     keys.sort_by_cached_key(place);
 }
 
-/// `POST /admin/albums/{key}/delete`, with its box ticked: there is no way back.
+/// `POST /admin/albums/{key}/delete`.
 pub(super) async fn delete(visit: Visit, Path(key): Path<String>, Form(form): Form<Fields>) -> Response {
     let path = format!("/api/albums/{key}");
     visit.delete("albums", &key, &form, editable(&visit, &path)).await

@@ -7,6 +7,7 @@ mod feed;
 mod fields;
 mod lists;
 mod photo;
+mod reports;
 mod rolls;
 mod scope;
 mod site;
@@ -41,6 +42,8 @@ pub struct Web {
     policy: HeaderValue,
     /// Whether there are albums, as far as the API last said.
     albums: AtomicBool,
+    /// Whether deleted rolls and albums go into the trash, as far as it last said.
+    undo: AtomicBool,
     /// Whether it has said so.
     asked: AtomicBool,
 }
@@ -67,6 +70,7 @@ pub fn router(config: Config, backend: Backend, pass_on: bool) -> Result<Router,
         backend,
         policy,
         albums: AtomicBool::new(false),
+        undo: AtomicBool::new(false),
         asked: AtomicBool::new(false),
     });
     let mut router = public()
@@ -90,6 +94,7 @@ fn public() -> Router<Arc<Web>> {
     Router::new()
         .route("/", get(lists::home))
         .route("/p/{key}", get(photo::page))
+        .route("/p/{key}/report", get(reports::form).post(reports::send))
         .route("/rolls", get(lists::rolls))
         .route("/r/{key}", get(lists::roll))
         .route("/albums", get(albums::index))
@@ -115,6 +120,7 @@ fn back_office() -> Router<Arc<Web>> {
         .route("/admin/upload", post(studio::upload).layer(DefaultBodyLimit::disable()))
         .route("/admin/bulk", post(studio::bulk))
         .route("/admin/trash", get(studio::trash))
+        .route("/admin/trash/{key}", post(studio::untrash))
         .route("/admin/photos/{key}", get(photo::edit_page).post(photo::edit))
         .route("/admin/photos/{key}/delete", post(photo::delete))
         .route("/admin/photos/{key}/short", post(photo::make_short))
@@ -127,6 +133,10 @@ fn back_office() -> Router<Arc<Web>> {
         .route("/admin/albums/{key}/delete", post(albums::delete))
         .route("/admin/account", get(account::page).post(account::password))
         .route("/admin/site", get(site::page))
+        .route("/admin/site/storage", get(site::storage))
+        .route("/admin/reports", get(reports::open))
+        .route("/admin/reports/closed", get(reports::closed))
+        .route("/admin/reports/{key}", get(reports::of_photo).post(reports::decide))
         .route("/admin/site/integrity", post(site::integrity))
         .route("/admin/site/jobs/retry", post(site::retry_all))
         .route("/admin/site/jobs/{id}/retry", post(site::retry))

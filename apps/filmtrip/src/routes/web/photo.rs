@@ -14,20 +14,30 @@ use super::scope::Scope;
 use super::{Visit, done};
 use crate::error::ApiError;
 use crate::model::{
-    Gear, Location, Neighbours, Photo, PhotoChange, Roll, SessionInfo, ShortLink, Visibility,
+    Gear, Location, Neighbours, NewReport, Photo, PhotoChange, Roll, SessionInfo, ShortLink, Visibility,
 };
 use crate::templates::edit as edit_form;
 use crate::templates::feed::absolute;
-use crate::templates::parts::{alt, name};
-use crate::templates::{Card, photo as pages};
+use crate::templates::parts::{alt, mark, name};
+use crate::templates::{Card, Script, photo as pages};
 
 /// `GET /p/{key}?<list it is looked at in>`.
 pub(super) async fn page(visit: Visit, Path(key): Path<String>, Query(query): Query<Fields>) -> Response {
     if !is_key(&key) {
         return visit.missing();
     }
+    show(&visit, &key, &query, None).await
+}
+
+/// The page of a photo; with a report that was not taken, when there is one.
+pub(super) async fn show(
+    visit: &Visit,
+    key: &str,
+    query: &Fields,
+    refused: Option<(&Failure, &NewReport, &str)>,
+) -> Response {
     let texts = visit.texts();
-    let scope = Scope::of(&query);
+    let scope = Scope::of(query);
     let photo: Photo = match visit.ask(&format!("/api/photos/{key}")).await {
         Ok(photo) => photo,
         Err(failure) => return visit.failed(&failure),
@@ -43,7 +53,7 @@ pub(super) async fn page(visit: Visit, Path(key): Path<String>, Query(query): Qu
         image_alt: alt(texts, &photo),
         photo: true,
         hidden: photo.visibility != Visibility::Public,
-        ..card(&visit, &format!("/p/{key}"), &describe(&photo), None)
+        ..card(visit, &format!("/p/{key}"), &describe(&photo), None)
     };
     let view = pages::View {
         photo: &photo,
@@ -51,8 +61,20 @@ pub(super) async fn page(visit: Visit, Path(key): Path<String>, Query(query): Qu
         context: scope.query(),
         origin: &origin,
         session: visit.session.as_ref(),
+        notice: visit.notice(query),
+        refused: refused.map(|(_, report, problem)| (report, problem)),
     };
-    visit.public(name(texts, &photo), &card, pages::page(texts, &view))
+    let (title, body) = (name(texts, &photo), pages::page(texts, &view));
+    match refused {
+        None => visit.public(title, &card, body),
+        Some((failure, ..)) => {
+            let body = match failure.field.as_deref() {
+                Some(field) => mark(&body, &format!("/p/{key}/report"), field),
+                None => body,
+            };
+            visit.page(failure.status, title, &[Script::Site], Some(&card), body)
+        }
+    }
 }
 
 /// Caption, else what it was made with.

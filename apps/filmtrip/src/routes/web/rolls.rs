@@ -25,9 +25,7 @@ pub(super) async fn index(visit: Visit, Query(query): Query<Fields>) -> Response
             Some(key) => Some(like(visit.ask(&format!("/api/rolls/{key}")).await?)),
             None => None,
         };
-        let body =
-            shelf(&visit, session, before(&query).as_deref(), new.as_ref(), visit.notice(&query), None)
-                .await?;
+        let body = shelf(&visit, session, &query, new.as_ref(), None).await?;
         Ok(visit.studio(texts.rolls, body))
     };
     let answer = read.await;
@@ -38,15 +36,24 @@ pub(super) async fn index(visit: Visit, Query(query): Query<Fields>) -> Response
 async fn shelf(
     visit: &Visit,
     session: &SessionInfo,
-    before: Option<&str>,
+    query: &Fields,
     new: Option<&Roll>,
-    notice: Option<&str>,
     problem: Option<&str>,
 ) -> Result<Markup, Failure> {
-    let list: RollList = visit.ask(&a_page("/api/rolls", before)).await?;
+    let before = before(query);
+    let list: RollList = visit.ask(&a_page("/api/rolls", before.as_deref())).await?;
     let gear: Gear = visit.ask("/api/gear?mine=true").await?;
-    let view =
-        pages::Shelf { session, list: &list, paged: before.is_some(), gear: &gear, new, notice, problem };
+    let undo = query.filled("undo").filter(|key| is_key(key));
+    let view = pages::Shelf {
+        session,
+        list: &list,
+        paged: before.is_some(),
+        gear: &gear,
+        new,
+        notice: visit.notice(query),
+        undo: undo.as_deref(),
+        problem,
+    };
     Ok(pages::index(visit.texts(), &view))
 }
 
@@ -82,7 +89,7 @@ pub(super) async fn create(visit: Visit, Form(form): Form<Fields>) -> Response {
     let (texts, problem) = (visit.texts(), visit.problem(&failure));
     let again = async {
         let session = visit.session.as_ref().ok_or(ApiError::Unauthenticated)?;
-        let page = shelf(&visit, session, None, Some(&written(&form)), None, Some(&problem)).await?;
+        let page = shelf(&visit, session, &Fields::default(), Some(&written(&form)), Some(&problem)).await?;
         Ok(visit.studio_again(&failure, texts.rolls, "/admin/rolls", page))
     };
     visit.refused(&failure, &form, again).await
@@ -155,7 +162,7 @@ pub(super) async fn edit_page(
     let read = async {
         let roll = editable(&visit, &format!("/api/rolls/{key}")).await?;
         let gear: Gear = visit.ask("/api/gear?mine=true").await?;
-        let body = pages::edit(texts, session, &roll, &gear, visit.notice(&query), None);
+        let body = pages::edit(texts, session, &roll, &gear, visit.notice(&query), None, visit.undo());
         Ok(visit.studio(&roll.title, body))
     };
     let answer = read.await;
@@ -182,13 +189,13 @@ pub(super) async fn edit(visit: Visit, Path(key): Path<String>, Form(form): Form
         let roll = editable(&visit, &path).await?;
         let gear: Gear = visit.ask("/api/gear?mine=true").await?;
         let roll = Roll { key: roll.key, photos: roll.photos, editable: true, ..written(&form) };
-        let body = pages::edit(texts, session, &roll, &gear, None, Some(&problem));
+        let body = pages::edit(texts, session, &roll, &gear, None, Some(&problem), visit.undo());
         Ok(visit.studio_again(&failure, &roll.title, &page, body))
     };
     visit.refused(&failure, &form, again).await
 }
 
-/// `POST /admin/rolls/{key}/delete`, with its box ticked: there is no way back.
+/// `POST /admin/rolls/{key}/delete`.
 pub(super) async fn delete(visit: Visit, Path(key): Path<String>, Form(form): Form<Fields>) -> Response {
     let path = format!("/api/rolls/{key}");
     visit.delete("rolls", &key, &form, editable(&visit, &path)).await

@@ -9,11 +9,13 @@ use super::backend::{Failure, json};
 use super::fields::{Fields, bad, is_key};
 use super::scope::before;
 use super::{Visit, done};
+use crate::model::limits::EMAIL;
 use crate::model::{
-    AccountChange, AccountList, Integrity, JobList, NewAccount, Overview, SessionInfo, SetupLink, UserRole,
+    AccountChange, AccountList, Integrity, JobList, NewAccount, Overview, SessionInfo, SetupLink,
+    StorageReport, UserRole,
 };
 use crate::templates::parts::enc;
-use crate::templates::{Script, site as pages};
+use crate::templates::{Script, site as pages, storage as used};
 
 /// `GET /admin/site`.
 pub(super) async fn page(visit: Visit, Query(query): Query<Fields>) -> Response {
@@ -40,6 +42,19 @@ pub(super) async fn page(visit: Visit, Query(query): Query<Fields>) -> Response 
         Ok(visit.studio(texts.site, pages::page(texts, &view)))
     };
     let answer = read.await;
+    visit.answer(answer)
+}
+
+/// `GET /admin/site/storage`.
+pub(super) async fn storage(visit: Visit, Query(query): Query<Fields>) -> Response {
+    if visit.session.is_none() {
+        return visit.to_login();
+    }
+    let (texts, after) = (visit.texts(), query.filled("after").filter(|a| a.len() <= EMAIL));
+    let page = after.as_deref().map(|a| format!("?after={}", enc(a))).unwrap_or_default();
+    let answer = visit.ask::<StorageReport>(&format!("/api/admin/storage{page}")).await;
+    let answer =
+        answer.map(|report| visit.studio(texts.storage, used::page(texts, &report, after.is_some())));
     visit.answer(answer)
 }
 

@@ -3,20 +3,20 @@
 use std::net::SocketAddr;
 
 use axum::Form;
-use axum::extract::{ConnectInfo, Query, Request, State};
+use axum::extract::{ConnectInfo, Path, Query, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::Markup;
 
 use super::backend::{copy, forwarded, json};
-use super::fields::{Fields, bad};
+use super::fields::{Fields, bad, is_key};
 use super::scope::{Scope, before};
 use super::{Failure, Shared, Visit, done};
 use crate::auth::session;
 use crate::error::ApiError;
 use crate::model::{
-    BulkAction, BulkBody, ErrorBody, FrameOrder, Gear, PhotoChange, SessionInfo, UploadRules, Uploaded,
-    Visibility,
+    BulkAction, BulkBody, ErrorBody, FrameOrder, Gear, PhotoChange, Removed, RemovedKind, RemovedList,
+    SessionInfo, UploadRules, Uploaded, Visibility,
 };
 use crate::templates::parts::enc;
 use crate::templates::studio as pages;
@@ -244,10 +244,59 @@ pub(super) async fn trash(visit: Visit, Query(query): Query<Fields>) -> Response
     let texts = visit.texts();
     let before = before(&query);
     let path = Scope::default().api(before.as_deref(), "mine=true&trash=true");
-    let answer = visit.photos(&path).await.map(|page| {
-        let body = pages::trash(texts, session, &page, before.is_some(), visit.notice(&query));
-        visit.studio(texts.trash, body)
-    });
+    let things = query.filled("things").filter(|key| is_key(key));
+    let after = things.as_deref().map(|key| format!("?before={key}")).unwrap_or_default();
+    let read = async {
+        let page = visit.photos(&path).await?;
+        let removed = match visit.ask::<RemovedList>(&format!("/api/trash{after}")).await {
+            // An API of the release before knows of photos only.
+            Err(failure) if failure.status == StatusCode::NOT_FOUND => RemovedList::default(),
+            other => other?,
+        };
+        let view = pages::Trash {
+            session,
+            page: &page,
+            removed: &removed,
+            paged: (before.is_some(), things.is_some()),
+            notice: visit.notice(&query),
+        };
+        Ok(visit.studio(texts.trash, pages::trash(texts, &view)))
+    };
+    let answer = read.await;
+    visit.answer(answer)
+}
+
+/// `POST /admin/trash/{key}`: a roll or an album comes back, or goes for ever.
+pub(super) async fn untrash(visit: Visit, Path(key): Path<String>, Form(form): Form<Fields>) -> Response {
+    if !is_key(&key) {
+        return visit.missing();
+    }
+    let path = format!("/api/trash/{key}");
+    let answer = match form.raw("action") {
+        Some("restore") => {
+            let back = visit.change(Method::POST, &format!("{path}/restore"), form.csrf(), None::<&()>).await;
+            let back = match back {
+                Ok(answer) => json::<Removed>(answer).await,
+                Err(failure) => Err(failure),
+            };
+            back.map(|thing| {
+                let kind = match thing.kind {
+                    RemovedKind::Roll => "rolls",
+                    RemovedKind::Album => "albums",
+                };
+                Redirect::to(&format!("/admin/{kind}/{}?notice=restored", enc(&thing.key))).into_response()
+            })
+        }
+        Some("delete") if form.ticked("sure") => {
+            let gone = visit.change(Method::DELETE, &path, form.csrf(), None::<&()>).await;
+            gone.map(|answer| done("/admin/trash?notice=deleted", &answer))
+        }
+        Some("delete") if visit.session.is_some() => {
+            Ok(Redirect::to("/admin/trash?notice=unsure").into_response())
+        }
+        Some("delete") => Err(ApiError::Unauthenticated.into()),
+        _ => Err(bad("the action is not known")),
+    };
     visit.answer(answer)
 }
 

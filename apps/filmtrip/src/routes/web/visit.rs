@@ -83,7 +83,7 @@ impl FromRequestParts<Arc<Web>> for Visit {
 fn about<'a>(path: &str, query: &'a str) -> Vec<&'a str> {
     let token = path == "/setup";
     let kept = |p: &&str| {
-        let aside = p.is_empty() || p.starts_with("lang=") || p.starts_with("notice=");
+        let aside = ["lang=", "notice=", "undo="].iter().any(|name| p.starts_with(name)) || p.is_empty();
         !aside && (token || !p.starts_with("token="))
     };
     query.split('&').filter(kept).collect()
@@ -143,6 +143,7 @@ impl Visit {
     pub(super) async fn photos(&self, path: &str) -> Result<PhotoPage, Failure> {
         let page: PhotoPage = self.web.backend.ask(&self.caller, path).await?;
         self.web.albums.store(page.features.albums, Ordering::Relaxed);
+        self.web.undo.store(page.features.undo, Ordering::Relaxed);
         self.web.asked.store(true, Ordering::Relaxed);
         Ok(page)
     }
@@ -186,7 +187,12 @@ impl Visit {
         self.web.backend.call(&self.caller, method, path, Some(csrf), body).await
     }
 
-    /// Deletes one of `kind`, a roll or an album, when the box of the form is ticked: there is no way back. Without it
+    /// Whether deleted rolls and albums go into the trash.
+    pub(super) fn undo(&self) -> bool {
+        self.web.undo.load(Ordering::Relaxed)
+    }
+
+    /// Deletes one of `kind`, a roll or an album. Where there is no way back the form has a box to be ticked; without it
     /// whoever may change the thing, which `editable` says, is asked again.
     pub(super) async fn delete<T>(
         &self,
@@ -208,7 +214,8 @@ impl Visit {
             }
             let path = format!("/api/{kind}/{key}");
             let answer = self.change(Method::DELETE, &path, form.csrf(), None::<&()>).await?;
-            Ok(done(&format!("/admin/{kind}?notice=deleted"), &answer))
+            let said = if self.undo() { format!("trashed&undo={key}") } else { "deleted".to_owned() };
+            Ok(done(&format!("/admin/{kind}?notice={said}"), &answer))
         };
         let answer = write.await;
         self.answer(answer)
