@@ -32,6 +32,9 @@ pub enum ApiError {
     /// There is no such thing, or this viewer may not know of it.
     #[error("not found")]
     NotFound,
+    /// An admin has taken a photo from the public after a report.
+    #[error("an admin has hidden the photo; only an admin can show it again")]
+    Held,
     /// A photo was to go on a roll that is not its owner's, or not there.
     #[error("the roll is not there, or not of the photo's owner")]
     NoRoll,
@@ -114,6 +117,7 @@ impl ApiError {
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
             Self::Csrf => (StatusCode::FORBIDDEN, "csrf"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Self::Held => (StatusCode::FORBIDDEN, "held"),
             Self::NoRoll => (StatusCode::UNPROCESSABLE_ENTITY, "no_roll"),
             Self::NoAlbum => (StatusCode::UNPROCESSABLE_ENTITY, "no_album"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),

@@ -120,6 +120,7 @@ impl Texts {
             "forbidden" => self.forbidden,
             "not_found" => self.not_found,
             "conflict" | "exists" => self.conflict,
+            "held" => self.held,
             "no_roll" => self.no_such_roll,
             "no_album" => self.no_such_album,
             "weak_password" => self.weak_password,

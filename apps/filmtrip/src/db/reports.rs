@@ -182,3 +182,58 @@ pub fn close(sql: &mut Sql, photo_id: i64, last: i64, outcome: Outcome, by: i64)
         params![photo_id, last, outcome.as_str(), by, now_ms()],
     )
 }
+
+/// How long the address of somebody who reported a photo is kept after the decision, in milliseconds: 90 days.
+const CONTACT_KEPT_MS: i64 = 90 * 24 * 3600 * 1000;
+
+/// Keeps a photo (row id) from the public until an admin shows it again.
+///
+/// # Errors
+/// Those of the database.
+pub fn hold(sql: &mut Sql, photo_id: i64, by: i64) -> DbResult<()> {
+    sql.execute(
+        "INSERT INTO holds (photo_id, held_by, held_at) VALUES (?1, ?2, ?3) ON CONFLICT (photo_id) DO NOTHING",
+        params![photo_id, by, now_ms()],
+    )
+    .map(drop)
+}
+
+/// Lets photos (row ids) out again.
+///
+/// # Errors
+/// Those of the database.
+pub fn let_go(sql: &mut Sql, photos: &[i64]) -> DbResult<()> {
+    if available(sql)? {
+        for id in photos {
+            sql.execute("DELETE FROM holds WHERE photo_id = ?1", params![*id])?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether an admin keeps any of these photos (row ids) from the public.
+///
+/// # Errors
+/// Those of the database.
+pub fn any_held(sql: &mut Sql, photos: &[i64]) -> DbResult<bool> {
+    if !available(sql)? {
+        return Ok(false);
+    }
+    for id in photos {
+        if sql.value::<i64>("SELECT count(*) FROM holds WHERE photo_id = ?1", params![*id])? > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Forgets the addresses of those whose reports were decided long ago.
+///
+/// # Errors
+/// Those of the database.
+pub fn forget_contacts(sql: &mut Sql) -> DbResult<u64> {
+    sql.execute(
+        "UPDATE reports SET contact = '' WHERE contact <> '' AND closed_at < ?1",
+        params![now_ms() - CONTACT_KEPT_MS],
+    )
+}

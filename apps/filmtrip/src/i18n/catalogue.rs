@@ -428,6 +428,7 @@ catalogue! {
     too_large: "The file is too large.", "文件太大。";
     unsupported_type: "Only JPEG, PNG, WebP and TIFF images can be uploaded.", "只支持 JPEG、PNG、WebP 和 TIFF 图片。";
     bad_image: "The image is broken or has too many pixels.", "图片已损坏或像素过多。";
+    held: "An admin has hidden this photo. Only an admin can show it again.", "管理员已隐藏此照片，只有管理员可以重新公开。";
     no_such_roll: "The roll is not there, or belongs to somebody else.", "这卷胶卷不存在，或属于其他用户。";
     no_such_album: "The album is not there, or belongs to somebody else.", "这个相册不存在，或属于其他用户。";
     conflict: "It is there already.", "已经存在。";

@@ -172,6 +172,74 @@ fn only_what_everybody_may_see_can_be_reported_and_not_without_end() {
 }
 
 #[test]
+fn what_an_admin_has_taken_from_the_public_only_an_admin_shows_again() {
+    let (_site, app, owner, photos) = shown(3);
+    let admin = app.login(ADMIN);
+    for (photo, outcome) in photos.iter().zip(["hidden", "trashed", "dismissed"]) {
+        assert_eq!(report(&app.client(), photo, &json!({"reason": "person"})).status, 204);
+        assert_eq!(decide(&admin, photo, &json!({"outcome": outcome})).status, 200);
+    }
+    let (hidden, trashed) = (format!("/api/photos/{}", photos[0]), format!("/api/photos/{}", photos[1]));
+    let public = json!({"visibility": "public"}).to_string();
+    let bulk = |action: &str, photo: &str| {
+        let change = json!({"visibility": "unlisted"});
+        let body = json!({"keys": [photo, photos[2]], "action": action, "change": change});
+        owner.json("POST", "/api/photos/bulk", &body.to_string())
+    };
+    for refused in [
+        owner.json("PATCH", &hidden, &public),
+        bulk("change", &photos[0]),
+        owner.json("POST", &format!("{trashed}/restore"), ""),
+        bulk("restore", &photos[1]),
+    ] {
+        assert_eq!((refused.status, refused.code().as_str()), (403, "held"), "{}", refused.text());
+    }
+    // A form says it in words, and the owner may go on with everything else.
+    let form = owner.form(&format!("/admin/photos/{}", photos[0]), "title=Quay&visibility=public&tags=");
+    assert!(form.text().contains("Only an admin can show it again"), "{}", form.text());
+    assert_eq!(owner.json("PATCH", &hidden, &json!({"title": "Quay"}).to_string()).status, 200);
+    for photo in &photos[..2] {
+        assert_eq!(app.client().get(&format!("/api/photos/{photo}")).status, 404);
+    }
+    // The photo of the report that was dismissed was not held, and the refused ones have changed nothing of it.
+    assert_eq!(owner.get(&format!("/api/photos/{}", photos[2])).body_json()["visibility"], "public");
+
+    // With an admin's word it is as before, for the owner, too.
+    assert_eq!(admin.json("PATCH", &hidden, &public).status, 200);
+    assert_eq!(admin.json("POST", &format!("{trashed}/restore"), "").status, 200);
+    let private = json!({"visibility": "private"}).to_string();
+    for path in [&hidden, &trashed] {
+        assert_eq!(app.client().get(path).status, 200);
+        assert_eq!(owner.json("PATCH", path, &private).status, 200);
+        assert_eq!(owner.json("PATCH", path, &public).status, 200);
+    }
+}
+
+#[test]
+fn addresses_of_those_who_reported_go_ninety_days_after_the_decision() {
+    let (site, app, _owner, photos) = shown(3);
+    let admin = app.login(ADMIN);
+    for photo in &photos[..2] {
+        let body = json!({"reason": "person", "contact": "visitor@example.com"});
+        assert_eq!(report(&app.client(), photo, &body).status, 204);
+        assert_eq!(decide(&admin, photo, &json!({"outcome": "dismissed"})).status, 200);
+    }
+    let days = |n: i64| filmtrip::db::now_ms() - n * 24 * 3600 * 1000;
+    for (photo, age) in [(&photos[0], days(91)), (&photos[1], days(89))] {
+        let age = format!("UPDATE reports SET closed_at = {age} WHERE photo_key = '{photo}'");
+        assert_eq!(site.sql().execute(&age, &[]).expect("reports"), 1);
+    }
+    assert_eq!(report(&app.client(), &photos[2], &json!({"reason": "person"})).status, 204);
+    assert_eq!(decide(&admin, &photos[2], &json!({"outcome": "dismissed"})).status, 200);
+    let kept: Vec<String> = photos[..2]
+        .iter()
+        .map(|p| format!("SELECT contact FROM reports WHERE photo_key = '{p}'"))
+        .map(|query| site.sql().value(&query, &[]).expect("report"))
+        .collect();
+    assert_eq!(kept, ["", "visitor@example.com"]);
+}
+
+#[test]
 fn reports_of_one_photo_are_one_case_and_a_late_one_stays_open() {
     let (site, app, owner, photos) = shown(3);
     site.account(SECOND, "admin");

@@ -12,6 +12,12 @@ CREATE TABLE reports (
     closed_by  INTEGER REFERENCES users (id),
     closed_at  INTEGER
 );
+-- Photos that an admin has taken from the public: their owners cannot show them again, an admin can.
+CREATE TABLE holds (
+    photo_id INTEGER PRIMARY KEY REFERENCES photos (id) ON DELETE CASCADE,
+    held_by  INTEGER NOT NULL REFERENCES users (id),
+    held_at  INTEGER NOT NULL
+);
 CREATE INDEX reports_open ON reports (photo_id, id) WHERE closed_at IS NULL;
 CREATE INDEX reports_by_photo ON reports (photo_id);
 CREATE INDEX reports_by_key ON reports (photo_key, id);

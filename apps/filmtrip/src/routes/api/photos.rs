@@ -272,7 +272,7 @@ pub(super) async fn change(
     let viewer = session.viewer();
     let write = move |sql: &mut Sql| {
         let row = own(sql, &key, viewer)?;
-        apply(sql, &row, &change)
+        apply(sql, &row, &change, viewer)
     };
     let row = api.db.write(write).await?;
     api.queue.wake();
@@ -296,7 +296,15 @@ pub(super) fn own_all(sql: &mut Sql, keys: &[String], viewer: Viewer) -> Result<
 }
 
 /// Changes a photo, and has its original moved when its known address must not lead to it any more.
-pub(super) fn apply(sql: &mut Sql, row: &PhotoRow, change: &PhotoChange) -> Result<PhotoRow, ApiError> {
+pub(super) fn apply(
+    sql: &mut Sql,
+    row: &PhotoRow,
+    change: &PhotoChange,
+    viewer: Viewer,
+) -> Result<PhotoRow, ApiError> {
+    if shows(change) {
+        out_again(sql, &[row.id], viewer)?;
+    }
     if let Some(Some(roll)) = &change.roll
         && !rolls::is_of(sql, roll, row.owner_id)?
     {
@@ -309,7 +317,10 @@ pub(super) fn apply(sql: &mut Sql, row: &PhotoRow, change: &PhotoChange) -> Resu
 }
 
 /// As [`apply`], for many at once: the database has one writer, and a statement for each photo would keep it busy.
-fn apply_all(sql: &mut Sql, rows: &[PhotoRow], change: &PhotoChange) -> Result<(), ApiError> {
+fn apply_all(sql: &mut Sql, rows: &[PhotoRow], change: &PhotoChange, viewer: Viewer) -> Result<(), ApiError> {
+    if shows(change) {
+        out_again(sql, &ids(rows), viewer)?;
+    }
     if let Some(Some(roll)) = &change.roll {
         let owners: HashSet<i64> = rows.iter().map(|row| row.owner_id).collect();
         for owner in owners {
@@ -322,6 +333,19 @@ fn apply_all(sql: &mut Sql, rows: &[PhotoRow], change: &PhotoChange) -> Result<(
     let hidden: Vec<String> = rows.iter().filter(hides).map(|row| row.key.clone()).collect();
     Kind::Relocate.enqueue_all(sql, &hidden)?;
     Ok(photos::change_all(sql, &ids(rows), change)?)
+}
+
+/// Does a change lead others than the owner to the photo?
+fn shows(change: &PhotoChange) -> bool {
+    change.visibility.is_some_and(|v| v != Visibility::Private)
+}
+
+/// Before photos (row ids) are shown or brought back: what an admin has taken from the public is an admin's to show.
+fn out_again(sql: &mut Sql, photos: &[i64], viewer: Viewer) -> Result<(), ApiError> {
+    if viewer == Viewer::Admin {
+        return Ok(reports::let_go(sql, photos)?);
+    }
+    if reports::any_held(sql, photos)? { Err(ApiError::Held) } else { Ok(()) }
 }
 
 fn ids(rows: &[PhotoRow]) -> Vec<i64> {
@@ -380,6 +404,7 @@ pub(super) async fn restore(
     let viewer = session.viewer();
     let write = move |sql: &mut Sql| {
         let row = own(sql, &key, viewer)?;
+        out_again(sql, &[row.id], viewer)?;
         photos::restore(sql, &[row.id])?;
         photos::by_id(sql, row.id)?.ok_or(ApiError::NotFound)
     };
@@ -409,7 +434,7 @@ pub(super) async fn bulk(
         match body.action {
             BulkAction::Change => {
                 let ids = ids(&rows);
-                apply_all(sql, &rows, &body.change)?;
+                apply_all(sql, &rows, &body.change, viewer)?;
                 if let Some(first) = body.frames_from {
                     photos::count_frames(sql, &ids, first)?;
                 }
@@ -418,7 +443,10 @@ pub(super) async fn bulk(
                 photos::refresh_search(sql, &ids)?;
             }
             BulkAction::Trash => into_trash(sql, &rows)?,
-            BulkAction::Restore => photos::restore(sql, &ids(&rows))?,
+            BulkAction::Restore => {
+                out_again(sql, &ids(&rows), viewer)?;
+                photos::restore(sql, &ids(&rows))?;
+            }
             BulkAction::Delete if rows.iter().all(|row| row.deleted_at.is_some()) => {
                 rows.iter().try_for_each(|row| for_ever(sql, row))?;
             }

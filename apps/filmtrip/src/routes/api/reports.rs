@@ -152,6 +152,7 @@ pub(super) async fn decide(
         }
         let last = verdict.last.unwrap_or(i64::MAX);
         let reports = reports::close(sql, row.id, last, verdict.outcome, by.user.id)?;
+        reports::forget_contacts(sql)?;
         // Decided already, by another admin: their word is not undone by a page that is out of date.
         if reports == 0 {
             return Err(ApiError::NotFound);
@@ -159,9 +160,13 @@ pub(super) async fn decide(
         match verdict.outcome {
             Outcome::Hidden => {
                 let hide = PhotoChange { visibility: Some(Visibility::Private), ..PhotoChange::default() };
-                apply(sql, &row, &hide)?;
+                apply(sql, &row, &hide, Viewer::Admin)?;
+                reports::hold(sql, row.id, by.user.id)?;
             }
-            Outcome::Trashed => into_trash(sql, std::slice::from_ref(&row))?,
+            Outcome::Trashed => {
+                into_trash(sql, std::slice::from_ref(&row))?;
+                reports::hold(sql, row.id, by.user.id)?;
+            }
             Outcome::Dismissed => {}
         }
         tracing::info!("reports of photo {key}: {} by user {}", verdict.outcome.as_str(), by.user.id);
