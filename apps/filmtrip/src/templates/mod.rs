@@ -148,8 +148,14 @@ pub fn layout(page: &Page<'_>, body: Markup) -> Markup {
 }
 
 fn link(page: &Page<'_>, path: &str, text: &str) -> Markup {
-    let here = page.path == path;
-    html! { a href=(path) aria-current=[here.then_some("page")] { (text) } }
+    // The two starting pages are above everything; any other one is the section of the pages below it.
+    let below = |rest: &str| rest.starts_with('/') && !["/", "/admin"].contains(&path);
+    let here = match page.path.strip_prefix(path) {
+        Some("") => Some("page"),
+        Some(rest) if below(rest) => Some("true"),
+        _ => None,
+    };
+    html! { a href=(path) aria-current=[here] { (text) } }
 }
 
 fn studio_nav(texts: &Texts, page: &Page<'_>, session: &SessionInfo) -> Markup {

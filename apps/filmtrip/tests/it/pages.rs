@@ -441,3 +441,19 @@ fn a_form_takes_every_value_that_the_service_has_taken() {
         assert!(page.contains(&typed), "{field}");
     }
 }
+
+#[test]
+fn the_menu_shows_the_section_of_a_page_below_it() {
+    let site = Site::new();
+    let app = site.serve();
+    let admin = app.login(ADMIN);
+    for (path, link) in [
+        ("/admin/site", "href=\"/admin/site\" aria-current=\"page\""),
+        ("/admin/site/storage", "href=\"/admin/site\" aria-current=\"true\""),
+        ("/rolls", "href=\"/rolls\" aria-current=\"page\""),
+    ] {
+        let page = admin.get(path).text();
+        assert!(page.contains(link), "{path}: {page}");
+        assert_eq!(page.matches(" aria-current=").count(), 1, "{path}: {page}");
+    }
+}
