@@ -301,12 +301,26 @@ impl RiskRegister {
                 };
                 risk.state = risk.state.max(contribution);
             }
+            let proof = proof_of(&risk.id);
+            let looked = |f: &&Finding| proof.contains(&f.id.as_str()) && f.outcome != Outcome::Skipped;
+            if risk.state == RiskState::Mitigated && !proof.is_empty() && !linked.iter().any(looked) {
+                risk.state = RiskState::NotApplicable;
+            }
             // The user linked checks to this risk and none of them has looked: nothing proves it is under control.
             if linked.is_empty() && !own.is_empty() {
                 risk.state = RiskState::Unknown;
             }
         }
         Self(risks)
+    }
+}
+
+/// The checks of which one has to have looked before the mitigations of a risk may be called true; empty when any linked
+/// one will do. Free disk space alone keeps no data safe: without a database, Safelight knows nothing of the app's data.
+fn proof_of(risk: &RiskId) -> &'static [&'static str] {
+    match risk.0.as_str() {
+        "R2" => &["P16", "P27"],
+        _ => &[],
     }
 }
 

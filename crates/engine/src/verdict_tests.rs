@@ -47,6 +47,26 @@ fn nothing_looked_at_is_not_a_go() {
 }
 
 #[test]
+fn free_disk_alone_does_not_make_the_loss_of_data_mitigated() {
+    let of = |outcomes: &[(&'static str, Outcome)]| {
+        let findings: Vec<Finding> = outcomes
+            .iter()
+            .map(|(id, outcome)| {
+                let spec = CheckSpec { id, title: ("Odd", "奇怪"), risks: &["R2"] };
+                Finding::new(&spec, "x", *outcome, Text::new("so it is", "如此"))
+            })
+            .collect();
+        let register = RiskRegister::assess(&config(""), &findings);
+        register.0.iter().find(|r| r.id.0 == "R2").unwrap().state
+    };
+    assert_eq!(of(&[("P3", Outcome::Pass), ("P27", Outcome::Skipped)]), RiskState::NotApplicable);
+    assert_eq!(of(&[("P3", Outcome::Fail), ("P27", Outcome::Skipped)]), RiskState::Open);
+    assert_eq!(of(&[("P3", Outcome::Pass), ("P27", Outcome::Pass)]), RiskState::Mitigated);
+    assert_eq!(of(&[("P3", Outcome::Pass), ("P16", Outcome::Warn)]), RiskState::Mitigated);
+    assert_eq!(of(&[("P27", Outcome::Unknown)]), RiskState::Unknown);
+}
+
+#[test]
 fn each_outcome_ranks_where_it_belongs() {
     let with = |outcome| judged(vec![finding("P1", "a", Outcome::Pass), finding("P2", "a", outcome)], &[]);
     assert_eq!(with(Outcome::Pass), (Decision::Go, vec![], RiskState::Mitigated));

@@ -127,3 +127,29 @@ fn a_look_weighs_the_host_against_the_time_before_the_deploy_and_the_release_its
     }
     assert_eq!(resources[1]["limit"], 99.0, "the limit of [checks]");
 }
+
+#[test]
+fn a_fault_that_still_counts_when_the_time_is_up_is_watched_to_its_end() {
+    let mut bed = Bed::new();
+    bed.write("site.hurl", "GET {{base_url}}/health\nHTTP 200\n");
+    bed.configure("breaches-to-undo = 2", "breaches-to-undo = 10");
+    bed.deploy(&Release::new("v1", 1)).ended(0);
+    let fault = format!("APP_FAULT_FILE={}", bed.dir().join("fault").display());
+    bed.prepare(&Release::new("v2", 1).with_env(&[&fault]));
+    bed.forget_points();
+    bed.order("intent:watch", "pause");
+    let mut cli = bed.background(&["deploy", "--format", "json"]);
+    cli.comes_to(&bed, "intent:watch");
+    fs::write(bed.dir().join("fault"), "").unwrap();
+    bed.release("intent:watch");
+    // A watch of one second has four looks; ten in a row undo it.
+    let until = Instant::now() + PATIENCE;
+    while looks(&cli).len() < 10 && cli.events().iter().all(|e| e["event"] != "run-ended") {
+        assert!(Instant::now() < until, "no look comes");
+        let _ = bed.get(HOST, "/");
+    }
+    let said = cli.end().ended(3);
+    let why = failed_step(&said.json());
+    assert!(why.contains("web") && why.contains("failed"), "{why}");
+    bed.serves_exactly("v1");
+}

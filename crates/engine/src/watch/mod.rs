@@ -16,7 +16,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 /// Requests of one service in one look, of the new release only.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -243,6 +243,18 @@ impl Watcher {
     #[must_use]
     pub fn is_blind(&self) -> bool {
         self.in_a_row.keys().any(|s| s.starts_with("blind:"))
+    }
+
+    /// May a watch end as passed that has gone on for `elapsed`? Not while it is blind, nor while a fault counts that the
+    /// next looks could still undo the deploy for. What is only said holds nothing up, and a fault of requests that nobody
+    /// makes any more only for the looks that would have decided it.
+    #[must_use]
+    pub fn may_end(&self, elapsed: Duration, limits: &Watch) -> bool {
+        let counts = self.in_a_row.keys().any(|s| !s.starts_with("said:"));
+        let step = limits.every.0.max(limits.journeys_every.0);
+        let patience = step.saturating_mul(limits.breaches_to_undo.saturating_add(1));
+        let over = elapsed >= limits.duration.0.saturating_add(patience);
+        elapsed >= limits.duration.0 && !self.is_blind() && (!counts || over)
     }
 
     /// What a watch without a lasting fault stands on: requests and errors of each service, and looks that were blind.

@@ -45,6 +45,27 @@ fn errors_in_three_looks_in_a_row_undo_it() {
 }
 
 #[test]
+fn a_watch_does_not_end_while_a_fault_counts() {
+    let (base, limits) = (Baseline::default(), Watch::default());
+    let (before, after) = (limits.duration.0 - Duration::from_secs(1), limits.duration.0);
+    let mut w = Watcher::default();
+    w.look(&look(100, 0), &base, &limits);
+    assert!(!w.may_end(before, &limits) && w.may_end(after, &limits));
+    w.look(&look(100, 9), &base, &limits);
+    assert!(!w.may_end(after, &limits));
+    w.look(&look(3, 0), &base, &limits);
+    assert!(!w.may_end(after, &limits), "a look that saw nothing cleared it");
+    // Nobody comes any more: it ends when the looks that could have decided it are over.
+    assert!(w.may_end(after * 2, &limits));
+    w.look(&look(100, 0), &base, &limits);
+    assert!(w.may_end(after, &limits));
+    w.in_a_row.insert("said:cpu".into(), 2);
+    assert!(w.may_end(after, &limits), "what is only said holds it up");
+    w.in_a_row.insert("blind:counts".into(), 1);
+    assert!(!w.may_end(after * 2, &limits));
+}
+
+#[test]
 fn a_quiet_look_neither_clears_nor_raises_the_count() {
     assert_eq!(undoes(&[look(100, 9), look(100, 9), look(3, 0), look(100, 9)]), Some(3));
 }

@@ -87,8 +87,8 @@ impl HostWorld {
             if let Some(b) = decisive(&breaches) {
                 return Err(breach(b));
             }
-            // One that cannot see does not end as passed: it sees again, or the deploy is undone.
-            if elapsed >= limits.duration.0 && !memory.watcher.is_blind() {
+            // One that cannot see, or that counts a fault, does not end as passed: it clears up, or the deploy is undone.
+            if memory.watcher.may_end(elapsed, limits) {
                 remove_file(&path).map_err(failed)?;
                 let span = limits.duration;
                 let (en, zh) = (memory.watcher.evidence().en, memory.watcher.evidence().zh);
