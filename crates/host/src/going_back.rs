@@ -10,7 +10,7 @@ use safelight_engine::{
         database::{Backup, BackupLevel},
         state::{HostState, ReleaseRecord},
     },
-    plan::ChosenBackup,
+    plan::{ChosenBackup, PlanKind},
     run::RunEnd,
     text::Text,
 };
@@ -41,7 +41,8 @@ pub(crate) fn release<'s>(state: &'s HostState, wanted: Option<&str>) -> Result<
     }
 }
 
-/// The release that served before `release` did: where the run came from that made it serve.
+/// The release that served before `release` did: where the deploy came from that made it serve. A rollback to it does not
+/// count: it came from the release that was fled from, and going back leads further back, never there.
 pub(crate) fn before(
     store: &Store,
     app: &str,
@@ -49,7 +50,10 @@ pub(crate) fn before(
     release: &str,
 ) -> Result<Option<String>, StoreError> {
     let runs = store.runs_to(app, env, release)?;
-    let made = runs.iter().find(|r| matches!(r.end, Some(RunEnd::Done { .. } | RunEnd::NeedsPerson { .. })));
+    let made = runs.iter().find(|r| {
+        r.plan.kind == PlanKind::Deploy
+            && matches!(r.end, Some(RunEnd::Done { .. } | RunEnd::NeedsPerson { .. }))
+    });
     let from = made.and_then(|r| r.plan.from.as_ref()).map(|f| f.id.clone());
     let known = store.releases(app, env)?;
     Ok(from.filter(|f| known.iter().any(|r| r.id == *f && r.verified.is_some())))

@@ -253,7 +253,7 @@ fn the_backup_is_that_of_the_deploy_that_is_taken_back_and_its_window_is_what_is
     bed.serves_exactly("v1");
     assert_eq!(notes(&bed), BEFORE);
     // r2 was left without a proven backup: nothing else takes its place.
-    bed.safelight(&ROLLBACK).ended(1).says(&["took users from r2"]);
+    bed.safelight(&["rollback", "r2", "--database", "--yes"]).ended(1).says(&["took users from r2"]);
     bed.serves_exactly("v1");
 }
 

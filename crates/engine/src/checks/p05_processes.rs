@@ -1,9 +1,10 @@
 //! P5: which processes of the runtime run on the host already, and whose are they?
-//! Informs only: what of them is in the way is for P6 and P7.
+//! Informs only: what of them is in the way is for P6 and P7. Fails only where the process manager itself is missing.
 
 use super::support::unknown_host;
 use crate::{
     check::{Check, CheckContext, CheckSpec},
+    config::ProcessKind,
     driver::host::{ProcessInfo, descends},
     finding::{Finding, Outcome},
     text::Text,
@@ -44,9 +45,47 @@ impl Check for Processes {
 
     async fn run(&self, ctx: &CheckContext) -> Vec<Finding> {
         let spec = self.spec();
+        let mut found = self.running(ctx, &spec).await;
+        if ctx.env.process == ProcessKind::Pm2 {
+            found.push(manager(ctx, &spec).await);
+        }
+        found
+    }
+}
+
+/// PM2 is looked for, never run: every call of it, even `--version`, starts its daemon.
+async fn manager(ctx: &CheckContext, spec: &CheckSpec) -> Finding {
+    let program = ctx.env.pm2.as_ref().map_or_else(
+        || "pm2".to_owned(),
+        |p| if p.components().count() > 1 { ctx.project.join(p) } else { p.clone() }.display().to_string(),
+    );
+    match ctx.host.find_program(&program).await {
+        Ok(Some(path)) => {
+            let path = path.display();
+            Finding::new(spec, "pm2", Outcome::Pass, crate::text!("PM2 is {path}", "PM2 位于 {path}"))
+        }
+        Ok(None) => Finding::new(
+            spec,
+            "pm2",
+            Outcome::Fail,
+            crate::text!(
+                "{program} is not there: nothing could start the app",
+                "找不到 {program}：无法启动应用"
+            ),
+        )
+        .with_help(Text::new(
+            "install it (`npm install -g pm2`), or name it by its path in `pm2` of the environment: the PATH of the host daemon counts, not that of a login shell",
+            "请安装（`npm install -g pm2`），或在该环境的 `pm2` 中写明路径：以主机守护进程的 PATH 为准，而不是登录 shell 的",
+        )),
+        Err(e) => unknown_host(spec, "pm2", &e),
+    }
+}
+
+impl Processes {
+    async fn running(&self, ctx: &CheckContext, spec: &CheckSpec) -> Vec<Finding> {
         let all = match ctx.host.processes().await {
             Ok(p) => p,
-            Err(e) => return vec![unknown_host(&spec, ctx.host.name(), &e)],
+            Err(e) => return vec![unknown_host(spec, ctx.host.name(), &e)],
         };
         let mut programs: Vec<String> = RUNTIMES.iter().map(|s| (*s).to_owned()).collect();
         for s in &ctx.config.services {
@@ -135,6 +174,23 @@ mod tests {
         let mut w = World::new("");
         w.host.processes = Err(host_error(HostErrorKind::Permission));
         assert_eq!(w.one(Processes).await.outcome, Outcome::Unknown);
+    }
+
+    #[tokio::test]
+    async fn a_pm2_that_is_not_there_fails_before_anything_is_done() {
+        let mut w = World::new("");
+        w.host.processes = Ok(vec![]);
+        assert_eq!(w.run(Processes).await.len(), 1, "detached processes need no program");
+        w.toml.push_str("process = \"pm2\"\n");
+        let found = w.run(Processes).await;
+        assert_eq!((found[1].subject.as_str(), found[1].outcome), ("pm2", Outcome::Fail));
+        assert!(found[1].help.as_ref().unwrap().en.contains("PATH of the host daemon"));
+        w.host.programs.insert("pm2".into(), Ok(Some("/usr/bin/pm2".into())));
+        let found = w.run(Processes).await;
+        assert_eq!((found[1].outcome, found[1].summary.en.as_str()), (Outcome::Pass, "PM2 is /usr/bin/pm2"));
+        w.toml.push_str("pm2 = \"tools/pm2\"\n");
+        let found = w.run(Processes).await;
+        assert!(found[1].outcome == Outcome::Fail && found[1].summary.en.contains("tools/pm2 is not there"));
     }
 
     #[test]

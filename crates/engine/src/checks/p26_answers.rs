@@ -87,12 +87,22 @@ fn judge(
     let downgraded = url.starts_with("https://")
         && (300..400).contains(&status)
         && a.location.as_deref().is_some_and(|l| l.starts_with("http://"));
+    // What is down is what this deploy exchanges: refusing it would keep the site down.
+    // Behind another web server only a release that does not run at all is certain to be the fault.
+    let ours = target.is_some_and(|t| t.proxied) || ctx.state.own_pids.is_empty();
+    let own_fault = ours && ctx.state.current.is_some() && status >= 500;
     let outcome = match status {
         200..400 if downgraded => Outcome::Warn,
         200..400 => Outcome::Pass,
+        _ if own_fault => Outcome::Warn,
         _ => Outcome::Fail,
     };
-    let summary = if downgraded {
+    let summary = if own_fault {
+        crate::text!(
+            "{url} answers {status}: the release that serves is down",
+            "{url} 返回 {status}：当前版本已不可用"
+        )
+    } else if downgraded {
         crate::text!("{url} redirects from https to http", "{url} 从 https 跳转到了 http")
     } else {
         crate::text!("{url} answers {status} in {millis} ms", "{url} 返回 {status}，耗时 {millis} 毫秒")
@@ -107,6 +117,10 @@ fn judge(
     }
     match outcome {
         Outcome::Pass => finding,
+        _ if own_fault => finding.with_help(Text::new(
+            "a deploy that mends it may go on; `safelight rollback` leads users back to the verified release before, `safelight logs` shows what the app says",
+            "修复问题的部署可以继续；`safelight rollback` 可切回上一个已验证版本，`safelight logs` 可查看应用日志",
+        )),
         Outcome::Warn => finding.with_help(Text::new(
             "let the redirect begin with https:// (in nginx: `return 301 https://$host$request_uri`)",
             "让跳转地址以 https:// 开头（nginx：`return 301 https://$host$request_uri`）",
@@ -206,6 +220,20 @@ mod tests {
         assert_eq!(w.one(Answers).await.outcome, Outcome::Skipped, "the proxy does not know this app yet");
         assert_eq!(w.net.asked.lock().unwrap()[0].1, Some("127.0.0.1:7080".parse().unwrap()));
         assert_eq!(w.deployed().one(Answers).await.outcome, Outcome::Fail);
+    }
+
+    #[tokio::test]
+    async fn a_release_that_is_down_does_not_keep_its_own_cure_away() {
+        let mut w = world("http://film.localhost", Ok(http(502))).deployed();
+        w.state.proxy_listen = vec!["0.0.0.0:7080".parse().unwrap()];
+        let f = w.one(Answers).await;
+        assert_eq!(f.outcome, Outcome::Warn);
+        assert!(f.help.unwrap().en.contains("safelight rollback"));
+        // Behind somebody else's web server it is known only when nothing runs.
+        let mut w = world("https://filmtrip.cn", Ok(http(502))).deployed();
+        assert_eq!(w.one(Answers).await.outcome, Outcome::Warn);
+        w.state.own_pids = [4711].into();
+        assert_eq!(w.one(Answers).await.outcome, Outcome::Fail);
     }
 
     #[tokio::test]

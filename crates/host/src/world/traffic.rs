@@ -13,7 +13,7 @@ use safelight_engine::{
         traffic::{RouteRules, Switched, Target},
     },
     event::EventKind,
-    plan::Action,
+    plan::{Action, PlanKind},
     run::journal::RunState,
     text::Text,
 };
@@ -515,10 +515,16 @@ impl HostWorld {
         let mut release = self.new_release(run)?;
         release.verified.get_or_insert_with(jiff::Timestamp::now);
         self.save(&release)?;
-        let previous = run.plan.from.as_ref().map(|f| f.id.as_str());
+        let previous = match run.plan.kind {
+            PlanKind::Rollback => {
+                going_back::before(&self.ctx.store, self.ctx.app(), &self.ctx.env_name, &release.id)
+                    .map_err(store_failed)?
+            }
+            _ => run.plan.from.as_ref().map(|f| f.id.clone()),
+        };
         self.ctx
             .store
-            .set_serving(self.ctx.app(), &self.ctx.env_name, Some(&release.id), previous)
+            .set_serving(self.ctx.app(), &self.ctx.env_name, Some(&release.id), previous.as_deref())
             .map_err(store_failed)?;
         let id = &release.id;
         Ok((Record::Null, safelight_engine::text!("{id} serves, verified", "{id} 已验证并开始服务")))
@@ -526,7 +532,7 @@ impl HostWorld {
 
     pub(super) async fn undo_commit(&self, run: &RunState) -> Result<Text, StepError> {
         if let Ok(mut release) = self.new_release(run)
-            && run.plan.kind == safelight_engine::plan::PlanKind::Deploy
+            && run.plan.kind == PlanKind::Deploy
         {
             // It was undone: nobody may roll back to it.
             release.verified = None;

@@ -3,7 +3,7 @@
 use crate::{Global, busy::Busy, error::CommandError, local, output::Output};
 use safelight_engine::text::{Lang, Text};
 use safelight_host::{
-    api::ProxyStatus,
+    api::{AppStatus, ProxyStatus, Status},
     client::HostClient,
     paths::{Home, write_whole},
     server::{DaemonOptions, serve},
@@ -324,10 +324,10 @@ async fn keep(home: &Home) -> Result<u8, CommandError> {
 
 async fn stop(home: &Home, proxy: bool, out: &Output) -> Result<u8, CommandError> {
     let client = HostClient::new(home.socket());
-    if client.status().await.is_err() {
+    let Ok(status) = client.status().await else {
         out.say(if out.lang == Lang::Zh { "没有在运行" } else { "it does not run" });
         return Ok(0);
-    }
+    };
     let busy = Busy::with(out, &Text::new("it finishes what it is at", "正在收尾"));
     client.shutdown(proxy).await?;
     let until = Instant::now() + Duration::from_secs(10);
@@ -336,29 +336,65 @@ async fn stop(home: &Home, proxy: bool, out: &Output) -> Result<u8, CommandError
     }
     drop(busy);
     out.say(if out.lang == Lang::Zh { "已停止" } else { "stopped" });
+    for line in left_behind(&status, proxy) {
+        out.say(line.get(out.lang));
+    }
     Ok(0)
+}
+
+/// What nobody does any more now that the daemon is stopped, and perhaps the proxy.
+fn left_behind(status: &Status, proxy: bool) -> Vec<Text> {
+    let mut said = Vec::new();
+    let names = |apps: Vec<&AppStatus>| {
+        apps.iter().map(|a| format!("{} · {}", a.app, a.env)).collect::<Vec<_>>().join(", ")
+    };
+    let served = names(status.apps.iter().filter(|a| a.current.is_some()).collect());
+    if proxy && !served.is_empty() {
+        said.push(safelight_engine::text!(
+            "nobody reaches {served} through the proxy until `safelight host start`",
+            "在执行 `safelight host start` 之前，无法通过代理访问 {served}"
+        ));
+    }
+    let open = names(status.apps.iter().filter(|a| a.run.is_some()).collect());
+    if !open.is_empty() {
+        said.push(safelight_engine::text!(
+            "the run of {open} rests, and nobody watches it, until `safelight host start`",
+            "在执行 `safelight host start` 之前，{open} 的运行暂停，且无人观察"
+        ));
+    }
+    said
 }
 
 fn unit(home: &Home, out: &Output) -> Result<(), CommandError> {
     let path = std::env::var("PATH").unwrap_or_default();
     let user = (!rustix::process::geteuid().is_root()).then(local::user);
-    out.line(&unit_text(&local::program()?, &home.root.to_string_lossy(), &path, user.as_deref()));
+    // PM2 with a home of its own is found by this variable alone.
+    let pm2_home = std::env::var("PM2_HOME").ok().filter(|h| !h.is_empty());
+    let variables: Vec<(&str, &str)> = [("PATH", path.as_str())]
+        .into_iter()
+        .chain(pm2_home.as_deref().map(|home| ("PM2_HOME", home)))
+        .collect();
+    out.line(&unit_text(&local::program()?, &home.root.to_string_lossy(), &variables, user.as_deref()));
     Ok(())
 }
 
 /// A systemd unit. `user`: as whom, when not root.
-fn unit_text(program: &str, home: &str, path: &str, user: Option<&str>) -> String {
+fn unit_text(program: &str, home: &str, variables: &[(&str, &str)], user: Option<&str>) -> String {
     // A `%` begins a specifier of systemd's; quotes and backslashes end a quoted word.
     let quoted =
         |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%"));
     let user = user.map(|user| format!("User={user}\n")).unwrap_or_default();
-    let (home, path) = (quoted(&format!("SAFELIGHT_HOME={home}")), quoted(&format!("PATH={path}")));
+    let environment: String = [("SAFELIGHT_HOME", home)]
+        .iter()
+        .chain(variables)
+        .map(|(name, value)| format!("Environment={}\n", quoted(&format!("{name}={value}"))))
+        .collect();
     let program = quoted(program);
     // KillMode=process: stopping the daemon must leave the proxy and the app's processes alone.
     // PATH: node from a version manager is not where systemd looks.
     format!(
         "[Unit]\nDescription=Safelight host daemon\nAfter=network-online.target\nWants=network-online.target\n\n\
-         [Service]\n{user}Environment={home}\nEnvironment={path}\nExecStart={program} host run\nRestart=always\n\
+         [Service]\n{user}{environment}ExecStart={program} host run\nRestart=always\n\
          RestartSec=1\nKillMode=process\nLimitNOFILE=65536\n\n[Install]\nWantedBy=multi-user.target"
     )
 }
@@ -372,12 +408,13 @@ mod tests {
         let unit = unit_text(
             "/home/ann/bin/safelight",
             "/home/ann/50% \"here\"",
-            "/opt/node/bin:/usr/bin",
+            &[("PATH", "/opt/node/bin:/usr/bin"), ("PM2_HOME", "/srv/pm2")],
             Some("ann"),
         );
         assert!(unit.contains("\nUser=ann\n"), "{unit}");
         assert!(unit.contains("\nEnvironment=\"PATH=/opt/node/bin:/usr/bin\"\n"), "{unit}");
         assert!(unit.contains("\nEnvironment=\"SAFELIGHT_HOME=/home/ann/50%% \\\"here\\\"\"\n"), "{unit}");
-        assert!(!unit_text("/usr/bin/safelight", "/var/lib/safelight", "/usr/bin", None).contains("User="));
+        assert!(unit.contains("\nEnvironment=\"PM2_HOME=/srv/pm2\"\n"), "{unit}");
+        assert!(!unit_text("/usr/bin/safelight", "/var/lib/safelight", &[], None).contains("User="));
     }
 }
