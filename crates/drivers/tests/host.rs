@@ -30,6 +30,19 @@ async fn a_command_gets_a_clean_environment_and_what_was_given() {
 }
 
 #[tokio::test]
+async fn a_complaint_is_whole_lines_and_only_a_line_that_is_too_long_is_cut() {
+    let said =
+        |script: &'static str| async move { LocalHost::new().run(&sh(script)).await.unwrap().complaint() };
+    let lines = said("for i in $(seq 200); do echo \"line $i of what went wrong\" >&2; done; exit 1").await;
+    assert!(lines.starts_with("line ") && lines.ends_with("\nline 200 of what went wrong"), "{lines}");
+    assert!(lines.lines().count() > 10 && lines.len() <= 600, "{lines}");
+    let long = said("head -c 5000 /dev/zero | tr '\\0' x >&2; exit 1").await;
+    assert!(long.starts_with('…') && long.chars().count() == 601, "{long}");
+    let both = said("head -c 5000 /dev/zero | tr '\\0' x >&2; echo >&2; echo short >&2; exit 1").await;
+    assert_eq!(both, "short");
+}
+
+#[tokio::test]
 async fn exit_status_streams_input_and_directory_are_handed_through() {
     let dir = tempfile::tempdir().unwrap();
     let mut cmd = sh("pwd; cat; echo problem >&2; exit 3").cwd(dir.path());

@@ -126,6 +126,15 @@ async fn tags_branches_and_commits_resolve_to_the_commit_itself() {
 }
 
 #[tokio::test]
+async fn a_host_without_git_is_told_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_string_lossy().into_owned();
+    let host = LocalHost::new().with_path_of(&path, safelight_engine::text::Text::same("of a test"));
+    let error = Git::new(host, dir.path(), &[]).resolve(Some("v1")).await.unwrap_err();
+    assert!(error.to_string().contains("git is not installed (or not on the PATH)"), "{error}");
+}
+
+#[tokio::test]
 async fn a_directory_that_is_no_working_copy_is_an_error_with_gits_own_words() {
     let dir = tempfile::tempdir().unwrap();
     let source = Git::new(LocalHost::new(), dir.path(), &[]);

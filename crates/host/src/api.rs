@@ -160,8 +160,32 @@ pub struct AppStatus {
     pub previous: Option<ReleaseRecord>,
     /// Its processes.
     pub processes: Vec<safelight_engine::driver::process::ProcessStatus>,
+    /// Services of the release that serves without a process that runs.
+    #[serde(default)]
+    pub not_running: Vec<String>,
     /// The run that is open.
     pub run: Option<RunSummary>,
+}
+
+impl AppStatus {
+    /// What is missing, a line for each service.
+    #[must_use]
+    pub fn gaps(&self) -> Vec<Text> {
+        let Some(release) = self.current.as_ref().map(|r| &r.id) else { return Vec::new() };
+        let line = |s: &String| {
+            safelight_engine::text!("{s} of {release} is not running", "{release} 的 {s} 未在运行")
+        };
+        self.not_running.iter().map(line).collect()
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn help_for_gaps() -> Text {
+        Text::new(
+            "`safelight host stop && safelight host start` starts it again, as does a deploy or rollback with other processes",
+            "`safelight host stop && safelight host start` 会重新启动它；也可以重新部署或回滚",
+        )
+    }
 }
 
 /// `GET /v1/apps/{app}/{env}`.

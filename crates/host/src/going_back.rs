@@ -33,12 +33,35 @@ pub(crate) fn release<'s>(state: &'s HostState, wanted: Option<&str>) -> Result<
                 ),
             ))
         }
-        None => Err(ApiError::new(
-            ErrorKind::Usage,
-            Text::new("there is no verified release to go back to", "没有可回滚的已验证版本"),
-        )
-        .with_help(Text::new("`safelight history` lists them", "`safelight history` 可查看"))),
+        None => Err(unknown(state, wanted)),
     }
+}
+
+/// There is no release as it was asked for, or none before the one that serves: those that can be gone back to are named.
+fn unknown(state: &HostState, wanted: Option<&str>) -> ApiError {
+    let serves = |r: &ReleaseRecord| state.current.as_ref().is_some_and(|c| c.id == r.id);
+    let kept = state.releases.iter().filter(|r| r.verified.is_some() && !serves(r));
+    let list: Vec<String> = kept.map(|r| format!("{} ({})", r.id, r.revision)).collect();
+    let what = match wanted {
+        Some(wanted) => {
+            safelight_engine::text!("there is no release {wanted} here", "此处没有版本 {wanted}")
+        }
+        None if list.is_empty() => {
+            Text::new("there is no verified release to go back to", "没有可回滚的已验证版本")
+        }
+        // The newest of them is often what was fled from: only a person leads back there.
+        None => Text::new(
+            "there is no verified release before this one; name the one that you want",
+            "当前版本之前没有已验证的版本；请指明要切换到的版本",
+        ),
+    };
+    let help = if list.is_empty() {
+        Text::new("there is no verified release to go back to yet", "目前没有可回滚的已验证版本")
+    } else {
+        let list = list.join(", ");
+        safelight_engine::text!("it can go back to {list}", "可回滚到 {list}")
+    };
+    ApiError::new(ErrorKind::Usage, what).with_help(help)
 }
 
 /// The release that served before `release` did: where the deploy came from that made it serve. A rollback to it does not

@@ -24,6 +24,23 @@ pub fn tail(path: &Path, bytes: u64) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&buf).into_owned())
 }
 
+/// The last lines of a program that tell something, at most `most`: of a trace of calls only where it begins, and no
+/// empty ones. The line that names an error stands above such a trace, and would be cut off with it.
+#[must_use]
+pub fn telling(text: &str, most: usize) -> Vec<&str> {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut in_a_trace = false;
+    for line in text.lines().filter(|l| !l.trim().is_empty()) {
+        let frame = line.trim_start().starts_with("at ") && line.starts_with(char::is_whitespace)
+            || line.trim_start().starts_with("node:internal");
+        if !(frame && in_a_trace) {
+            kept.push(line);
+        }
+        in_a_trace = frame;
+    }
+    kept.split_off(kept.len().saturating_sub(most))
+}
+
 /// Where a reader is in a file that grows and is rotated.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Follower {
@@ -67,6 +84,24 @@ impl Follower {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_line_that_names_an_error_is_not_cut_off_by_the_trace_below_it() {
+        let trace = "    at wrapSafe (node:internal/modules/cjs/loader:1464:18)\n".repeat(40);
+        let text = format!(
+            "listening\n/srv/app.js:1\nx = y z\n      ^\n\nSyntaxError: Unexpected identifier 'z'\n{trace}\nNode.js v22.1.0\n"
+        );
+        let shown = telling(&text, 6);
+        assert_eq!(shown[0], "/srv/app.js:1", "{shown:#?}");
+        assert!(shown[3].starts_with("SyntaxError") && shown[4].contains("wrapSafe"), "{shown:#?}");
+        assert_eq!(shown[5..], ["Node.js v22.1.0"]);
+        assert_eq!(
+            telling("at noon all is well\nat one, too", 10).len(),
+            2,
+            "no frames: nothing is indented"
+        );
+        assert!(telling("", 3).is_empty());
+    }
     use std::io::Write as _;
 
     #[test]

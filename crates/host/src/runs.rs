@@ -276,6 +276,7 @@ impl Runs {
                 ErrorKind::NotFound,
                 safelight_engine::text!("there is no run {id}", "没有运行 {id}"),
             )
+            .with_help(Text::new("`safelight history` lists them", "`safelight history` 可查看"))
         })?;
         if row.ended.is_some() {
             return Err(ApiError::new(

@@ -244,7 +244,8 @@ async fn events(
         return Err(ApiError::new(
             ErrorKind::NotFound,
             safelight_engine::text!("there is no run {id}", "没有运行 {id}"),
-        ));
+        )
+        .with_help(Text::new("`safelight history` lists them", "`safelight history` 可查看")));
     }
     // Subscribed before the stored ones are read, so that none falls between.
     let live = if q.follow { d.runs.follow(&id) } else { None };

@@ -2,9 +2,10 @@
 
 use crate::{
     api::{ApiError, AppStatus},
+    context::Context,
     runs::{Runs, store_error},
 };
-use safelight_engine::config;
+use safelight_engine::{config, driver::process::ProcessState};
 
 impl Runs {
     /// Every app and environment with what runs there.
@@ -19,7 +20,12 @@ impl Runs {
             let ctx = self.context(config, &env, &row.project)?;
             let state = ctx.state().await.map_err(store_error)?;
             let processes = ctx.processes().await.into_iter().map(|(_, p)| p).collect();
+            let not_running = match &state.current {
+                Some(r) => not_running(&ctx, &r.id).await,
+                None => Vec::new(),
+            };
             out.push(AppStatus {
+                not_running,
                 run: row.ended.is_none().then(|| self.summary(&row)),
                 current: state.current,
                 previous: state.previous,
@@ -30,4 +36,15 @@ impl Runs {
         }
         Ok(out)
     }
+}
+
+/// Services of a release without a process that runs or is being started again. A manager that does not answer has not
+/// said that anything is missing.
+async fn not_running(ctx: &Context, release: &str) -> Vec<String> {
+    let Ok(own) = ctx.of(release) else { return Vec::new() };
+    let prefix = format!("{}.{}.", own.app(), own.env_name);
+    let Ok(all) = own.manager.list(&prefix).await else { return Vec::new() };
+    let runs = |name: &str| all.iter().any(|p| p.name == name && p.state != ProcessState::Stopped);
+    let services = own.config.services.iter().map(|s| s.name.clone());
+    services.filter(|s| !runs(&own.process_name(s, release))).collect()
 }

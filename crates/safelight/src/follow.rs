@@ -183,7 +183,7 @@ pub(crate) async fn follow(
         };
         if lost.take().is_some() {
             live.lost(false);
-            out.say(word(
+            live.say(word(
                 out.lang,
                 "the host daemon is back; going on with the run",
                 "主机守护进程已恢复，继续运行",
@@ -223,7 +223,7 @@ pub(crate) async fn follow(
                         break 'connect;
                     }
                     if committed && f.leave_at_commit {
-                        out.say(word(out.lang, "the watch goes on in the host daemon; `safelight watch` follows it", "观察在主机守护进程中继续；可用 `safelight watch` 跟踪"));
+                        live.say(word(out.lang, "the watch goes on in the host daemon; `safelight watch` follows it", "观察在主机守护进程中继续；可用 `safelight watch` 跟踪"));
                         return Ok(0);
                     }
                 }
@@ -232,10 +232,10 @@ pub(crate) async fn follow(
                     if committed || seen > 1 {
                         // The watch needs nobody; what is being taken back may yet need somebody.
                         let code = if committed { 130 } else { 4 };
-                        out.say(word(out.lang, "left; the host daemon goes on by itself. `safelight watch` follows, `safelight abort` takes back", "已离开；主机守护进程会继续。`safelight watch` 跟踪，`safelight abort` 撤销"));
+                        live.say(word(out.lang, "left; the host daemon goes on by itself. `safelight watch` follows, `safelight abort` takes back", "已离开；主机守护进程会继续。`safelight watch` 跟踪，`safelight abort` 撤销"));
                         return Ok(code);
                     }
-                    out.say(word(out.lang, "interrupted: taking everything back (Ctrl-C again to leave; the host goes on)", "已中断：正在撤销（再按一次 Ctrl-C 离开，主机会继续撤销）"));
+                    live.say(word(out.lang, "interrupted: taking everything back (Ctrl-C again to leave; the host goes on)", "已中断：正在撤销（再按一次 Ctrl-C 离开，主机会继续撤销）"));
                     take_back(&f).await?;
                 }
             }

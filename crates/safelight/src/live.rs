@@ -54,7 +54,8 @@ impl<'o> Live<'o> {
         Self { out, plan: None, bar, at: At::Between, since: now, last: now, run, verbose }
     }
 
-    fn say(&mut self, line: &str) {
+    /// A line above the one that moves.
+    pub(crate) fn say(&mut self, line: &str) {
         self.last = Instant::now();
         match &self.bar {
             Some(bar) => bar.suspend(|| self.out.say(line)),

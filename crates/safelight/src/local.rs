@@ -83,7 +83,7 @@ pub(crate) async fn daemon(out: &Output) -> Result<HostClient, CommandError> {
 
 /// Starts the keeper, which starts the daemon and starts it again when it dies.
 pub(crate) fn start_keeper(home: &Home) -> Result<Child, CommandError> {
-    home.create().map_err(|e| CommandError::io(&home.root.to_string_lossy(), &e))?;
+    home.create().map_err(|e| unusable(home, &e))?;
     let path = home.logs().join("host.log");
     let log = std::fs::OpenOptions::new()
         .append(true)
@@ -149,10 +149,23 @@ pub(crate) async fn wait_for(
     .with_help(safelight_engine::text!("its whole log is {shown}", "完整日志：{shown}")))
 }
 
+/// Safelight's own directory cannot be made or looked into.
+fn unusable(home: &Home, e: &std::io::Error) -> CommandError {
+    let root = home.root.display();
+    CommandError::refused(safelight_engine::text!(
+        "Safelight cannot keep its data in {root}: {e}",
+        "Safelight 无法在 {root} 保存数据：{e}"
+    ))
+    .with_help(Text::new(
+        "the variable SAFELIGHT_HOME names this directory: set it to one that this user may write to, or change the owner of this one",
+        "该目录由变量 SAFELIGHT_HOME 指定：请设为当前用户可写的目录，或更改该目录的属主",
+    ))
+}
+
 /// The host's memory, without the daemon.
 pub(crate) fn store() -> Result<(Home, Arc<Store>), CommandError> {
     let home = Home::from_env();
-    home.create().map_err(|e| CommandError::io(&home.root.to_string_lossy(), &e))?;
+    home.create().map_err(|e| unusable(&home, &e))?;
     let store = Store::open(&home.database()).map_err(ApiError::from)?;
     Ok((home, Arc::new(store)))
 }
@@ -206,7 +219,8 @@ pub(crate) async fn open_run(
         )));
     }
     found.map(|r| r.run.clone()).ok_or_else(|| match named {
-        Some(id) => CommandError::usage(safelight_engine::text!("there is no run {id}", "没有运行 {id}")),
+        Some(id) => CommandError::usage(safelight_engine::text!("there is no run {id}", "没有运行 {id}"))
+            .with_help(Text::new("`safelight history` lists them", "`safelight history` 可查看")),
         None => CommandError::usage(safelight_engine::text!(
             "no run of {app} in {env} is open",
             "{env} 的 {app} 没有进行中的运行"

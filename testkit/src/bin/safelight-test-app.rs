@@ -227,7 +227,7 @@ async fn page(app: &App, fault: Option<&str>) -> (u16, String) {
         Some("slow") => tokio::time::sleep(Duration::from_millis(700)).await,
         Some("client") | None => {}
         Some(_) => {
-            println!("ERROR the basket is on fire");
+            println!("ERROR the basket is on fire {}", var("APP_TOKEN").unwrap_or_default());
             return (500, "broken\n".to_owned());
         }
     }

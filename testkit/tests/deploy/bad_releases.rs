@@ -10,16 +10,32 @@ fn a_release_that_does_not_become_healthy_is_undone_with_its_last_words() {
     bed.deploy(&Release::new("v1", 1)).ended(0);
     bed.traffic_begins();
     let cases: [(&str, &[&str]); 4] = [
-        ("never-listens", &["nothing listens there", "waiting for a lock that nobody gives back"]),
-        ("500", &["HTTP 500", "the payment service refused our key"]),
-        ("slow", &["no answer", "listening on 127.0.0.1:"]),
-        ("exits-at-once", &["exit status 1", "APP_SETTINGS is not set"]),
+        (
+            "never-listens",
+            &["nothing listens there", "waiting for a lock that nobody gives back", "the variable PORT"],
+        ),
+        (
+            "500",
+            &[
+                "HTTP 500",
+                "the payment service refused our key",
+                "`health` (/api/health) must answer with 2xx",
+            ],
+        ),
+        ("slow", &["no answer", "listening on 127.0.0.1:", "and in time"]),
+        (
+            "exits-at-once",
+            &["it exited (exit status 1)", "APP_SETTINGS is not set", "it ended by itself", "api.r5.err.log"],
+        ),
     ];
     for (mode, words) in cases {
         bed.mark(mode);
         let line = format!("APP_MODE={mode}");
         let said = bed.deploy(&Release::new("v2", 2).with_env(&[line.as_str()])).ended(3);
-        said.says(&["api was not healthy", "GET http://127.0.0.1:", "/api/health", "undoing"]).says(words);
+        let said = said.says(&["api was not healthy", "GET http://127.0.0.1:", "/api/health", "undoing"]);
+        let said = said.says(words);
+        let advised = said.err.contains("the variable PORT");
+        assert_eq!(advised, mode == "never-listens", "advice that is beside the point: {}", said.err);
         bed.serves_exactly("v1");
     }
     bed.nobody_was_failed();

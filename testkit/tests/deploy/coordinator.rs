@@ -43,6 +43,46 @@ fn ctrl_c_before_the_switch_undoes_and_ends_with_130() {
     bed.nobody_was_failed();
 }
 
+/// A terminal of 40 columns, in which the line that moves wraps.
+#[test]
+fn what_ctrl_c_does_is_said_on_a_line_of_its_own_above_the_one_that_moves() {
+    let bed = Bed::new();
+    bed.deploy(&Release::new("v1", 1)).ended(0);
+    bed.prepare(&Release::new("v2", 1));
+    bed.order("intent:start:api", "pause");
+    let (shown, pid) = (bed.dir().join("screen"), bed.dir().join("pid"));
+    let deploy = bed.command(&["deploy"]);
+    let line = format!(
+        "stty cols 40 rows 24; echo $$ > {}; exec {} deploy --no-color",
+        pid.display(),
+        deploy.get_program().to_string_lossy()
+    );
+    let mut script = std::process::Command::new("script");
+    script.args(["-q", "-e", "-c", &line]).arg(&shown).current_dir(bed.project()).env_clear();
+    script.envs(deploy.get_envs().filter_map(|(k, v)| Some((k, v?)))).env("TERM", "xterm");
+    let null = std::process::Stdio::null;
+    let mut script = script.stdin(null()).stdout(null()).spawn().expect("script, of util-linux, starts");
+    let screen = || String::from_utf8_lossy(&std::fs::read(&shown).unwrap_or_default()).into_owned();
+    bed.wait_until("the line moves", |b| {
+        b.points().iter().any(|p| p == "intent:start:api") && screen().contains("start api of r2")
+    });
+    let number = || std::fs::read_to_string(&pid).ok().and_then(|s| s.trim().parse::<u32>().ok());
+    bed.wait_until("it listens for Ctrl-C", |_| {
+        number().is_some_and(|p| safelight_testkit::processes::catches(p, rustix::process::Signal::INT))
+    });
+    safelight_testkit::processes::kill(number().unwrap(), rustix::process::Signal::INT);
+    bed.wait_until("it says what it does", |_| screen().contains("interrupted: taking everything back"));
+    bed.release("intent:start:api");
+    assert_eq!(script.wait().unwrap().code(), Some(130), "{}", screen());
+    let screen = screen();
+    let (before, _) = screen.split_once("interrupted: taking everything back").unwrap();
+    // The moving line was wiped away, with nothing written since.
+    let since = before.rsplit_once("\u{1b}[2K").map(|(_, since)| since);
+    let clear = |s: &str| s.chars().all(|c| c.is_control() || "[0123456789;AB".contains(c));
+    assert!(since.is_some_and(clear), "{since:?} in {screen:?}");
+    bed.serves_exactly("v1");
+}
+
 #[test]
 fn ctrl_c_while_the_host_is_asked_takes_back_what_it_begins_and_ends_with_130() {
     let mut bed = Bed::new();

@@ -22,8 +22,13 @@ fn a_migration_that_fails_is_caught_by_the_rehearsal_and_production_is_untouched
     bed.traffic_begins();
     bed.prepare(&Release::new("v2", 3));
     let script = std::fs::read_to_string(bed.project().join("app/migrate.sh")).unwrap();
-    bed.write("app/migrate.sh", &script.replace("migrate 3", "migrate 3 --fail-after 2"));
-    bed.safelight(&["deploy"]).ended(1).says(&["no such column: colour", "stopped before anything changed"]);
+    let script = script.replace("migrate 3", "migrate 3 --fail-after 2");
+    bed.write("app/migrate.sh", &format!("echo 'the first line' >&2\necho 'the second line' >&2\n{script}"));
+    let said = bed.safelight(&["deploy"]).ended(1);
+    let said = said.says(&["no such column: colour", "stopped before anything changed"]);
+    let said =
+        said.says(&["  | the first line\n", "  | the second line\n", "the migration failed by itself"]);
+    assert!(!said.err.contains("fresh checkout"), "{}", said.err);
     assert_eq!(schema(&bed), 1);
     bed.serves_exactly("v1");
     bed.nobody_was_failed();

@@ -27,7 +27,7 @@ fn rollback_without_a_name_goes_to_the_verified_release_before_with_its_environm
     assert_eq!(page(&bed), "v1 one");
     bed.nobody_was_failed();
     // A second one does not lead forward again to what was fled from.
-    bed.safelight(&["rollback"]).ended(2).says(&["no verified release"]);
+    bed.safelight(&["rollback"]).ended(2).says(&["no verified release before this one", "r2"]);
     assert!(!bed.safelight(&["status"]).ended(0).out.contains("can go back"));
     bed.serves_exactly("v1");
     bed.deploy(&Release::new("v4", 1)).ended(0);

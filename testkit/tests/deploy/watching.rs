@@ -15,7 +15,7 @@ fn watched(duration: &str, max_blind: &str) -> (Bed, Background) {
     bed.deploy(&Release::new("v1", 1)).ended(0);
     bed.configure("duration = \"1s\"", &format!("duration = \"{duration}\""));
     let fault = format!("APP_FAULT_FILE={}", bed.dir().join("fault").display());
-    bed.prepare(&Release::new("v2", 1).with_env(&[&fault]));
+    bed.prepare(&Release::new("v2", 1).with_env(&[&fault, "APP_TOKEN=correct-horse"]));
     bed.forget_points();
     bed.order("intent:watch", "pause");
     let mut cli = bed.background(&["deploy", "--format", "json"]);
@@ -56,6 +56,14 @@ fn a_handful_of_requests_that_all_fail_undo_a_deploy_although_the_journeys_pass(
     let said = cli.end().ended(3);
     let why = failed_step(&said.json());
     assert!(why.contains("web: 3 of ") && why.contains(" requests in ") && why.contains("failed"), "{why}");
+    // What the app wrote about it goes with the release: it is shown where people look for the reason.
+    assert!(why.contains("\n  | ERROR the basket is on fire ***"), "without the token: {why}");
+    let events = said.json();
+    let failed = events.iter().find(|e| e["event"] == "step-failed").unwrap();
+    let help = failed["help"]["en"].as_str().unwrap_or_default();
+    assert!(help.contains("the last lines that web wrote") && help.contains("web.r2.out.log"), "{help}");
+    assert!(bed.app_dir().join("logs/shop.production.web.r2.out.log").is_file(), "it is there to be read");
+    bed.safelight(&["report"]).ended(0).says(&["ERROR the basket is on fire ***"]);
     let looks: Vec<Value> = said.json().into_iter().filter(|e| e["event"] == "looked").collect();
     let journeys = looks.iter().flat_map(|l| l["look"]["journeys"].as_array().cloned().unwrap_or_default());
     assert!(journeys.count() > 3, "journeys ran: {looks:#?}");

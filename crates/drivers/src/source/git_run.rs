@@ -65,7 +65,14 @@ impl Run {
         let mut cmd = Cmd::new(self.argv(args.iter().copied())).timeout(limit);
         cmd.env = Self::env();
         stdin.clone_into(&mut cmd.stdin);
-        self.host.run(&cmd).await
+        self.host.run(&cmd).await.map_err(|e| match e.kind {
+            // Told where to work by an argument, it is only the program itself that can be missing.
+            HostErrorKind::NotFound => {
+                let op = format!("git {} in {}", args.first().unwrap_or(&""), self.dir.display());
+                HostError::new(e.kind, op, "git is not installed (or not on the PATH)")
+            }
+            _ => e,
+        })
     }
 
     /// Runs git and expects it to succeed.

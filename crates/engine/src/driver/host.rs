@@ -71,6 +71,9 @@ impl Cmd {
     }
 }
 
+/// How many characters of a complaint are shown.
+const COMPLAINT: usize = 600;
+
 /// What a command left behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
@@ -95,15 +98,27 @@ impl Output {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
-    /// The last lines of standard error (or output, if that is empty) for a message, 600 characters at most.
+    /// The last lines of standard error (or output, if that is empty) for a message, about 600 characters and at least
+    /// one whole line. Only a line that is longer than that by itself is shown from its middle on.
     #[must_use]
     pub fn complaint(&self) -> String {
         let raw =
             if self.stderr.iter().any(|b| !b.is_ascii_whitespace()) { &self.stderr } else { &self.stdout };
         let text = String::from_utf8_lossy(raw);
-        let text = text.trim();
-        let skip = text.chars().count().saturating_sub(600);
-        text.chars().skip(skip).collect()
+        let (mut lines, mut length) = (Vec::new(), 0);
+        for line in text.trim().lines().rev() {
+            length += line.chars().count() + 1;
+            if length > COMPLAINT + 1 && !lines.is_empty() {
+                break;
+            }
+            lines.push(line.trim_end());
+        }
+        lines.reverse();
+        let text = lines.join("\n");
+        match text.chars().count().checked_sub(COMPLAINT) {
+            Some(more) if more > 0 => format!("…{}", text.chars().skip(more).collect::<String>()),
+            _ => text,
+        }
     }
 }
 

@@ -79,15 +79,30 @@ impl HostWorld {
             return Ok(());
         }
         let how = out.status.map_or_else(|| "a signal".to_owned(), |s| s.to_string());
-        let tail = redact(&out.complaint(), at.secrets);
+        // Line by line: what is redacted as one loses its line ends.
+        let said = out.complaint();
+        let said: Vec<String> = said.lines().map(|l| format!("  | {}", redact(l, at.secrets))).collect();
+        let said = said.join("\n");
         Err(StepError::new(safelight_engine::text!(
-            "`{shown}` ended with {how}: {tail}",
-            "`{shown}` 退出码 {how}：{tail}"
+            "`{shown}` ended with {how}:\n{said}",
+            "`{shown}` 退出码 {how}：\n{said}"
         ))
-        .with_help(Text::new(
+        .with_help(self.help_of(line)))
+    }
+
+    /// What to do about a command that has failed.
+    fn help_of(&self, line: &CommandLine) -> Text {
+        let migrates = self.ctx.config.database.as_ref().and_then(|d| d.migrate.as_ref());
+        if migrates.is_some_and(|m| m.argv() == line.argv()) {
+            return Text::new(
+                "the migration failed by itself, its last lines stand above: correct it, or the data that it met, and try it on a copy of the database (`safelight backup` makes one), then deploy again",
+                "迁移自身失败，上面是它最后几行输出：请修正迁移或它遇到的数据，在数据库副本上试运行（`safelight backup` 可生成副本），再重新部署",
+            );
+        }
+        Text::new(
             "run the same command in a fresh checkout of this revision",
             "在该版本的全新检出中运行同一命令以重现",
-        )))
+        )
     }
 
     /// Ends what an interrupted try of a step has left running, and waits until it is gone.

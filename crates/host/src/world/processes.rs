@@ -33,6 +33,40 @@ struct Started {
     healthy: jiff::Timestamp,
 }
 
+/// Why a process is not healthy, for what is said about it.
+enum Unwell {
+    /// It has ended; how, when that is known.
+    Exited(Option<String>),
+    /// It does not listen at its port itself.
+    NotThere,
+    /// It listens, and its answer is none, or not that of a healthy one.
+    Answers,
+}
+
+/// What a process wrote last.
+#[derive(Default)]
+pub(super) struct LastWords {
+    lines: Vec<String>,
+    file: Option<std::path::PathBuf>,
+}
+
+impl LastWords {
+    /// Line by line, each marked as somebody else's words.
+    pub(super) fn shown(&self) -> String {
+        self.lines.join("\n")
+    }
+
+    /// Where all of it is, for the end of a sentence in both languages.
+    pub(super) fn whole(&self) -> (String, String) {
+        let Some(file) = self.file.as_ref().map(|f| f.display()) else { return Default::default() };
+        (format!(", all of its log is in {file}"), format!("，完整日志：{file}"))
+    }
+}
+
+/// How much of a log is looked at for its last words, and how many lines are shown of each file.
+const TAIL_BYTES: u64 = 16 * 1024;
+const TAIL_LINES: usize = 10;
+
 /// How long a process that is brought back may take until it listens, before requests that wait for it are let go.
 const REVIVAL: Duration = Duration::from_secs(5);
 
@@ -135,7 +169,7 @@ impl HostWorld {
             }
             let exit = now.and_then(|p| p.last_exit).map(|e| format!(" ({e})")).unwrap_or_default();
             let spec = new.spec(&release, s, started.addr, name, &[]).await?;
-            let tail = new.log_tail(&spec.name, &spec).await;
+            let tail = new.last_words(&spec).await.shown();
             let name = &s.name;
             return Err(StepError::new(safelight_engine::text!(
                 "{name} died after it was healthy{exit}\n{tail}",
@@ -252,27 +286,29 @@ impl HostWorld {
         let limit = service.start_timeout.0;
         let started = Instant::now();
         let mut told = Instant::now();
-        let mut last;
+        let (mut last, mut what);
         loop {
             let before = self.ctx.manager.status(&spec.name).await.map_err(failed)?;
-            last = match self.ctx.net.get(&url, None, Duration::from_secs(5).min(limit)).await {
+            (what, last) = match self.ctx.net.get(&url, None, Duration::from_secs(5).min(limit)).await {
                 Ok(a) if (200..300).contains(&a.status) => {
                     match self.not_its_own(&spec.name, addr, before.as_ref()).await? {
                         None => return Ok(started.elapsed().as_millis()),
-                        Some(why) => why,
+                        Some(why) => (Unwell::NotThere, why),
                     }
                 }
-                Ok(a) => Text::same(format!("HTTP {}", a.status)),
-                Err(NetError::Refused) => Text::new("nothing listens there", "无人监听"),
-                Err(e) => Text::same(e.to_string()),
+                Ok(a) => (Unwell::Answers, Text::same(format!("HTTP {}", a.status))),
+                Err(NetError::Refused) => (Unwell::NotThere, Text::new("nothing listens there", "无人监听")),
+                Err(e) => (Unwell::Answers, Text::same(e.to_string())),
             };
             let status = self.ctx.manager.status(&spec.name).await.map_err(failed)?;
             let (ended, restarts) =
                 status.as_ref().map_or((true, 0), |p| (p.state == ProcessState::Stopped, p.restarts));
             // An app that dies four times while starting will not come up by waiting.
             if ended || restarts > 3 || started.elapsed() >= limit {
-                let exit = status.and_then(|p| p.last_exit).unwrap_or_default();
-                return Err(self.unhealthy(spec, service, &url, &last, &exit, started.elapsed()).await);
+                if restarts > 0 || status.as_ref().is_none_or(|p| p.state != ProcessState::Running) {
+                    what = Unwell::Exited(status.and_then(|p| p.last_exit));
+                }
+                return Err(self.unhealthy(spec, service, (&url, &last), &what, started.elapsed()).await);
             }
             if told.elapsed() > Duration::from_millis(1500) {
                 let s = started.elapsed().as_secs();
@@ -291,42 +327,74 @@ impl HostWorld {
         &self,
         spec: &ProcessSpec,
         service: &Service,
-        url: &str,
-        last: &Text,
-        exit: &str,
+        (url, last): (&str, &Text),
+        what: &Unwell,
         waited: Duration,
     ) -> StepError {
-        let tail = self.log_tail(&spec.name, spec).await;
-        let (name, s) = (&service.name, waited.as_secs());
-        let exit = if exit.is_empty() { String::new() } else { format!(", {exit}") };
-        let (en, zh) = (&last.en, &last.zh);
-        StepError::new(safelight_engine::text!(
-            "{name} was not healthy within {s} s: GET {url}: {en}{exit}\n{tail}",
-            "{name} 在 {s} 秒内未健康：GET {url}：{zh}{exit}\n{tail}"
-        ))
-        .with_help(Text::new(
-            "the service itself must listen on 127.0.0.1 at the port in the variable PORT and answer `health` with 2xx; its last log lines stand above",
-            "服务须由其自身进程监听 127.0.0.1 上变量 PORT 指定的端口，且 `health` 返回 2xx；上面是它最后几行日志",
-        ))
+        let words = self.last_words(spec).await;
+        let (name, s, tail) = (&service.name, waited.as_secs(), words.shown());
+        let (en, zh, health) = (&last.en, &last.zh, &service.health);
+        let error = match what {
+            Unwell::Exited(how) => {
+                let (how, how_zh) =
+                    how.as_ref().map(|h| (format!(" ({h})"), format!("（{h}）"))).unwrap_or_default();
+                safelight_engine::text!(
+                    "{name} was not healthy: it exited{how} within {s} s; GET {url}: {en}\n{tail}",
+                    "{name} 未健康：进程在 {s} 秒内退出{how_zh}；GET {url}：{zh}\n{tail}"
+                )
+            }
+            Unwell::NotThere | Unwell::Answers => safelight_engine::text!(
+                "{name} was not healthy within {s} s: GET {url}: {en}\n{tail}",
+                "{name} 在 {s} 秒内未健康：GET {url}：{zh}\n{tail}"
+            ),
+        };
+        let (more_en, more_zh) = words.whole();
+        StepError::new(error).with_help(match what {
+            Unwell::Exited(_) => safelight_engine::text!(
+                "it ended by itself: the last lines that it wrote stand above{more_en}",
+                "进程自行退出：上面是它最后输出的几行{more_zh}"
+            ),
+            Unwell::NotThere => safelight_engine::text!(
+                "the service itself must listen on 127.0.0.1 at the port in the variable PORT; its last log lines stand above{more_en}",
+                "服务须由其自身进程监听 127.0.0.1 上变量 PORT 指定的端口；上面是它最后几行日志{more_zh}"
+            ),
+            Unwell::Answers => safelight_engine::text!(
+                "the service listens, but `health` ({health}) must answer with 2xx, and in time: look at what it does there; its last log lines stand above{more_en}",
+                "服务已在监听，但 `health`（{health}）须及时返回 2xx：请检查该路径的处理；上面是它最后几行日志{more_zh}"
+            ),
+        })
     }
 
-    /// The last lines a process wrote, without secrets.
-    async fn log_tail(&self, name: &str, spec: &ProcessSpec) -> String {
+    /// The last lines of a process that tell something, without secrets, and where the whole log is.
+    async fn last_words(&self, spec: &ProcessSpec) -> LastWords {
         let secrets: Vec<String> = {
             let mut f = safelight_engine::driver::env::EnvFile::default();
             f.vars.clone_from(&spec.env);
             secret_values(&f, std::iter::empty())
         };
-        let Ok(Some(files)) = self.ctx.manager.logs(name).await else { return String::new() };
-        let mut tail = Vec::new();
+        let mut words = LastWords::default();
+        let Ok(Some(files)) = self.ctx.manager.logs(&spec.name).await else { return words };
         for path in [files.stdout, files.stderr] {
-            let text = crate::logs::tail(&path, 8 * 1024).unwrap_or_default();
-            let lines: Vec<&str> = text.lines().collect();
-            tail.extend(
-                lines[lines.len().saturating_sub(6)..].iter().map(|l| format!("  | {}", redact(l, &secrets))),
-            );
+            let text = crate::logs::tail(&path, TAIL_BYTES).unwrap_or_default();
+            let lines = crate::logs::telling(&text, TAIL_LINES);
+            if !lines.is_empty() {
+                // What went wrong is on standard error, when there is anything there.
+                words.file = Some(path);
+            }
+            words.lines.extend(lines.iter().map(|l| format!("  | {}", redact(l, &secrets))));
         }
-        tail.join("\n")
+        words
+    }
+
+    /// What a service of the release that is being watched said last: its words are gone from `safelight logs` once users
+    /// are back on the release before. Nothing is said when its secrets cannot be known.
+    pub(super) async fn last_words_of(&self, run: &RunState, service: &str) -> Option<LastWords> {
+        let (new, release) = (self.new_side(run).ok()?, self.new_release(run).ok()?);
+        let s = new.service(service).ok()?;
+        let addr = new.addr_of(&release, s)?;
+        let name = new.ctx.process_name(service, &release.id);
+        let spec = new.spec(&release, s, addr, name, &[]).await.ok()?;
+        Some(new.last_words(&spec).await).filter(|w| !w.lines.is_empty())
     }
 
     pub(super) async fn undo_start(&self, run: &RunState, service: &str) -> Result<Text, StepError> {

@@ -85,7 +85,7 @@ impl HostWorld {
                 let _ = write_whole(&path, &bytes);
             }
             if let Some(b) = decisive(&breaches) {
-                return Err(breach(b));
+                return Err(self.undoing(run, b).await);
             }
             // One that cannot see, or that counts a fault, does not end as passed: it clears up, or the deploy is undone.
             if memory.watcher.may_end(elapsed, limits) {
@@ -105,6 +105,20 @@ impl HostWorld {
                 () = stop.wait() => return Err(StepError::new(stop.reason())),
             }
         }
+    }
+
+    /// Why the watch undoes. What a service wrote last is part of it when that service failed: once users are back on the
+    /// release before, nobody finds it any more.
+    async fn undoing(&self, run: &RunState, b: &Breach) -> StepError {
+        let e = breach(b);
+        let Some(("errors" | "process", service)) = b.signal.split_once(':') else { return e };
+        let Some(words) = self.last_words_of(run, service).await else { return e };
+        let (tail, (en, zh)) = (words.shown(), words.whole());
+        StepError::new(Text::new(format!("{}\n{tail}", e.what.en), format!("{}\n{tail}", e.what.zh)))
+            .with_help(safelight_engine::text!(
+                "the last lines that {service} wrote stand above{en}",
+                "上面是 {service} 最后输出的几行{zh}"
+            ))
     }
 
     async fn look_once(&self, run: &RunState, memory: &mut Memory, elapsed: Duration) -> Look {

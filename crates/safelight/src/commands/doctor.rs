@@ -11,7 +11,7 @@ use safelight_engine::{
     driver::host::{Cmd, Host as _},
     text::Text,
 };
-use safelight_host::{client::HostClient, paths::Home};
+use safelight_host::{api::AppStatus, client::HostClient, paths::Home};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {}
@@ -52,6 +52,13 @@ pub(crate) async fn run(_: &Args, _: &Global, out: &Output) -> Result<u8, Comman
             } else if !s.proxy.trusted.is_empty() {
                 let list = super::host::shown_trust(&s.proxy.trusted);
                 lines.push((true, Text::new("proxies in front", "前置代理"), list));
+            }
+            for a in &s.apps {
+                let what = Text::same(format!("{} · {}", a.app, a.env));
+                for gap in a.gaps() {
+                    let help = AppStatus::help_for_gaps();
+                    lines.push((false, what.clone(), format!("{}; {}", out.t(&gap), out.t(&help))));
+                }
             }
         }
         Err(_) => lines.push((

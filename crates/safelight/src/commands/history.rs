@@ -12,6 +12,8 @@ use safelight_engine::{
     run::RunEnd,
     text::{Lang, Text},
 };
+use safelight_host::api::RunSummary;
+use std::io::IsTerminal as _;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -33,6 +35,11 @@ pub(crate) async fn run(args: &Args, _: &Global, out: &Output) -> Result<u8, Com
     }
     let style = out.style();
     let zh = out.lang == Lang::Zh;
+    // Only a terminal would wrap a long reason.
+    let narrow = std::io::stdout().is_terminal();
+    let app = |r: &RunSummary| format!("{} · {}", r.app, r.env);
+    let several = list.iter().any(|r| app(r) != app(&list[0]));
+    let widest = list.iter().map(|r| app(r).chars().count()).max().unwrap_or(0);
     for r in &list {
         let (code, end) = match &r.end {
             Some(RunEnd::Done { .. }) => ("32", Text::new("done", "完成")),
@@ -51,15 +58,16 @@ pub(crate) async fn run(args: &Args, _: &Global, out: &Output) -> Result<u8, Com
         let reason = match &r.end {
             Some(RunEnd::Undone { reason, .. } | RunEnd::NeedsPerson { reason, .. }) => {
                 let line = out.t(reason).lines().next().unwrap_or("");
-                line.chars().take(90).collect()
+                if narrow { line.chars().take(90).collect() } else { line.to_owned() }
             }
             _ => String::new(),
         };
-        let when = ago(r.began);
+        let date = r.began.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M");
+        let whose = if several { format!("{}  ", pad(&app(r), widest)) } else { String::new() };
         out.line(&format!(
-            "{}  {} {} {} {} -> {} ({}) {} {}",
+            "{}  {date}  {} {whose}{} {} {} -> {} ({}) {} {}",
             r.run,
-            pad(&when, 8),
+            pad(&ago(r.began), 8),
             style.paint(code, &pad(out.t(&end), 8)),
             pad(kind, 8),
             from,

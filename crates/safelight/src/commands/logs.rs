@@ -21,10 +21,26 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, CommandError> {
     let (config, _) = safelight_host::runs::load_config(&local::project(&g.dir)?)?;
+    let app = &config.app.name;
     let client = local::daemon(out).await?;
     let detail = client.app(&config.app.name, &g.env).await?;
     let wanted =
         |name: &str| args.service.as_ref().is_none_or(|s| name.split('.').nth(2) == Some(s.as_str()));
+    if let Some(s) = &args.service {
+        let mut known: Vec<&str> = config.services.iter().map(|s| s.name.as_str()).collect();
+        // One that only a release before the present configuration has may still have logs.
+        known.extend(detail.logs.iter().filter_map(|(name, _)| name.split('.').nth(2)));
+        known.sort_unstable();
+        known.dedup();
+        if !known.contains(&s.as_str()) {
+            let list = known.join(", ");
+            return Err(CommandError::usage(safelight_engine::text!(
+                "{app} has no service {s}",
+                "{app} 没有服务 {s}"
+            ))
+            .with_help(safelight_engine::text!("its services: {list}", "它的服务：{list}")));
+        }
+    }
     let mut files: Vec<_> = detail.logs.into_iter().filter(|(name, _)| wanted(name)).collect();
     let style = out.style();
     let mut followers = Vec::new();

@@ -112,6 +112,13 @@ fn app(a: &AppStatus, out: &Output) {
         };
         out.line(&format!("  {} {} {pid} {memory}{restarts}", style.paint(code, state), p.name));
     }
+    let gaps = a.gaps();
+    for gap in &gaps {
+        out.line(&format!("  {}", style.paint("31", out.t(gap))));
+    }
+    if !gaps.is_empty() {
+        out.line(&format!("  {} {}", style.paint("36", "→"), out.t(&AppStatus::help_for_gaps())));
+    }
     if let Some(r) = &a.run {
         let at = r.at.as_ref().map(|t| out.t(t).to_owned()).unwrap_or_default();
         let state = match (r.active, zh) {

@@ -27,6 +27,18 @@ pub(crate) async fn run(args: &Args, g: &Global, out: &Output) -> Result<u8, Com
     let ctx = local::runs()?.open(&local::project(&g.dir)?, &g.env)?;
     let refused = |e: StepError| CommandError::refused(e.what);
     let (current, _) = ctx.store.serving(ctx.app(), &ctx.env_name).unwrap_or_default();
+    // Another address, or the files of this directory, may be about something that Safelight has not deployed.
+    if current.is_none() && args.url.is_none() && !args.here {
+        let (app, env) = (ctx.app(), &ctx.env_name);
+        return Err(CommandError::refused(safelight_engine::text!(
+            "nothing of {app} is deployed to {env} yet",
+            "{app} 尚未部署到 {env}"
+        ))
+        .with_help(Text::new(
+            "`safelight deploy` does that; `--here` asks the address all the same",
+            "请先执行 `safelight deploy`；加 `--here` 则仍访问该地址",
+        )));
+    }
     let mut world = HostWorld::new(ctx, Arc::new(|_| {}), None);
     // A release is verified by its own journeys: those of this directory may be about what comes next.
     if let Some(current) = current.filter(|_| !args.here) {
