@@ -75,7 +75,7 @@ fn five_verified_releases_are_kept_and_the_oldest_of_them_can_be_gone_back_to() 
     assert_eq!(names(&bed.app_dir().join("env")).len(), kept.len());
 
     bed.traffic_begins();
-    bed.safelight(&["rollback", "r1"]).ended(2).says(&["no verified release"]);
+    bed.safelight(&["rollback", "r1"]).ended(2).says(&["no release r1 here"]);
     bed.safelight(&["rollback", "r2"]).ended(0);
     assert_eq!(bed.serves_exactly("v2"), "r2");
     assert_eq!(bed.get(HOST, "/").map(|(_, b)| b), Some("v2 label2\n".to_owned()));
