@@ -102,7 +102,7 @@ impl Processes {
             "{count} processes of the runtime run here: {own} of this app, {others} of others",
             "主机上有 {count} 个运行时进程：本应用 {own} 个，其他 {others} 个"
         );
-        let mut finding = Finding::new(&spec, ctx.host.name(), Outcome::Pass, summary)
+        let mut finding = Finding::new(spec, ctx.host.name(), Outcome::Pass, summary)
             .with_fact(Text::new("looked for", "查找的程序"), programs.join(", "));
         for p in running.iter().take(SHOWN) {
             let (pid, command, user) = (p.pid, &p.command, &p.user);
