@@ -195,6 +195,7 @@ impl Context {
             current: find(current),
             previous: find(previous),
             own_pids,
+            own_databases: Vec::new(),
             last_backup: self.store.backups(self.app(), &self.env_name)?.into_iter().next().map(|(_, b)| b),
             proxy_listen: self.traffic.listen().await.unwrap_or_default(),
             proxy_listen_tls: self.traffic.listen_tls().await.unwrap_or_default(),
@@ -227,6 +228,15 @@ impl Context {
 
     /// The context of checks.
     pub async fn checks(&self, revision: Option<String>) -> Result<CheckContext, StoreError> {
+        let mut state = self.state().await?;
+        if let Some(current) = &state.current {
+            let (release, ready) = (self.dirs.release(&current.id), self.dirs.ready(&current.id));
+            let look = move || {
+                let staged = std::fs::metadata(ready).and_then(|m| m.modified());
+                staged.map(|at| crate::inside::databases(&release, at)).unwrap_or_default()
+            };
+            state.own_databases = tokio::task::spawn_blocking(look).await.unwrap_or_default();
+        }
         Ok(CheckContext {
             config: self.config.clone(),
             env_name: self.env_name.clone(),
@@ -237,7 +247,7 @@ impl Context {
             database: self.database.clone(),
             source: self.source.clone(),
             env_file: Arc::new(self.read_env_file().await),
-            state: Arc::new(self.state().await?),
+            state: Arc::new(state),
             revision,
             now: jiff::Timestamp::now(),
         })

@@ -10,6 +10,7 @@ pub mod context;
 mod fault;
 mod going_back;
 mod guard;
+mod inside;
 mod keeping;
 pub mod logs;
 pub mod own;

@@ -268,3 +268,19 @@ fn logs_that_are_followed_go_on_with_the_release_that_is_deployed_meanwhile() {
     logs.kill().unwrap();
     logs.wait().unwrap();
 }
+
+#[test]
+fn a_database_that_would_stay_behind_in_the_old_release_stops_the_next_deploy() {
+    let bed = Bed::new();
+    bed.deploy(&Release::new("v1", 1)).ended(0);
+    // As an app does that opens `app.db` where it happens to run.
+    let inside = bed.app_dir().join("releases/r1/app.db");
+    std::fs::write(&inside, b"SQLite format 3\0 and so on").unwrap();
+    let said = bed.deploy(&Release::new("v2", 2)).ended(1);
+    said.says(&["P16", "r1 keeps a database in its own directory: app.db", "build.shared"]);
+    bed.serves_exactly("v1");
+    assert!(inside.is_file());
+    std::fs::remove_file(&inside).unwrap();
+    bed.deploy(&Release::new("v2", 2)).ended(0);
+    bed.serves_exactly("v2");
+}

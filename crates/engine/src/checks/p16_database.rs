@@ -61,8 +61,26 @@ impl Check for DatabaseStatus {
     async fn run(&self, ctx: &CheckContext) -> Vec<Finding> {
         let mut findings = vec![look(&self.spec(), ctx).await];
         findings.extend(p16_variable::look(&self.spec(), ctx).await);
+        findings.extend(inside(&self.spec(), ctx));
         findings
     }
+}
+
+/// A database in the directory of the release that serves stays behind with it.
+fn inside(spec: &CheckSpec, ctx: &CheckContext) -> Option<Finding> {
+    let current = &ctx.state.current.as_ref()?.id;
+    let first = ctx.state.own_databases.first()?;
+    let names: Vec<String> = ctx.state.own_databases.iter().map(|p| p.display().to_string()).collect();
+    let (names, first) = (names.join(", "), first.display());
+    let dir = ctx.state.data_dir.display();
+    let summary = crate::text!(
+        "{current} keeps a database in its own directory: {names}; the next release begins without it",
+        "{current} 的数据库在其版本目录内：{names}；下一个版本将看不到这些数据"
+    );
+    Some(Finding::new(spec, current, Outcome::Fail, summary).with_help(crate::text!(
+        "let releases share it: `build.shared = [\"{first}\"]`, and while nobody writes `sqlite3 {dir}/releases/{current}/{first} \".backup '{dir}/shared/{first}'\"`; or name it in `[database]`, outside of releases; if it may be lost, waive P16 for {current}",
+        "让各版本共享它：`build.shared = [\"{first}\"]`，并在无人写入时执行 `sqlite3 {dir}/releases/{current}/{first} \".backup '{dir}/shared/{first}'\"`；或在 `[database]` 中配置版本目录之外的路径；若可以丢失，请为 {current} 豁免 P16"
+    )))
 }
 
 async fn look(spec: &CheckSpec, ctx: &CheckContext) -> Finding {
@@ -183,6 +201,20 @@ mod tests {
     async fn a_writable_database_with_a_schema_version_passes() {
         let f = world(|_| ()).one(DatabaseStatus).await;
         assert_eq!((f.outcome, value(&f, "schema")), (Outcome::Pass, "7"));
+    }
+
+    #[tokio::test]
+    async fn a_database_in_the_directory_of_the_release_fails_with_the_way_out() {
+        let mut w = World::new("").deployed();
+        assert_eq!(w.one(DatabaseStatus).await.outcome, Outcome::Skipped);
+        w.state.own_databases = vec!["data/app.db".into(), "sessions.sqlite".into()];
+        let found = w.run(DatabaseStatus).await;
+        let current = w.state.current.as_ref().unwrap().id.clone();
+        assert_eq!((found[1].outcome, found[1].subject.as_str()), (Outcome::Fail, current.as_str()));
+        assert!(found[1].summary.en.contains("data/app.db, sessions.sqlite"), "{:?}", found[1].summary);
+        let help = found[1].help.clone().unwrap().en;
+        assert!(help.contains("build.shared = [\"data/app.db\"]"), "{help}");
+        assert!(help.contains("/shared/data/app.db"), "{help}");
     }
 
     #[tokio::test]

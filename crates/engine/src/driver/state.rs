@@ -38,6 +38,10 @@ pub struct HostState {
     pub releases: Vec<ReleaseRecord>,
     /// Process ids of everything that runs for this app in this environment: no conflict of theirs is a conflict.
     pub own_pids: Vec<u32>,
+    /// Databases that the release that serves has made in its own directory, relative to it: the next one will not have
+    /// them.
+    #[serde(default)]
+    pub own_databases: Vec<std::path::PathBuf>,
     /// The newest database backup and what was proven of it.
     pub last_backup: Option<Backup>,
     /// The address at which the proxy takes requests.
