@@ -243,6 +243,12 @@ impl ApiError {
         self.help = Some(help);
         self
     }
+    /// Nobody knows the run that was asked for.
+    pub fn no_run(id: &str) -> Self {
+        let what = safelight_engine::text!("there is no run {id}", "没有运行 {id}");
+        Self::new(ErrorKind::NotFound, what)
+            .with_help(Text::new("`safelight history` lists them", "`safelight history` 可查看"))
+    }
     /// The host could not do it, in its own words.
     pub fn failed(e: impl std::fmt::Display) -> Self {
         Self::new(ErrorKind::Failed, Text::same(e.to_string()))

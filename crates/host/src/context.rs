@@ -152,10 +152,16 @@ impl Context {
         format!("{}.{}", self.app(), self.env_name)
     }
 
+    /// What the names of all processes of this app in this environment begin with.
+    #[must_use]
+    pub fn process_prefix(&self) -> String {
+        format!("{}.{}.", self.app(), self.env_name)
+    }
+
     /// The name of a process: app, environment, service and release.
     #[must_use]
     pub fn process_name(&self, service: &str, release: &str) -> String {
-        format!("{}.{}.{service}.{release}", self.app(), self.env_name)
+        format!("{}{service}.{release}", self.process_prefix())
     }
 
     /// Reads the environment file of the project; an app without one has an empty environment.
@@ -214,7 +220,7 @@ impl Context {
             let own = self.of(id).map(|c| c.manager).ok();
             managers.extend(own.filter(|m| !managers.iter().any(|known| Arc::ptr_eq(known, m))));
         }
-        let prefix = format!("{}.{}.", self.app(), self.env_name);
+        let prefix = self.process_prefix();
         let mut all: Vec<(Arc<dyn ProcessManager>, ProcessStatus)> = Vec::new();
         for manager in managers {
             for p in manager.list(&prefix).await.unwrap_or_default() {
@@ -264,12 +270,8 @@ pub(crate) fn manager(
     match env.process {
         ProcessKind::Detached => Arc::new(Detached::new(dirs.run(), shim.to_vec())),
         ProcessKind::Pm2 => {
-            let program = env.pm2.as_ref().map_or_else(
-                || PathBuf::from("pm2"),
-                |p| if p.components().count() > 1 { project.join(p) } else { p.clone() },
-            );
             let home = env.pm2_home.as_ref().map(|p| project.join(p));
-            Arc::new(Pm2::new(LocalHost::new(), program.to_string_lossy(), home))
+            Arc::new(Pm2::new(LocalHost::new(), env.pm2_program(project), home))
         }
     }
 }

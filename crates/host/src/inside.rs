@@ -19,12 +19,11 @@ const MOST_FOUND: usize = 5;
 /// share, are not followed, nor are installed dependencies.
 pub(crate) fn databases(release: &Path, staged: SystemTime) -> Vec<PathBuf> {
     let (mut found, mut left, mut seen) = (Vec::new(), vec![release.to_path_buf()], 0);
-    while let Some(dir) = left.pop() {
+    'search: while let Some(dir) = left.pop() {
         for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
             seen += 1;
             if seen > MOST_FILES || found.len() >= MOST_FOUND {
-                found.sort();
-                return found;
+                break 'search;
             }
             let Ok(kind) = entry.file_type() else { continue };
             if kind.is_dir() && entry.file_name() != "node_modules" {

@@ -271,13 +271,7 @@ impl Runs {
     }
 
     fn interrupted(&self, id: &str) -> Result<(RunRow, RunState), ApiError> {
-        let row = self.store.run(id).map_err(store_error)?.ok_or_else(|| {
-            ApiError::new(
-                ErrorKind::NotFound,
-                safelight_engine::text!("there is no run {id}", "没有运行 {id}"),
-            )
-            .with_help(Text::new("`safelight history` lists them", "`safelight history` 可查看"))
-        })?;
+        let row = self.store.run(id).map_err(store_error)?.ok_or_else(|| ApiError::no_run(id))?;
         if row.ended.is_some() {
             return Err(ApiError::new(
                 ErrorKind::Usage,

@@ -241,11 +241,7 @@ async fn events(
     Query(q): Query<EventsQuery>,
 ) -> Result<Response, ApiError> {
     if d.runs.store().run(&id).map_err(ApiError::failed)?.is_none() {
-        return Err(ApiError::new(
-            ErrorKind::NotFound,
-            safelight_engine::text!("there is no run {id}", "没有运行 {id}"),
-        )
-        .with_help(Text::new("`safelight history` lists them", "`safelight history` 可查看")));
+        return Err(ApiError::no_run(&id));
     }
     // Subscribed before the stored ones are read, so that none falls between.
     let live = if q.follow { d.runs.follow(&id) } else { None };

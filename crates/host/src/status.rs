@@ -42,8 +42,7 @@ impl Runs {
 /// said that anything is missing.
 async fn not_running(ctx: &Context, release: &str) -> Vec<String> {
     let Ok(own) = ctx.of(release) else { return Vec::new() };
-    let prefix = format!("{}.{}.", own.app(), own.env_name);
-    let Ok(all) = own.manager.list(&prefix).await else { return Vec::new() };
+    let Ok(all) = own.manager.list(&own.process_prefix()).await else { return Vec::new() };
     let runs = |name: &str| all.iter().any(|p| p.name == name && p.state != ProcessState::Stopped);
     let services = own.config.services.iter().map(|s| s.name.clone());
     services.filter(|s| !runs(&own.process_name(s, release))).collect()

@@ -6,7 +6,7 @@ use super::migrations::{self, ALBUMS};
 use super::photos::{self, PhotoRow};
 use super::sql::{DbResult, Row, Sql, Value};
 use super::visibility::{Scope, Viewer, Wheres};
-use super::{in_parts, now_ms};
+use super::{cut, in_parts, now_ms};
 use crate::model::{AlbumBody, AlbumKind, Visibility};
 use crate::params;
 
@@ -104,8 +104,7 @@ pub fn page(
     let query = format!("SELECT {COLUMNS}{} ORDER BY a.id DESC LIMIT {}", wheres.sql(), limit + 1);
     let rows = sql.query(&query, &wheres.values)?;
     let mut rows = rows.iter().map(album).collect::<DbResult<Vec<_>>>()?;
-    let more = rows.len() > limit as usize;
-    rows.truncate(limit as usize);
+    let more = cut(&mut rows, limit as usize);
     Ok((rows, more))
 }
 

@@ -1,7 +1,7 @@
 //! The result of the last look through all files.
 
-use super::rfc3339;
 use super::sql::{DbError, DbResult, Sql, Value};
+use super::{cut, rfc3339};
 use crate::model::{Coded, FAULTS, Integrity, IntegrityFault};
 use crate::params;
 
@@ -54,8 +54,7 @@ pub fn read(sql: &mut Sql, after: Option<&str>) -> DbResult<Integrity> {
     );
     let values: Vec<Value> = after.map(Value::from).into_iter().collect();
     let mut rows = sql.query(&query, &values)?;
-    let more = rows.len() > PAGE;
-    rows.truncate(PAGE);
+    let more = cut(&mut rows, PAGE);
     let faults = rows.iter().map(|row| {
         let problem: String = row.get(1)?;
         let problems = problem.lines().map(|line| Coded::parse(line, &FAULTS)).collect();

@@ -1,7 +1,7 @@
 //! The queue. A job is a row; a worker holds it by a lease, so one that is killed loses it to another.
 
 use super::sql::{DbResult, Row, Sql, Value};
-use super::{in_parts, now_ms, rfc3339};
+use super::{cut, in_parts, now_ms, rfc3339};
 use crate::model::{Coded, JOB_ERRORS, JobInfo, JobList};
 use crate::params;
 
@@ -256,8 +256,7 @@ pub fn page(sql: &mut Sql, after: Option<Place>, limit: u32) -> DbResult<JobList
         })
     };
     let mut rows = sql.query(&query, &values)?;
-    let more = rows.len() > limit as usize;
-    rows.truncate(limit as usize);
+    let more = cut(&mut rows, limit as usize);
     let place = |row: &Row| {
         let failed: Option<i64> = row.get(7)?;
         Ok::<_, super::sql::DbError>(Place(i64::from(failed.is_none()), row.get(5)?, row.get(0)?).text())

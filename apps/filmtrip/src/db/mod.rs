@@ -59,6 +59,13 @@ fn placeholders(first: usize, count: usize) -> String {
     (first..first + count).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ")
 }
 
+/// Takes off the row beyond a page, which was asked for only to know whether there are more; whether there are.
+fn cut<T>(rows: &mut Vec<T>, page: usize) -> bool {
+    let more = rows.len() > page;
+    rows.truncate(page);
+    more
+}
+
 /// Runs a statement about many things in parts: its parameters are limited, and a part that is full has the same text
 /// each time.
 fn in_parts<T>(all: &[T], mut run: impl FnMut(&[T]) -> DbResult<()>) -> DbResult<()> {

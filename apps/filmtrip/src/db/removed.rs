@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::migrations::{self, REMOVED};
 use super::sql::{DbError, DbResult, Row, Sql, Value};
 use super::visibility::{Viewer, Wheres};
-use super::{albums, in_parts, now_ms, photos, placeholders, rfc3339, rolls};
+use super::{albums, cut, in_parts, now_ms, photos, placeholders, rfc3339, rolls};
 use crate::model::{AlbumBody, Removed, RemovedKind, RollBody};
 use crate::params;
 
@@ -150,8 +150,7 @@ pub fn page(sql: &mut Sql, viewer: Viewer, before: Option<&str>) -> DbResult<(Ve
     }
     let query = format!("SELECT {COLUMNS} FROM removed{} ORDER BY id DESC LIMIT {}", wheres.sql(), PAGE + 1);
     let mut rows = sql.query(&query, &wheres.values)?.iter().map(removed).collect::<DbResult<Vec<_>>>()?;
-    let more = rows.len() > PAGE;
-    rows.truncate(PAGE);
+    let more = cut(&mut rows, PAGE);
     Ok((rows, more))
 }
 

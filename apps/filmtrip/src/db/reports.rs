@@ -2,7 +2,7 @@
 
 use super::migrations::{self, REPORTS};
 use super::sql::{DbResult, Row, Sql, Value};
-use super::{in_parts, now_ms, placeholders, rfc3339};
+use super::{cut, in_parts, now_ms, placeholders, rfc3339};
 use crate::model::{NewReport, Outcome, Reason, Report};
 use crate::params;
 
@@ -76,8 +76,7 @@ pub fn open(sql: &mut Sql, after: i64) -> DbResult<(Vec<Group>, bool)> {
         Ok(Group { photo_id: row.get(0)?, first: row.get(1)?, last: row.get(2)?, count: row.get(3)? })
     };
     let mut groups = sql.query(&query, params![after])?.iter().map(group).collect::<DbResult<Vec<_>>>()?;
-    let more = groups.len() > PHOTOS;
-    groups.truncate(PHOTOS);
+    let more = cut(&mut groups, PHOTOS);
     Ok((groups, more))
 }
 
@@ -137,8 +136,7 @@ fn page(sql: &mut Sql, wanted: &str, mut values: Vec<Value>, before: Option<i64>
         PAGE + 1
     );
     let mut reports = sql.query(&query, &values)?.iter().map(report).collect::<DbResult<Vec<_>>>()?;
-    let more = reports.len() > PAGE;
-    reports.truncate(PAGE);
+    let more = cut(&mut reports, PAGE);
     let next = reports.last().filter(|_| more).map(|report| report.id);
     Ok((reports, next))
 }
@@ -198,17 +196,23 @@ pub fn hold(sql: &mut Sql, photo_id: i64, by: i64) -> DbResult<()> {
     .map(drop)
 }
 
+/// Row ids as the content of `IN (...)`, and as its values.
+fn listed(ids: &[i64]) -> (String, Vec<Value>) {
+    (placeholders(1, ids.len()), ids.iter().map(|id| Value::from(*id)).collect())
+}
+
 /// Lets photos (row ids) out again.
 ///
 /// # Errors
 /// Those of the database.
 pub fn let_go(sql: &mut Sql, photos: &[i64]) -> DbResult<()> {
-    if available(sql)? {
-        for id in photos {
-            sql.execute("DELETE FROM holds WHERE photo_id = ?1", params![*id])?;
-        }
+    if !available(sql)? {
+        return Ok(());
     }
-    Ok(())
+    in_parts(photos, |ids| {
+        let (list, values) = listed(ids);
+        sql.execute(&format!("DELETE FROM holds WHERE photo_id IN ({list})"), &values).map(drop)
+    })
 }
 
 /// Whether an admin keeps any of these photos (row ids) from the public.
@@ -219,12 +223,14 @@ pub fn any_held(sql: &mut Sql, photos: &[i64]) -> DbResult<bool> {
     if !available(sql)? {
         return Ok(false);
     }
-    for id in photos {
-        if sql.value::<i64>("SELECT count(*) FROM holds WHERE photo_id = ?1", params![*id])? > 0 {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let mut held = false;
+    in_parts(photos, |ids| {
+        let (list, values) = listed(ids);
+        let query = format!("SELECT 1 FROM holds WHERE photo_id IN ({list}) LIMIT 1");
+        held = held || sql.first(&query, &values)?.is_some();
+        Ok(())
+    })?;
+    Ok(held)
 }
 
 /// Forgets the addresses of those whose reports were decided long ago.

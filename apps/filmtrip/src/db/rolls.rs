@@ -2,7 +2,7 @@
 
 use super::sql::{DbResult, Row, Sql, Value};
 use super::visibility::{Scope, Viewer, Wheres};
-use super::{now_ms, photos};
+use super::{cut, now_ms, photos};
 use crate::model::{FilmFormat, Roll, RollBody};
 use crate::params;
 
@@ -129,8 +129,7 @@ pub fn page(sql: &mut Sql, which: Which, before: Option<&str>, limit: u32) -> Db
     );
     let rows = sql.query(&query, &wheres.values)?;
     let mut rows = rows.iter().map(with_count).collect::<DbResult<Vec<_>>>()?;
-    let more = rows.len() > limit as usize;
-    rows.truncate(limit as usize);
+    let more = cut(&mut rows, limit as usize);
     Ok((rows, more))
 }
 

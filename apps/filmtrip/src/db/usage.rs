@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::migrations::{self, SIZES};
-use super::now_ms;
 use super::photos::Variants;
 use super::sql::{DbError, DbResult, Row, Sql, Value};
+use super::{cut, now_ms};
 use crate::model::{PersonUse, PlaceUse, SizeUse, StorageReport};
 use crate::params;
 use crate::storage::Backend;
@@ -189,8 +189,7 @@ fn people(sql: &mut Sql, after: Option<&str>, measured: bool) -> DbResult<(Vec<P
     };
     let rows = sql.query(&query, params![after.unwrap_or_default()])?;
     let mut people = rows.iter().map(one).collect::<DbResult<Vec<_>>>()?;
-    let more = people.len() > PAGE;
-    people.truncate(PAGE);
+    let more = cut(&mut people, PAGE);
     let next = people.last().filter(|_| more).map(|person| person.email.clone());
     Ok((people, next))
 }

@@ -55,10 +55,7 @@ impl Check for Processes {
 
 /// PM2 is looked for, never run: every call of it, even `--version`, starts its daemon.
 async fn manager(ctx: &CheckContext, spec: &CheckSpec) -> Finding {
-    let program = ctx.env.pm2.as_ref().map_or_else(
-        || "pm2".to_owned(),
-        |p| if p.components().count() > 1 { ctx.project.join(p) } else { p.clone() }.display().to_string(),
-    );
+    let program = ctx.env.pm2_program(&ctx.project);
     match ctx.host.find_program(&program).await {
         Ok(Some(path)) => {
             let path = path.display();

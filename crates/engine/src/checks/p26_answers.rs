@@ -90,19 +90,27 @@ fn judge(
     // What is down is what this deploy exchanges: refusing it would keep the site down.
     // Behind another web server only a release that does not run at all is certain to be the fault.
     let ours = target.is_some_and(|t| t.proxied) || ctx.state.own_pids.is_empty();
-    let own_fault = ours && ctx.state.current.is_some() && status >= 500;
+    if ours && ctx.state.current.is_some() && status >= 500 {
+        let summary = crate::text!(
+            "{url} answers {status}: the release that serves is down",
+            "{url} 返回 {status}：当前版本已不可用"
+        );
+        let finding = Finding::new(spec, url, Outcome::Warn, summary).with_limit(
+            Text::new("status", "状态码"),
+            status.to_string(),
+            "200-399",
+        );
+        return finding.with_help(Text::new(
+            "a deploy that mends it may go on; `safelight rollback` leads users back to the verified release before, `safelight logs` shows what the app says",
+            "修复问题的部署可以继续；`safelight rollback` 可切回上一个已验证版本，`safelight logs` 可查看应用日志",
+        ));
+    }
     let outcome = match status {
         200..400 if downgraded => Outcome::Warn,
         200..400 => Outcome::Pass,
-        _ if own_fault => Outcome::Warn,
         _ => Outcome::Fail,
     };
-    let summary = if own_fault {
-        crate::text!(
-            "{url} answers {status}: the release that serves is down",
-            "{url} 返回 {status}：当前版本已不可用"
-        )
-    } else if downgraded {
+    let summary = if downgraded {
         crate::text!("{url} redirects from https to http", "{url} 从 https 跳转到了 http")
     } else {
         crate::text!("{url} answers {status} in {millis} ms", "{url} 返回 {status}，耗时 {millis} 毫秒")
@@ -117,10 +125,6 @@ fn judge(
     }
     match outcome {
         Outcome::Pass => finding,
-        _ if own_fault => finding.with_help(Text::new(
-            "a deploy that mends it may go on; `safelight rollback` leads users back to the verified release before, `safelight logs` shows what the app says",
-            "修复问题的部署可以继续；`safelight rollback` 可切回上一个已验证版本，`safelight logs` 可查看应用日志",
-        )),
         Outcome::Warn => finding.with_help(Text::new(
             "let the redirect begin with https:// (in nginx: `return 301 https://$host$request_uri`)",
             "让跳转地址以 https:// 开头（nginx：`return 301 https://$host$request_uri`）",

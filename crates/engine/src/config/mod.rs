@@ -1,6 +1,7 @@
 //! `safelight.toml`, typed. Every default of the mission stands here, once.
 //! Loading and its error messages are in [`load`]; values with units in [`value`].
 
+mod environment;
 pub mod load;
 mod validate;
 pub mod value;

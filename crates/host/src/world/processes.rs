@@ -449,8 +449,7 @@ impl HostWorld {
         let (current, _) =
             self.ctx.store.serving(self.ctx.app(), &self.ctx.env_name).map_err(super::store_failed)?;
         let Some(current) = current else { return Ok(()) };
-        let prefix = format!("{}.{}.", self.ctx.app(), self.ctx.env_name);
-        let all = self.ctx.manager.list(&prefix).await.map_err(failed)?;
+        let all = self.ctx.manager.list(&self.ctx.process_prefix()).await.map_err(failed)?;
         for stray in all.iter().filter(|p| p.name.rsplit('.').next() != Some(&current)) {
             if !idle() {
                 return Ok(());

@@ -1,5 +1,6 @@
 //! Lists of photos, page by page with keys instead of offsets: a page stays what it was when photos are added.
 
+use super::super::cut;
 use super::super::sql::{DbResult, Sql, Value};
 use super::super::visibility::{Scope, Viewer, Wheres};
 use super::{COLUMNS, FROM, PhotoRow, photo, with_tags};
@@ -163,8 +164,7 @@ impl PageQuery {
 pub fn page(sql: &mut Sql, query: &PageQuery) -> DbResult<(Vec<PhotoRow>, bool)> {
     let (text, values) = query.sql(true);
     let mut rows = sql.query(&text, &values)?.iter().map(photo).collect::<DbResult<Vec<_>>>()?;
-    let more = rows.len() > query.limit as usize;
-    rows.truncate(query.limit as usize);
+    let more = cut(&mut rows, query.limit as usize);
     Ok((with_tags(sql, rows)?, more))
 }
 
