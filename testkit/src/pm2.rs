@@ -43,16 +43,20 @@ impl Pm2 {
             .env("PM2_DISCRETE_MODE", "true");
     }
 
+    fn command(&self, args: &[&str]) -> Command {
+        let mut c = Command::new(&self.program);
+        c.args(args).current_dir("/").stdin(Stdio::null());
+        self.known_to(&mut c);
+        c
+    }
+
     /// Runs `pm2`, which has to succeed, and returns what it prints.
     ///
     /// # Panics
     /// When it fails.
     #[track_caller]
     pub fn run(&self, args: &[&str]) -> String {
-        let mut c = Command::new(&self.program);
-        c.args(args).current_dir("/").stdin(Stdio::null());
-        self.known_to(&mut c);
-        let out = c.output().expect("pm2 starts");
+        let out = self.command(args).output().expect("pm2 starts");
         let said = String::from_utf8_lossy(&out.stdout).into_owned();
         assert!(
             out.status.success(),
@@ -63,7 +67,12 @@ impl Pm2 {
         said
     }
 
-    /// What it lists: name, process id, restarts and state of each app.
+    /// Ends it and all that it runs. Errors do not matter.
+    pub fn end(&self) {
+        let _ = self.command(&["kill"]).output();
+    }
+
+    /// What it lists: name, number, process id, restarts and state of each app.
     ///
     /// # Panics
     /// When it prints no list.
@@ -74,7 +83,7 @@ impl Pm2 {
         let all: Vec<Value> = serde_json::from_str(line).expect("JSON");
         let short = |e: &Value| {
             serde_json::json!({
-                "name": e["name"], "pid": e["pid"],
+                "name": e["name"], "id": e["pm_id"], "pid": e["pid"],
                 "restarts": e["pm2_env"]["restart_time"], "state": e["pm2_env"]["status"],
             })
         };
@@ -85,13 +94,33 @@ impl Pm2 {
         self.list().into_iter().find(|e| e["name"] == "theirs").unwrap_or_default()
     }
 
+    /// Names of Safelight's apps in it that are online.
+    ///
+    /// # Panics
+    /// When it prints no list.
+    #[must_use]
+    pub fn online(&self) -> Vec<String> {
+        let ours = |e: &&Value| e["name"] != "theirs" && e["state"] == "online";
+        self.list().iter().filter(ours).map(|e| e["name"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    /// The other user of this PM2 was left alone.
+    ///
+    /// # Panics
+    /// When that is not so.
+    #[track_caller]
+    pub fn left_somebody_else_alone(&self) {
+        assert_eq!(self.theirs_now(), self.theirs, "somebody else's app was touched");
+        assert_eq!(self.theirs["state"], "online");
+    }
+
     /// The other user of this PM2 was left alone, and it holds exactly these other apps.
     ///
     /// # Panics
     /// When that is not so.
     #[track_caller]
     pub fn holds_exactly(&self, ours: &[String]) {
-        assert_eq!(self.theirs_now(), self.theirs, "somebody else's app was touched");
+        self.left_somebody_else_alone();
         let mut names: Vec<String> =
             self.list().iter().filter_map(|e| e["name"].as_str().map(str::to_owned)).collect();
         names.retain(|n| n != "theirs");

@@ -61,6 +61,16 @@ impl Bed {
         id
     }
 
+    /// Waits until users are answered on both paths, as after a process that serves has died.
+    ///
+    /// # Panics
+    /// When they are not.
+    pub fn users_are_served(&self) {
+        self.wait_until("it serves", |b| {
+            ["/", "/api"].iter().all(|path| b.get(HOST, path).is_some_and(|(status, _)| status == 200))
+        });
+    }
+
     /// What the proxy routes: its services, by name.
     ///
     /// # Panics

@@ -7,7 +7,7 @@ use crate::{
 };
 use rustix::process::Signal;
 use safelight_testkit::{
-    bed::{Bed, HOST, Release},
+    bed::{Bed, Release},
     command::{Background, Said},
     processes,
 };
@@ -97,29 +97,29 @@ fn the_command_line_killed_at_any_point_leaves_a_run_that_is_led_on() {
     bed.nobody_was_failed();
 }
 
-#[test]
-fn a_new_release_killed_at_any_point_ends_as_exactly_one_release() {
-    let mut bed = Bed::new();
-    let points = points_of_a_deploy(&bed);
+/// Deploys once for each of `points`, from the one on at which both of its processes run; there `kill` is told the point
+/// and them. Whatever comes of it, exactly one release serves then, as `serves` sees it, and users of the old release
+/// notice nothing.
+pub(super) fn new_release_is_killed(
+    bed: &mut Bed,
+    points: &[String],
+    kill: impl Fn(&str, &[u32]),
+    serves: impl Fn(&Bed, &str),
+) {
     let started = points.iter().position(|p| p == "applied:start:web").unwrap();
     let promoted = points.iter().position(|p| p == "applied:promote:api").unwrap();
     let mut old = "v2".to_owned();
     bed.traffic_begins();
     for (n, point) in points.iter().enumerate().skip(started) {
-        let over = watch_for(&mut bed, "retire") && ["retire", "prune"].iter().any(|s| point.ends_with(s));
+        watch_for(bed, "retire");
         let version = format!("v{}", n + 3);
         bed.restart_daemon();
         // Users of the new release notice its death; those of the old one notice nothing.
         bed.mark(&format!("{} {point}", if n < promoted { "before promotion:" } else { "outage at" }));
-        let mut cli = deploy_until(&bed, &version, u32::try_from(n + 3).unwrap(), point);
-        let dir = bed.home().join(format!("apps/shop.production/releases/r{}", n - started + 3));
-        let apps = processes::below(&dir);
-        let shims: Vec<u32> = apps.iter().map(|app| parent(*app)).collect();
+        let mut cli = deploy_until(bed, &version, u32::try_from(n + 3).unwrap(), point);
+        let apps = processes::below(&bed.app_dir().join(format!("releases/r{}", n - started + 3)));
         assert_eq!(apps.len(), 2, "{point}");
-        // After the watch nobody starts it again but its shim.
-        for pid in apps.iter().chain(shims.iter().filter(|_| !over)) {
-            processes::kill(*pid, Signal::KILL);
-        }
+        kill(point, &apps);
         bed.release(point);
         let said = cli.end();
         eprintln!("{point}: {:?}", said.code);
@@ -127,10 +127,27 @@ fn a_new_release_killed_at_any_point_ends_as_exactly_one_release() {
         if said.code == Some(0) {
             old = version;
         }
-        bed.wait_until("it serves", |b| b.get(HOST, "/").is_some_and(|(status, _)| status == 200));
-        bed.serves_exactly(&old);
+        bed.users_are_served();
+        serves(bed, &old);
     }
     for (mark, c) in bed.traffic_ends() {
         assert!(c.failed == 0 || mark.starts_with("outage"), "{mark}: {:#?}", c.samples);
     }
+}
+
+#[test]
+fn a_new_release_killed_at_any_point_ends_as_exactly_one_release() {
+    let mut bed = Bed::new();
+    let points = points_of_a_deploy(&bed);
+    let with_shims = |point: &str, apps: &[u32]| {
+        let shims: Vec<u32> = apps.iter().map(|app| parent(*app)).collect();
+        // After the watch nobody starts it again but its shim.
+        let over = ["retire", "prune"].iter().any(|s| point.ends_with(s));
+        for pid in apps.iter().chain(shims.iter().filter(|_| !over)) {
+            processes::kill(*pid, Signal::KILL);
+        }
+    };
+    new_release_is_killed(&mut bed, &points, with_shims, |bed, version| {
+        bed.serves_exactly(version);
+    });
 }

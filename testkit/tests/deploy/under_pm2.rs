@@ -2,12 +2,12 @@
 //! record, and with a PM2 that dies itself.
 
 use crate::{
-    kill_matrix::{points_of_a_deploy, watch_for},
-    kill_walks::{Way, deploy_until},
+    kill_matrix::points_of_a_deploy,
+    kill_walks::{Way, deploy_until, new_release_is_killed},
 };
 use rustix::process::Signal;
 use safelight_testkit::{
-    bed::{Bed, HOST, Release},
+    bed::{Bed, Release},
     processes,
 };
 
@@ -55,37 +55,8 @@ fn daemon_and_command_line_killed_at_any_point_come_back_to_exactly_one_release(
 fn a_new_release_killed_at_any_point_is_started_again_by_pm2_or_undone() {
     let mut bed = Bed::under_pm2();
     let points = points_of_processes(&bed);
-    let started = points.iter().position(|p| p == "applied:start:web").unwrap();
-    let promoted = points.iter().position(|p| p == "applied:promote:api").unwrap();
-    let mut old = "v2".to_owned();
-    bed.traffic_begins();
-    for (n, point) in points.iter().enumerate().skip(started) {
-        watch_for(&mut bed, "retire");
-        let version = format!("v{}", n + 3);
-        bed.restart_daemon();
-        bed.mark(&format!("{} {point}", if n < promoted { "before promotion:" } else { "outage at" }));
-        let mut cli = deploy_until(&bed, &version, u32::try_from(n + 3).unwrap(), point);
-        let dir = bed.app_dir().join(format!("releases/r{}", n - started + 3));
-        let apps = processes::below(&dir);
-        assert_eq!(apps.len(), 2, "{point}");
-        for pid in apps {
-            processes::kill(pid, Signal::KILL);
-        }
-        bed.release(point);
-        let said = cli.end();
-        eprintln!("{point}: {:?}", said.code);
-        assert!(matches!(said.code, Some(0 | 3)), "{point}: {said:?}");
-        if said.code == Some(0) {
-            old = version;
-        }
-        bed.wait_until("it serves", |b| {
-            ["/", "/api"].iter().all(|p| b.get(HOST, p).is_some_and(|(status, _)| status == 200))
-        });
-        serves_under_pm2(&bed, &old);
-    }
-    for (mark, c) in bed.traffic_ends() {
-        assert!(c.failed == 0 || mark.starts_with("outage"), "{mark}: {:#?}", c.samples);
-    }
+    let apps_alone = |_: &str, apps: &[u32]| apps.iter().for_each(|pid| processes::kill(*pid, Signal::KILL));
+    new_release_is_killed(&mut bed, &points, apps_alone, serves_under_pm2);
 }
 
 #[test]
@@ -123,9 +94,7 @@ fn a_pm2_that_dies_in_a_deploy_or_after_it_costs_no_request_and_leaves_nothing_b
         processes::kill(u32::try_from(pid).unwrap(), Signal::KILL);
         bed.wait_until("it runs again", |b| find(b).is_some_and(|now| now != pid));
     }
-    bed.wait_until("it serves", |b| {
-        ["/", "/api"].iter().all(|p| b.get(HOST, p).is_some_and(|(status, _)| status == 200))
-    });
+    bed.users_are_served();
     let id = bed.serves_exactly("v9");
     let names: Vec<String> =
         bed.pm2().list().iter().filter_map(|e| e["name"].as_str().map(str::to_owned)).collect();

@@ -1,6 +1,9 @@
 //! A machine of its own for one app: data directory, PM2 with a foreign app in it, project with a remote, free port.
 
-use safelight_testkit::traffic::{Counts, Plan, Traffic};
+use safelight_testkit::{
+    pm2::Pm2,
+    traffic::{Counts, Plan, Traffic},
+};
 use serde_json::Value;
 use std::{
     fs,
@@ -30,14 +33,13 @@ pub(crate) struct Bed {
     /// Where the proxy listens.
     pub(crate) port: u16,
     safelight: PathBuf,
-    pm2: PathBuf,
-    foreign: Value,
+    /// Its PM2.
+    pub(crate) pm2: Pm2,
 }
 
 impl Bed {
     /// Makes it, with a foreign app running in its PM2.
     pub(crate) fn new() -> Self {
-        let root = root();
         let me = std::env::current_exe().unwrap();
         // Test executables lie in `deps`, programs one level above.
         let safelight = me.parent().and_then(Path::parent).unwrap().join("safelight");
@@ -46,18 +48,12 @@ impl Bed {
             "{} is missing: `cargo build -p safelight`, or run `cargo xtask test`",
             safelight.display()
         );
-        let pm2 = root.join(".tools/node_modules/.bin/pm2");
-        assert!(pm2.is_file(), "{} is missing: run `cargo xtask setup`", pm2.display());
         // Unix sockets allow 107 bytes: not below the long TMPDIR that some have.
         let dir = tempfile::Builder::new().prefix("sl-").tempdir_in("/tmp").unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut bed = Self { dir, port, safelight, pm2, foreign: Value::Null };
+        let pm2 = Pm2::with_somebody_else(dir.path());
+        let bed = Self { dir, port, safelight, pm2 };
         fs::create_dir_all(bed.project()).unwrap();
-        fs::write(bed.dir.path().join("foreign.js"), "setInterval(() => {}, 1000);\n").unwrap();
-        let foreign = bed.dir.path().join("foreign.js");
-        let said = bed.run(bed.pm2.as_path(), &["start", foreign.to_str().unwrap(), "--name", "foreign"]);
-        assert_eq!(said.code, 0, "{}{}", said.out, said.err);
-        bed.foreign = bed.foreign_now();
         bed
     }
 
@@ -67,16 +63,13 @@ impl Bed {
     }
 
     fn run(&self, program: &Path, args: &[&str]) -> Said {
-        let tools = root().join(".tools/node_modules/.bin");
-        let path = std::env::var("PATH").unwrap_or_default();
-        let out = Command::new(program)
+        let mut command = Command::new(program);
+        self.pm2.known_to(&mut command);
+        let out = command
             .args(args)
             .current_dir(self.project())
-            .env("PATH", format!("{}:{path}", tools.display()))
             .env("SAFELIGHT_HOME", self.dir.path().join("h"))
             .env("SAFELIGHT_WHO", "tester")
-            .env("PM2_HOME", self.dir.path().join("pm2"))
-            .env("PM2_DISCRETE_MODE", "true")
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("npm_config_loglevel", "error")
             .env("npm_config_update_notifier", "false")
@@ -209,43 +202,13 @@ impl Bed {
         let status = self.expect(&["status", "--format", "json"], 0).json();
         status["apps"][0]["current"]["revision"].as_str().unwrap_or_default().to_owned()
     }
-
-    fn jlist(&self) -> Vec<Value> {
-        let said = self.run(&self.pm2, &["jlist"]);
-        let at = said.out.find('[').unwrap_or_else(|| panic!("no list: {}{}", said.out, said.err));
-        serde_json::from_str(&said.out[at..]).unwrap()
-    }
-
-    /// Names of Safelight's apps in PM2 that are online.
-    pub(crate) fn online(&self) -> Vec<String> {
-        self.jlist()
-            .iter()
-            .filter(|e| e["name"] != "foreign" && e["pm2_env"]["status"] == "online")
-            .map(|e| e["name"].as_str().unwrap_or_default().to_owned())
-            .collect()
-    }
-
-    fn foreign_now(&self) -> Value {
-        let list = self.jlist();
-        let e = list.iter().find(|e| e["name"] == "foreign").expect("the foreign app is listed");
-        serde_json::json!({
-            "pid": e["pid"], "id": e["pm_id"], "restarts": e["pm2_env"]["restart_time"],
-            "status": e["pm2_env"]["status"],
-        })
-    }
-
-    /// The other user of this PM2 was left alone.
-    pub(crate) fn assert_foreign_untouched(&self) {
-        assert_eq!(self.foreign_now(), self.foreign);
-        assert_eq!(self.foreign["status"], "online");
-    }
 }
 
 impl Drop for Bed {
     fn drop(&mut self) {
         // Errors do not matter: what is asserted was asserted before.
         let _ = self.safelight(&["host", "stop", "--proxy"]);
-        let _ = self.run(&self.pm2, &["kill"]);
+        self.pm2.end();
     }
 }
 

@@ -25,7 +25,7 @@ async fn an_app_with_a_migration_goes_forward_and_back_without_a_failed_request(
     for part in ["npm ci --omit=dev", "node migrate.js", "undo, by itself", "test.notes.localhost"] {
         assert!(plan.contains(part), "no {part:?} in\n{plan}");
     }
-    assert!(bed.online().is_empty(), "a plan starts nothing");
+    assert!(bed.pm2.online().is_empty(), "a plan starts nothing");
     bed.start_host();
     a_wrong_port_is_noticed_before_users_are_moved(&bed);
     bed.expect(&["deploy", "v1.0.0"], 0);
@@ -91,9 +91,9 @@ async fn an_app_with_a_migration_goes_forward_and_back_without_a_failed_request(
             "deploy v2.0.1"
         ]
     );
-    let online = bed.online();
+    let online = bed.pm2.online();
     assert!(online.len() == 1 && online[0].starts_with("notes.production.web."), "{online:?}");
-    bed.assert_foreign_untouched();
+    bed.pm2.left_somebody_else_alone();
 }
 
 fn init_writes_what_it_found(bed: &Bed) {
@@ -191,7 +191,7 @@ fn a_wrong_port_is_noticed_before_users_are_moved(bed: &Bed) {
     let said = bed.expect(&["deploy"], 3);
     assert!(said.err.contains("nothing listens at 127.0.0.1:1"), "{}", said.err);
     assert!(!said.err.contains("promote"), "{}", said.err);
-    assert!(bed.online().is_empty());
+    assert!(bed.pm2.online().is_empty());
     bed.edit("safelight.toml", &wrong, &right);
     bed.git(&["commit", "-q", "-a", "-m", "the right port"]);
     bed.git(&["push", "-q", "origin", "main"]);

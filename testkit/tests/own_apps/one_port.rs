@@ -37,10 +37,10 @@ fn under_pm2_the_answer_of_another_environment_is_not_taken_for_the_release() {
     let said = bed.expect(&["deploy"], 3);
     assert!(said.err.contains(&format!("answers at 127.0.0.1:{fixed}")), "{}", said.err);
     assert!(said.err.contains("syscall: 'listen'"), "its own last words: {}", said.err);
-    assert_eq!(bed.online(), ["one.staging.web.r1"]);
+    assert_eq!(bed.pm2.online(), ["one.staging.web.r1"]);
     assert_eq!(bed.http("GET", "staging.localhost", "/", "").0, 200);
     // It is deployed anew, and its own answers are accepted.
     bed.expect(&["--env", "staging", "deploy"], 0);
-    assert_eq!(bed.online(), ["one.staging.web.r2"]);
-    bed.assert_foreign_untouched();
+    assert_eq!(bed.pm2.online(), ["one.staging.web.r2"]);
+    bed.pm2.left_somebody_else_alone();
 }

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::support::{ADMIN, App, Client, PASSWORD, jpeg};
+use super::support::{ADMIN, App, Client, jpeg};
 use super::upyun::{Rig, wait};
 use filmtrip::images::sample;
 use serde_json::json;
@@ -39,14 +39,7 @@ impl Balancer {
     }
 
     fn login(&self) -> Client {
-        let mut client = Client { address: self.address, cookie: None, csrf: String::new() };
-        let body = json!({"email": ADMIN, "password": PASSWORD}).to_string();
-        let reply = client.json("POST", "/api/auth/login", &body);
-        assert_eq!(reply.status, 200, "{}", reply.text());
-        let cookie = reply.header("set-cookie").expect("cookie");
-        client.cookie = cookie.split(';').next().map(str::to_owned);
-        client.csrf = reply.body_json()["csrf_token"].as_str().expect("token").to_owned();
-        client
+        Client::of(self.address).logged_in(ADMIN)
     }
 
     fn given(&self) -> Vec<usize> {

@@ -138,18 +138,11 @@ impl App {
     }
 
     pub(crate) fn client(&self) -> Client {
-        Client { address: self.address, cookie: None, csrf: String::new() }
+        Client::of(self.address)
     }
 
     pub(crate) fn login(&self, email: &str) -> Client {
-        let mut client = self.client();
-        let body = serde_json::json!({"email": email, "password": PASSWORD}).to_string();
-        let reply = client.json("POST", "/api/auth/login", &body);
-        assert_eq!(reply.status, 200, "{}", reply.text());
-        let cookie = reply.header("set-cookie").expect("cookie");
-        client.cookie = Some(cookie.split(';').next().expect("pair").to_owned());
-        client.csrf = reply.body_json()["csrf_token"].as_str().expect("token").to_owned();
-        client
+        self.client().logged_in(email)
     }
 
     pub(crate) fn terminate(&self) {
@@ -249,6 +242,22 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// Somebody who is not logged in.
+    pub(crate) fn of(address: SocketAddr) -> Self {
+        Self { address, cookie: None, csrf: String::new() }
+    }
+
+    /// The same with a session.
+    pub(crate) fn logged_in(mut self, email: &str) -> Self {
+        let body = serde_json::json!({"email": email, "password": PASSWORD}).to_string();
+        let reply = self.json("POST", "/api/auth/login", &body);
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let cookie = reply.header("set-cookie").expect("cookie");
+        self.cookie = Some(cookie.split(';').next().expect("pair").to_owned());
+        self.csrf = reply.body_json()["csrf_token"].as_str().expect("token").to_owned();
+        self
+    }
+
     pub(crate) fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).expect("connects")
     }

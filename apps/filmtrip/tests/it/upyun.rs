@@ -206,6 +206,5 @@ pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
 pub(crate) fn fetch(url: &str) -> Reply {
     let rest = url.strip_prefix("http://").unwrap_or_else(|| panic!("not absolute: {url}"));
     let (address, path) = rest.split_once('/').expect("path");
-    let client = Client { address: address.parse().expect("address"), cookie: None, csrf: String::new() };
-    client.get(&format!("/{path}"))
+    Client::of(address.parse().expect("address")).get(&format!("/{path}"))
 }
