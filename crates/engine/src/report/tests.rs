@@ -125,6 +125,18 @@ fn nothing_hostile_reaches_html_in_either_language() {
 }
 
 #[test]
+fn the_last_lines_of_an_app_stand_with_the_step_and_not_in_the_headline() {
+    let mut run = undone_run();
+    let reason = Text::same("api: 9 requests failed\n  | boom\n  | bang");
+    run.steps[2].message = Some(reason.clone());
+    run.end = Some(RunEnd::Undone { reason, untouched: false });
+    let page = html::render(&run, Lang::En);
+    let (headline, rest) = page.split_once("</small>").unwrap();
+    assert!(headline.contains("9 requests failed") && !headline.contains("boom"), "{headline}");
+    assert!(rest.contains("boom") && rest.contains("bang"));
+}
+
+#[test]
 fn junit_counts_what_it_lists_and_unknown_is_an_error() {
     let findings =
         vec![finding("P1", Outcome::Fail), finding("P2", Outcome::Unknown), finding("P3", Outcome::Pass)];

@@ -87,7 +87,8 @@ fn banner(p: &mut Page, r: &Report, word: &Text, mood: Mood) {
         Mood::Bad => "bad",
     };
     let detail = match &r.end {
-        Some(RunEnd::Undone { reason, .. }) => p.t(reason),
+        // As in a terminal: the app's own last lines stand with the step that failed.
+        Some(RunEnd::Undone { reason, .. }) => p.t(reason).lines().next().unwrap_or("").to_owned(),
         Some(RunEnd::NeedsPerson { stuck, .. }) => p.t(stuck),
         _ => match &r.verdict {
             Some(v) if !v.blocking.is_empty() => escape(&v.blocking.join(" · ")),
